@@ -1,0 +1,133 @@
+/*
+ * describe.c — the tables of rnn_abi.h from the tables of a graph.
+ *
+ * Blocks are laid out in the order of the graph's tables, nothing padded. Backward states
+ * and what the optimizer keeps as one number are not in blocks of floats: the former live
+ * within a chunk, the latter are doubles of their own.
+ */
+#include "graph/describe.h"
+
+#include <string.h>
+
+_Static_assert((int)RNN_MAX_RANK == (int)MAX_RANK, "ranks of the ABI and of graphs");
+
+static const enum rnn_kind kind_of[] = {
+    [INPUT_REAL] = RNN_REAL,
+    [INPUT_INTEGER] = RNN_INTEGER,
+    [INPUT_FLAG] = RNN_FLAG,
+    [INPUT_CLASS] = RNN_CLASS,
+};
+
+static void describe_inputs(struct rnn_model *m, Arena *arena, const Graph *g)
+{
+    struct rnn_input *to = NEW_ARRAY(arena, struct rnn_input, g->n_input);
+    for (int i = 0; i < g->n_input; i++) {
+        const Input *in = &g->input[i];
+        to[i] = (struct rnn_input){.name = in->name,
+                                   .kind = kind_of[in->kind],
+                                   .per_sequence = in->per_sequence,
+                                   .for_loss_only = in->for_loss_only,
+                                   .rank = in->shape.rank,
+                                   .size = shape_size(&in->shape),
+                                   .classes = in->classes,
+                                   .has_ignore = in->has_ignore,
+                                   .ignore = in->ignore};
+        memcpy(to[i].dim, in->shape.dim, sizeof to[i].dim);
+    }
+    m->n_input = g->n_input;
+    m->input = to;
+}
+
+/* Appends a tensor to a block. */
+static void put_tensor(struct rnn_tensor *to, const char *name, const Shape *s,
+                       bool trained, int64_t *block_size)
+{
+    *to = (struct rnn_tensor){.name = name,
+                              .rank = s->rank,
+                              .size = shape_size(s),
+                              .offset = *block_size,
+                              .trained = trained};
+    memcpy(to->dim, s->dim, sizeof to->dim);
+    *block_size += to->size;
+}
+
+static void describe_params(struct rnn_model *m, Arena *arena, const Graph *g)
+{
+    struct rnn_tensor *to = NEW_ARRAY(arena, struct rnn_tensor, g->n_param);
+    for (int i = 0; i < g->n_param; i++)
+        put_tensor(&to[i], g->param[i].name, &g->param[i].shape, g->param[i].trained,
+                   &m->params_size);
+    m->n_param = g->n_param;
+    m->param = to;
+}
+
+static void describe_optimizer(struct rnn_model *m, Arena *arena, const Graph *g)
+{
+    struct rnn_tensor *tensor = NEW_ARRAY(arena, struct rnn_tensor, g->n_optimizer);
+    struct rnn_scalar *scalar = NEW_ARRAY(arena, struct rnn_scalar, g->n_optimizer);
+    for (int i = 0; i < g->n_optimizer; i++) {
+        const OptimizerState *s = &g->optimizer[i];
+        if (s->wide)
+            scalar[m->n_optimizer_scalar++] = (struct rnn_scalar){s->name, s->value, false};
+        else
+            put_tensor(&tensor[m->n_optimizer++], s->name, &s->shape, true,
+                       &m->optimizer_size);
+    }
+    m->optimizer = tensor;
+    m->optimizer_scalar = scalar;
+}
+
+static void describe_states(struct rnn_model *m, Arena *arena, const Graph *g)
+{
+    struct rnn_state *to = NEW_ARRAY(arena, struct rnn_state, g->n_state);
+    for (int i = 0; i < g->n_state; i++) {
+        const State *s = &g->state[i];
+        if (s->backward)
+            continue;
+        struct rnn_state *next = &to[m->n_state++];
+        *next = (struct rnn_state){.name = s->name,
+                                   .rank = s->shape.rank,
+                                   .size = shape_size(&s->shape),
+                                   .offset = m->state_size};
+        memcpy(next->dim, s->shape.dim, sizeof next->dim);
+        m->state_size += next->size;
+    }
+    m->state = to;
+}
+
+static void describe_numbers(struct rnn_model *m, Arena *arena, const Graph *g)
+{
+    struct rnn_scalar *scalar = NEW_ARRAY(arena, struct rnn_scalar, g->n_scalar);
+    struct rnn_metric *metric = NEW_ARRAY(arena, struct rnn_metric, g->n_metric);
+    for (int i = 0; i < g->n_scalar; i++)
+        scalar[i] = (struct rnn_scalar){g->scalar[i].name, g->scalar[i].value,
+                                        g->scalar[i].counter};
+    for (int i = 0; i < g->n_metric; i++)
+        metric[i].name = g->metric[i].name;
+    m->n_scalar = g->n_scalar, m->scalar = scalar;
+    m->n_metric = g->n_metric, m->metric = metric;
+}
+
+struct rnn_model *graph_describe(Arena *arena, const Graph *g, int64_t steps_max,
+                                 int64_t rows_max)
+{
+    struct rnn_model *m = NEW(arena, struct rnn_model);
+    m->abi_version = RNN_ABI_VERSION;
+    m->name = g->name;
+    m->spec_hash = "";
+    m->target = "";
+    m->steps_max = steps_max, m->rows_max = rows_max;
+    m->threads_max = 1;
+    describe_inputs(m, arena, g);
+    describe_params(m, arena, g);
+    describe_optimizer(m, arena, g);
+    describe_states(m, arena, g);
+    describe_numbers(m, arena, g);
+    if (g->output != NO_NODE) {
+        const Shape *s = &g->node[g->output].shape;
+        m->output_size = shape_size(s);
+        m->output_rank = s->rank;
+        memcpy(m->output_dim, s->dim, sizeof m->output_dim);
+    }
+    return m;
+}
