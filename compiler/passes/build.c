@@ -1,0 +1,148 @@
+/*
+ * build.c — the build pass: a typed spec becomes the graph of one step.
+ *
+ *     inputs      leaves, one for each input of the spec
+ *     model       evaluated like any cell: parameters and states come to be on the way
+ *     output      the model's value
+ *     loss        Σ value / Σ weight, axes none; then metrics
+ *     optimizer   w' of every trained parameter, and the optimizer's states
+ *
+ * This order is the graph's: operands stand before users. Parameters are listed as they
+ * are made, which is how PyTorch lists a module's.
+ */
+#include "passes/build_room.h"
+
+/* ---- inputs ---- */
+
+static bool class_count(Scope *s, const InputDecl *decl, int64_t *out)
+{
+    if (!decl->classes) {
+        build_error(s, decl->loc, "class of input '%s' needs a number: class(n)",
+                    decl->name);
+        return false;
+    }
+    if (!expr_whole(s, decl->classes, "the number of classes", out))
+        return false;
+    if (*out >= 1 && *out <= 1 << 24) /* classes are held as floats: whole to 2^24 */
+        return true;
+    build_error(s, decl->classes->loc, "a class of %lld; it has 1 to 16777216 values",
+                (long long)*out);
+    return false;
+}
+
+static void add_input(Scope *s, const InputDecl *decl)
+{
+    Graph *g = s->b->g;
+    Input input = {.name = decl->name,
+                   .kind = (int)decl->kind,
+                   .has_ignore = decl->has_ignore,
+                   .ignore = decl->ignore,
+                   .per_sequence = decl->per_sequence};
+    g->loc = decl->loc;
+    bool ok = expr_shape(s, &decl->shape, &input.shape);
+    if (decl->kind == KIND_CLASS)
+        ok = class_count(s, decl, &input.classes) && ok;
+    if (!ok) {
+        scope_bind(s, PLACE_INPUT, decl->name, NOTHING);
+        return;
+    }
+    Attr attr = {.index = g->n_input,
+                 .shape = input.shape,
+                 .axes = decl->per_sequence ? AXIS_ROW : AXES_ALL};
+    input.leaf = graph_add(g, OP_INPUT, 0, NULL, &attr);
+    *PUSH(g->arena, g->input, g->n_input, g->input_capacity) = input;
+    Value v = value_typed(input.leaf, decl->kind == KIND_INTEGER ? KIND_REAL : decl->kind);
+    v.classes = input.classes;
+    v.may_be_ignored = input.has_ignore;
+    scope_bind(s, PLACE_INPUT, decl->name, v);
+}
+
+/* Inputs that neither the output nor a state needs are the loss's (and the metrics'). */
+static void mark_loss_inputs(Build *b)
+{
+    Graph *g = b->g;
+    NodeId *root = NEW_ARRAY(b->arena, NodeId, 2 * g->n_state + 1);
+    int n = 0;
+    root[n++] = g->output;
+    for (int i = 0; i < g->n_state; i++)
+        root[n++] = g->state[i].next, root[n++] = g->state[i].entry;
+    bool *used = reach_from(b, root, n, (ReachRule){.entry = true});
+    for (int i = 0; i < g->n_input; i++)
+        g->input[i].for_loss_only = !used[g->input[i].leaf];
+}
+
+static void warn_of_unused(Build *b)
+{
+    Graph *g = b->g;
+    NodeId *root = NEW_ARRAY(b->arena, NodeId, g->n_metric + 2);
+    int n = 0;
+    root[n++] = g->output, root[n++] = g->loss;
+    for (int i = 0; i < g->n_metric; i++)
+        root[n++] = g->metric[i].value;
+    bool *used = reach_from(b, root, n, (ReachRule){.entry = true});
+    for (int i = 0; i < g->n_param; i++)
+        if (!used[g->param[i].leaf])
+            diag_warning(b->d, g->param[i].loc, "parameter '%s' is never used",
+                         g->param[i].name);
+}
+
+/* ---- the model ---- */
+
+static NodeId model_output(Scope *s)
+{
+    const Def *model = s->def;
+    Graph *g = s->b->g;
+    if (!model->output && !s->last) {
+        build_error(s, model->loc, "the model has no output: it assigns no name");
+        return NO_NODE;
+    }
+    Expr last = {.kind = EXPR_NAME, .text = s->last, .loc = model->loc};
+    const Expr *e = model->output ? model->output : &last;
+    last.primed = !scope_find(s, s->last ? s->last : "");
+    Value v = expr_value(s, e);
+    g->loc = e->loc;
+    if (v.kind == VALUE_LIST || v.kind == VALUE_NODE || v.kind == VALUE_NUMBER)
+        return v.kind == VALUE_NODE && v.type == KIND_CLASS ? v.node : value_narrow(s, &v);
+    return NO_NODE;
+}
+
+static void build_model(Scope *s)
+{
+    Build *b = s->b;
+    for (int i = 0; i < b->spec->n_input; i++)
+        add_input(s, &b->spec->input[i]);
+    cell_declare_params(s);
+    cell_declare_states(s, NULL);
+    block_run(s, s->def->step);
+    cell_close_states(s);
+    if (!b->stopped)
+        b->g->output = model_output(s);
+}
+
+Graph *build_pass(Arena *arena, Diag *d, const Spec *spec)
+{
+    int errors = diag_errors(d);
+    Naming *root = NEW(arena, Naming);
+    Build b = {.arena = arena,
+               .d = d,
+               .spec = spec,
+               .g = graph_new(arena, spec->name),
+               .start = NO_NODE,
+               .training = NO_NODE,
+               .gradient_norm = NO_NODE};
+    b.use = NEW_ARRAY(arena, uint8_t *, spec->n_def);
+    Scope *model = scope_new(&b, NULL, spec->model, (Loc){0});
+    model->naming = root;
+    build_model(model);
+    if (!b.stopped)
+        loss_build(model);
+    if (!b.stopped)
+        metrics_build(model);
+    if (!b.stopped)
+        optimizer_build(model);
+    if (diag_errors(d) > errors)
+        return NULL;
+    mark_loss_inputs(&b);
+    warn_of_unused(&b);
+    return b.g;
+}

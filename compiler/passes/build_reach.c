@@ -1,0 +1,49 @@
+/*
+ * build_reach.c — what nodes depend on, by a walk over operands. A state is followed to
+ * what the step leaves in it and, when asked, to its value at the start.
+ */
+#include "graph/ops.h"
+#include "passes/build_room.h"
+
+typedef struct {
+    const Graph *g;
+    ReachRule rule;
+    bool *seen;
+    NodeId *stack;
+    int n;
+} Walk;
+
+static void visit(Walk *w, NodeId node)
+{
+    if (node == NO_NODE || w->seen[node])
+        return;
+    w->seen[node] = true;
+    w->stack[w->n++] = node;
+}
+
+static void visit_operands(Walk *w, const Node *n)
+{
+    if (n->op == OP_STATE) {
+        visit(w, w->g->state[n->attr.index].next);
+        if (w->rule.entry)
+            visit(w, w->g->state[n->attr.index].entry);
+        return;
+    }
+    if (w->rule.gradient && n->n_arg && !op_defs[n->op]->grad)
+        return;
+    for (int i = 0; i < n->n_arg; i++)
+        visit(w, n->arg[i]);
+}
+
+bool *reach_from(Build *b, const NodeId *root, int n_root, ReachRule rule)
+{
+    const Graph *g = b->g;
+    Walk w = {.g = g, .rule = rule};
+    w.seen = NEW_ARRAY(b->arena, bool, g->n_node);
+    w.stack = NEW_ARRAY(b->arena, NodeId, g->n_node);
+    for (int i = 0; i < n_root; i++)
+        visit(&w, root[i]);
+    while (w.n)
+        visit_operands(&w, &g->node[w.stack[--w.n]]);
+    return w.seen;
+}

@@ -1,0 +1,13 @@
+/* fuse.h — from a settled graph to a plan. See fuse.c; buffers' offsets come from place.c.
+ */
+#ifndef RNNC_FUSE_H
+#define RNNC_FUSE_H
+
+#include "passes/plan.h"
+
+/* fuse false: one operation in each nest, everything through memory, the same products. */
+Plan *fuse_pass(Arena *arena, const Graph *g, const PlanTarget *target, bool fuse,
+                int64_t steps_max, int64_t rows_max);
+void place_pass(Plan *p);
+
+#endif

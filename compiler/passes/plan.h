@@ -1,0 +1,244 @@
+/*
+ * plan.h — the chunk program: what the emitters spell, and nothing left to decide.
+ *
+ *     Plan       procedures over shared persistent buffers (packed weights, values of
+ * parameters alone) Procedure  stages in order; a barrier of all threads between two unless
+ * both are split by rows Stage      ONCE   no axes: nests one after another, each split
+ * over threads or given to one ROWS   {row}: every thread its rows, once a chunk TIME
+ * {time,row}: every thread its rows, in blocks of `block` steps, forward or backward; in a
+ * block the groups in order: map   each nest for all points (step, row) of the block, then
+ * the next nest scan  for each step in time's direction: all nests in order SUM    sums
+ * over points into values without axes; split by features, each element one chain over
+ * (step, row) in order, so threads never change a bit Nest       at most one contraction,
+ * then sweeps Sweep      loops over an index space of features; in the body, instructions
+ * in order
+ *
+ * In a ROWS or TIME nest the contraction runs for all rows (or points) of the thread first;
+ * then for every row (or point) all sweeps in order: what one sweep stores a later sweep of
+ * the same nest may read, and such values live in scratch, one row of it per thread.
+ *
+ * Where a value lives is an Access: a buffer, a time, an offset, a stride for each
+ * dimension of the loops around it. Views (slices, transposes, broadcasts, spreads) are
+ * accesses, never code.
+ */
+#ifndef RNNC_PLAN_H
+#define RNNC_PLAN_H
+
+#include "graph/ops.h"
+
+typedef enum {
+    HOME_WORKSPACE, /* offset in bytes, made by place; shared by all threads */
+    HOME_SCRATCH,   /* offset in bytes in this thread's part of the workspace */
+    HOME_PARAMS,    /* chunk->params, offset in elements; likewise: */
+    HOME_GRADS,
+    HOME_OPTIMIZER,
+    HOME_OPTIMIZER_SCALARS, /* double */
+    HOME_SCALARS,           /* chunk->scalars[index], double */
+    HOME_INPUT,             /* chunk->input[index], its strides at run time */
+    HOME_START,             /* chunk->start, uint8_t a row */
+    HOME_STATE_IN,          /* chunk->state_in + offset * model->rows_max, [rows][size] */
+    HOME_STATE_OUT,
+    HOME_OUTPUTS /* chunk->outputs, [steps][rows][size]; stores are left out when it is NULL
+                  */
+} Home;
+
+typedef enum {
+    PROC_INIT,
+    PROC_PACK,
+    PROC_GRAD,
+    PROC_UPDATE,
+    PROC_EVAL,
+    PROC_STEP,
+    PROC_COUNT
+} ProcId;
+
+typedef enum { ELEMENT_F32, ELEMENT_F64, ELEMENT_I32, ELEMENT_U8 } Element;
+
+/* How a buffer with a time axis keeps its steps. */
+typedef enum {
+    SPAN_ONE,   /* the current step only: slot 0 */
+    SPAN_BLOCK, /* the current block: slot t - first step of the block */
+    SPAN_CHUNK  /* slot t; states have one more than steps_max */
+} Span;
+
+typedef struct {
+    const char *name; /* for dumps */
+    Home home;
+    Element element;
+    int index; /* HOME_INPUT, HOME_SCALARS: which */
+    Axes axes;
+    Span span;
+    Shape shape;         /* features of one point, dense row-major */
+    int64_t n_slot;      /* 1 without a time axis */
+    int64_t row_stride;  /* elements, padded so that it is no multiple of 2 KB; 0 without a
+                            row axis */
+    int64_t slot_stride; /* elements; 0 without a time axis */
+    int64_t offset;      /* see Home */
+    int64_t bytes;       /* workspace and scratch */
+    bool persistent;     /* kept from chunk to chunk */
+    ProcId proc;         /* else: the procedure that it belongs to, */
+    int first_stage, last_stage; /* and its life there, by stage; place uses it */
+    /* A packed operand: panels [batch][ceil(n / panel)][k][panel], zero-padded columns. */
+    int panel; /* 0: not packed; else columns of a panel: a multiple of the vector length */
+    int64_t pack_batch, pack_n, pack_k;
+} Buffer;
+
+typedef enum {
+    AT_STEP,  /* the current step + shift */
+    AT_FIRST, /* step 0 + shift */
+    AT_END    /* chunk->steps + shift */
+} When;
+
+typedef struct {
+    int buffer; /* -1: none */
+    When when;
+    int shift;                /* states: their new value stands one slot later */
+    int64_t offset;           /* elements from the row's start */
+    int64_t stride[MAX_RANK]; /* by dimension of the sweep; contractions: see there */
+} Access;
+
+/* ---- sweeps ---- */
+
+typedef enum {
+    I_CONSTANT, /* value */
+    I_LOAD,     /* access, converted to a real (wide: to double) */
+    I_GATHER,   /* access at offset + clamp(arg[0], 0, gather_n - 1) * gather_stride: arg[0]
+                   is a class,   the same for the whole sweep */
+    I_IOTA, /* access.offset + Σ index[d] * access.stride[d] as a real: arange, one_hot */
+    I_RANDOM,   /* uniform [0, 1): site `index`, unit number computed like I_IOTA, `axes` of the draw */
+    I_EXTENT,   /* wide: number of steps and/or rows, by `axes` */
+    I_TRAINING, /* wide: 0 or 1 */
+    I_MAP,      /* op on arg[] (through the op's recipe); wide: in double */
+    I_REDUCE, /* op OP_SUM, PROD, MAX_OF, MIN_OF, ARGMAX of arg[0] over the sweep's reduced
+                 dimensions; stored to access (strides 0 in reduced dimensions); no later
+                 instruction of the sweep uses it */
+    I_STORE,  /* arg[0] to access */
+    I_ACCUMULATE, /* SUM stages (and ROWS nests with a time sum): access += arg[0], over all
+                     points; the emitter zeroes the target first. An F64 target sums in
+                     double */
+    I_SCATTER, /* the same at offset + arg[1] * gather_stride; arg[1] is a class; outside 0
+                  … gather_n - 1: nothing */
+    I_ORTHOGONAL /* access: [dim0, rest] in place, by chunk->services; alone in its sweep
+                    (rank 0) */
+} InstrKind;
+
+typedef struct {
+    InstrKind kind;
+    OpCode op;
+    bool wide;
+    int n_arg;
+    int *arg; /* earlier instructions of the same sweep */
+    double value;
+    int index;
+    Axes axes;
+    Access access;
+    int64_t gather_n, gather_stride;
+    NodeId node; /* for dumps and messages */
+} Instr;
+
+typedef struct {
+    int rank;
+    int64_t extent[MAX_RANK]; /* innermost last: the emitter runs it in vectors */
+    uint32_t reduced; /* bit d: dimension d is reduced by the I_REDUCE instructions */
+    int n_instr, instr_capacity;
+    Instr *instr;
+} Sweep;
+
+/* ---- contractions ---- */
+
+typedef enum {
+    SPLIT_NONE, /* one thread (nests of a stage are dealt out in turn) */
+    SPLIT_M,    /* contraction: rows of the result; sweeps: the outermost dimension */
+    SPLIT_N /* contraction: columns; sweeps: the innermost dimension, in whole vectors */
+} Split;
+
+/*
+ * c[batch][m][n] = init + Σ_k a[batch][m][k] · b[batch][n][k], a chain of fma in the order
+ * of k.
+ *
+ * TIME, ROWS: a and c belong to a point, b is `packed` (it has no axes); all points of the
+ * thread are rows of one product. SUM: k runs over points (and k features inside): a and b
+ * belong to points, c has no axes. ONCE: as TIME with one point. Strides: a {batch, m, k},
+ * b {batch, n, k}, c and init {batch, m, n}, in stride[0..2]. c's n is contiguous; init's n
+ * is contiguous or 0. init may be c itself.
+ */
+typedef struct {
+    int64_t n_batch, m, n, k;
+    Access a, b, c;
+    bool has_init;
+    Access init;
+    int packed; /* buffer with b's panels; -1 in SUM */
+    NodeId node;
+} Contraction;
+
+typedef struct {
+    Contraction *contraction; /* NULL: none */
+    int n_sweep, sweep_capacity;
+    Sweep *sweep;
+    Axes sum;    /* SUM stages: axes summed; ROWS stages: TIME when a total over time */
+    Split split; /* ONCE and SUM stages */
+    /* A nest that fills `pack`'s panels from c->b's place; then contraction and sweeps are
+     * empty. */
+    int pack;         /* buffer, or -1 */
+    Access pack_from; /* strides {batch, n, k} */
+} Nest;
+
+typedef struct {
+    bool scan;
+    int n_nest, nest_capacity;
+    Nest *nest;
+} Group;
+
+typedef enum { STAGE_ONCE, STAGE_ROWS, STAGE_TIME, STAGE_SUM } StageKind;
+
+typedef struct {
+    StageKind kind;
+    bool backward; /* STAGE_TIME: direction */
+    int64_t block; /* STAGE_TIME: steps of a block; the first in time's order may be
+                      shorter: no, blocks are [0, block), [block, 2 block) …, the last one
+                      shorter; backward visits them last first */
+    int n_group, group_capacity;
+    Group *group; /* ONCE, ROWS, SUM: one group */
+} Stage;
+
+typedef struct {
+    int n_stage, stage_capacity;
+    Stage *stage;
+    /* Rank-0 values without axes that the procedure reports (buffer -1: none): loss and
+       weight (grad, eval), gradient norm (update), metrics (eval). */
+    Access loss, weight, gradient_norm;
+    int n_metric;
+    Access *metric;
+} Procedure;
+
+typedef struct {
+    const char *name;
+    int vector; /* elements of a vector register the plan was made for (panels, padding) */
+    int panel_vectors; /* vectors in a panel: the tile's NV */
+    int64_t l2_bytes;  /* that blocks were sized to */
+} PlanTarget;
+
+typedef struct {
+    Arena *arena;
+    const Graph *graph;
+    PlanTarget target;
+    bool fuse;
+    int64_t steps_max, rows_max;
+    int n_buffer, buffer_capacity;
+    Buffer *buffer;
+    Procedure proc[PROC_COUNT]; /* `train` is grad, then, when the loss is finite and weight
+                                   is not 0, update */
+    int64_t workspace_bytes;    /* of the shared part */
+    int64_t scratch_bytes; /* of each thread; thread i's stands at workspace_bytes + i *
+                              scratch_bytes */
+    int32_t threads_max;
+} Plan;
+
+enum { PLAN_MAX_THREADS = 64 };
+
+/* A person's reading, in the manner of 3-compiler's example. */
+void plan_dump(const Plan *p, FILE *out);
+/* BUG with a sentence when an invariant that emitters rely on is broken. */
+void plan_verify(const Plan *p);
+
+#endif

@@ -1,0 +1,255 @@
+/*
+ * plan_dump.c — a plan as a person reads it.
+ *
+ * Procedures, stages, groups and nests are indented; a product is one line, a
+ * sweep is its equations: stores with what they store, written out as far as a
+ * value is used once. h(t+1) is the slot behind the current step, h(T) the last.
+ */
+#include <inttypes.h>
+
+#include "passes/plan.h"
+
+static const char *const proc_names[PROC_COUNT] = {"init",   "pack", "grad",
+                                                   "update", "eval", "step"};
+static const char *const stage_names[] = {"once", "rows", "time", "sum"};
+static const char *const split_names[] = {"one thread", "split over rows",
+                                          "split over columns"};
+
+/* ---- places ---- */
+
+static void print_place(const Plan *p, const Access *a, FILE *out)
+{
+    const Buffer *b = &p->buffer[a->buffer];
+    fprintf(out, "%s", b->name);
+    if (a->when == AT_FIRST)
+        fprintf(out, "(0)");
+    else if (a->when == AT_END)
+        fprintf(out, "(T)");
+    else if (a->shift)
+        fprintf(out, "(t%+d)", a->shift);
+    if (a->offset)
+        fprintf(out, "[%" PRId64 "…]", a->offset);
+}
+
+/* ---- equations ---- */
+
+static int count_uses(const Sweep *s, int instr)
+{
+    int n = 0;
+    for (int i = 0; i < s->n_instr; i++)
+        for (int k = 0; k < s->instr[i].n_arg; k++)
+            n += s->instr[i].arg[k] == instr;
+    return n;
+}
+
+static bool has_name(const Sweep *s, int i)
+{
+    return s->instr[i].kind == I_MAP && count_uses(s, i) > 1;
+}
+
+static void print_value(const Plan *p, const Sweep *s, int i, bool whole, FILE *out);
+
+/* How an operation is written: between its operands, or as a function. */
+static const char *infix(OpCode op)
+{
+    static const char *const sign[OP_COUNT] = {
+        [OP_ADD] = "+", [OP_SUB] = "-", [OP_MUL] = "*", [OP_DIV] = "/", [OP_LT] = "<",
+        [OP_LE] = "<=", [OP_EQ] = "==", [OP_NE] = "!=", [OP_POW] = "^"};
+    return sign[op];
+}
+
+static void print_map(const Plan *p, const Sweep *s, const Instr *in, FILE *out)
+{
+    const char *sign = infix(in->op);
+    fprintf(out, "%s(", sign || in->op == OP_DETACH ? "" : op_defs[in->op]->name);
+    for (int k = 0; k < in->n_arg; k++) {
+        if (k > 0)
+            fprintf(out, sign ? " %s " : ", ", sign ? sign : "");
+        print_value(p, s, in->arg[k], false, out);
+    }
+    fprintf(out, ")");
+}
+
+static void print_value(const Plan *p, const Sweep *s, int i, bool whole, FILE *out)
+{
+    const Instr *in = &s->instr[i];
+    if (!whole && has_name(s, i)) {
+        fprintf(out, "v%d", i);
+        return;
+    }
+    switch (in->kind) {
+    case I_CONSTANT: fprintf(out, "%g", in->value); break;
+    case I_LOAD: print_place(p, &in->access, out); break;
+    case I_GATHER:
+        print_place(p, &in->access, out);
+        fprintf(out, "[");
+        print_value(p, s, in->arg[0], false, out);
+        fprintf(out, "]");
+        break;
+    case I_IOTA: fprintf(out, "iota"); break;
+    case I_RANDOM: fprintf(out, "random%d", in->index); break;
+    case I_EXTENT:
+        fprintf(out, in->axes == AXES_ALL    ? "steps * rows"
+                     : in->axes == AXIS_TIME ? "steps"
+                                             : "rows");
+        break;
+    case I_TRAINING: fprintf(out, "training"); break;
+    case I_MAP: print_map(p, s, in, out); break;
+    case I_REDUCE:
+    case I_STORE:
+    case I_ACCUMULATE:
+    case I_SCATTER:
+    case I_ORTHOGONAL: break;
+    }
+}
+
+static void print_result(const Plan *p, const Sweep *s, const Instr *in, FILE *out)
+{
+    print_place(p, &in->access, out);
+    switch (in->kind) {
+    case I_STORE:
+        fprintf(out, " = ");
+        print_value(p, s, in->arg[0], !has_name(s, in->arg[0]), out);
+        break;
+    case I_REDUCE:
+        fprintf(out, " = %s ", op_defs[in->op]->name);
+        print_value(p, s, in->arg[0], false, out);
+        break;
+    case I_ACCUMULATE:
+        fprintf(out, " += ");
+        print_value(p, s, in->arg[0], false, out);
+        break;
+    case I_SCATTER:
+        fprintf(out, "[");
+        print_value(p, s, in->arg[1], false, out);
+        fprintf(out, "] += ");
+        print_value(p, s, in->arg[0], false, out);
+        break;
+    case I_ORTHOGONAL: fprintf(out, " made orthogonal"); break;
+    case I_CONSTANT:
+    case I_LOAD:
+    case I_GATHER:
+    case I_IOTA:
+    case I_RANDOM:
+    case I_EXTENT:
+    case I_TRAINING:
+    case I_MAP: break;
+    }
+}
+
+static bool is_result(const Instr *in)
+{
+    return in->kind == I_STORE || in->kind == I_REDUCE || in->kind == I_ACCUMULATE ||
+           in->kind == I_SCATTER || in->kind == I_ORTHOGONAL;
+}
+
+static void dump_sweep(const Plan *p, const Sweep *s, FILE *out)
+{
+    fprintf(out, "        each [");
+    for (int d = 0; d < s->rank; d++)
+        fprintf(out, "%s%s%" PRId64, d ? ", " : "", s->reduced >> d & 1 ? "Σ" : "",
+                s->extent[d]);
+    fprintf(out, "]\n");
+    for (int i = 0; i < s->n_instr; i++) {
+        if (!is_result(&s->instr[i]) && !has_name(s, i))
+            continue;
+        fprintf(out, "          ");
+        if (is_result(&s->instr[i])) {
+            print_result(p, s, &s->instr[i], out);
+        } else {
+            fprintf(out, "v%d = ", i);
+            print_value(p, s, i, true, out);
+        }
+        fprintf(out, "\n");
+    }
+}
+
+/* ---- the frame ---- */
+
+static void dump_contraction(const Plan *p, const Contraction *c, FILE *out)
+{
+    fprintf(out, "      product  ");
+    print_place(p, &c->c, out);
+    fprintf(out, " = ");
+    print_place(p, &c->a, out);
+    fprintf(out, " · ");
+    print_place(p, &c->b, out);
+    if (c->has_init) {
+        fprintf(out, "  starting from ");
+        print_place(p, &c->init, out);
+    }
+    fprintf(out, "   [");
+    if (c->n_batch > 1)
+        fprintf(out, "batch %" PRId64 ", ", c->n_batch);
+    if (c->m > 1)
+        fprintf(out, "m %" PRId64 ", ", c->m);
+    fprintf(out, "n %" PRId64 ", k %" PRId64 "]", c->n, c->k);
+}
+
+static void dump_nest(const Plan *p, const Stage *stage, const Nest *n, FILE *out)
+{
+    bool by_features = stage->kind == STAGE_ONCE || stage->kind == STAGE_SUM;
+    if (n->pack >= 0)
+        fprintf(out, "      pack     %s   [n %" PRId64 ", k %" PRId64 "]",
+                p->buffer[n->pack].name, p->buffer[n->pack].pack_n,
+                p->buffer[n->pack].pack_k);
+    else if (n->contraction)
+        dump_contraction(p, n->contraction, out);
+    else
+        fprintf(out, "      sweeps");
+    fprintf(out, "%s%s\n", by_features ? "   " : "",
+            by_features ? split_names[n->split] : "");
+    for (int i = 0; i < n->n_sweep; i++)
+        dump_sweep(p, &n->sweep[i], out);
+}
+
+static void dump_stage(const Plan *p, const Stage *s, FILE *out)
+{
+    fprintf(out, "  %s", stage_names[s->kind]);
+    if (s->kind == STAGE_TIME)
+        fprintf(out, " %s, blocks of %" PRId64 " steps, rows split over threads",
+                s->backward ? "backward" : "forward", s->block);
+    fprintf(out, "\n");
+    for (int i = 0; i < s->n_group; i++) {
+        if (s->kind == STAGE_TIME)
+            fprintf(out, "    %s\n",
+                    s->group[i].scan ? "scan, step by step" : "map, all steps at once");
+        for (int k = 0; k < s->group[i].n_nest; k++)
+            dump_nest(p, s, &s->group[i].nest[k], out);
+    }
+}
+
+static const char *span_text(const Buffer *b)
+{
+    static const char *const text[] = {"a step", "a block", "all steps"};
+    return b->axes & AXIS_TIME ? text[b->span] : b->axes & AXIS_ROW ? "rows" : "once";
+}
+
+static void dump_buffers(const Plan *p, FILE *out)
+{
+    fprintf(out, "buffers\n");
+    for (int i = 0; i < p->n_buffer; i++) {
+        const Buffer *b = &p->buffer[i];
+        if (b->home != HOME_WORKSPACE || b->bytes == 0)
+            continue;
+        fprintf(out, "  %-28s %-9s %10" PRId64 " bytes at %" PRId64 "%s%s\n", b->name,
+                span_text(b), b->bytes, b->offset, b->persistent ? "  kept" : "  of ",
+                b->persistent ? "" : proc_names[b->proc]);
+    }
+}
+
+void plan_dump(const Plan *p, FILE *out)
+{
+    fprintf(out, "plan %s: %" PRId64 " steps, %" PRId64 " rows, %s, %s\n", p->graph->name,
+            p->steps_max, p->rows_max, p->target.name,
+            p->fuse ? "fused" : "one operation a nest");
+    fprintf(out, "workspace %" PRId64 " bytes and %" PRId64 " a thread\n",
+            p->workspace_bytes, p->scratch_bytes);
+    for (int i = 0; i < PROC_COUNT; i++) {
+        fprintf(out, "\n%s\n", proc_names[i]);
+        for (int k = 0; k < p->proc[i].n_stage; k++)
+            dump_stage(p, &p->proc[i].stage[k], out);
+    }
+    fprintf(out, "\n");
+    dump_buffers(p, out);
+}

@@ -1,0 +1,671 @@
+/*
+ * schedule.c — when each node runs: stages, groups, nests, sweeps.
+ *
+ *   class   which loops are around a node: told by its axes, its phase and whether it sums
+ *   round   raised by one wherever a value passes from one class to another: the longest
+ * such way. A stage is one class of one round; time nodes sink to the last stage that still
+ * is in time for their users, so that they meet them in cache. group   inside a time stage
+ * maps and scans alternate: a scan that needs a map comes behind it, a map that needs a
+ * scan behind that nest    a contraction begins one; what it needs from its group stands in
+ * earlier ones sweep   nodes of one index space that need no value of each other from
+ * another place share one: their values pass in registers
+ *
+ * With fuse off every node is a nest of its own (values without axes: a sweep of its own).
+ */
+#include "passes/schedule.h"
+
+#include <stdlib.h>
+
+#include "passes/rewrite.h"
+
+/* ---- facts about one node ---- */
+
+bool schedule_is_contraction(const Graph *g, NodeId id)
+{
+    return op_defs[g->node[id].op]->family == FAMILY_CONTRACT;
+}
+
+static bool is_code(const Graph *g, NodeId id)
+{
+    OpCode op = g->node[id].op;
+    return op_defs[op]->family != FAMILY_LEAF && !op_is_view(op);
+}
+
+static Axes summed_axes(const Graph *g, NodeId id)
+{
+    const Node *n = &g->node[id];
+    bool sums = n->op == OP_TOTAL || n->op == OP_SCATTER || n->op == OP_EINSUM;
+    return sums ? n->attr.axes : 0;
+}
+
+Shape schedule_space(const Graph *g, NodeId id)
+{
+    const Node *n = &g->node[id];
+    bool operand = (op_defs[n->op]->family == FAMILY_REDUCE) || n->op == OP_SCATTER;
+    return operand ? g->node[n->arg[0]].shape : n->shape;
+}
+
+static Class class_of(const Graph *g, NodeId id)
+{
+    const Node *n = &g->node[id];
+    if (!is_code(g, id))
+        return CLASS_NONE;
+    if (summed_axes(g, id))
+        return n->axes ? CLASS_ROW_SUM : CLASS_SUM;
+    if (n->axes & AXIS_TIME)
+        return n->phase == PHASE_BACKWARD ? CLASS_BACKWARD : CLASS_FORWARD;
+    if (n->axes)
+        return CLASS_ROWS;
+    if (schedule_is_contraction(g, id))
+        return CLASS_PRODUCT;
+    return n->shape.rank == 0 ? CLASS_SCALAR : CLASS_TENSOR;
+}
+
+static bool is_time(Class c) { return c == CLASS_FORWARD || c == CLASS_BACKWARD; }
+
+/* ---- what a node waits for: computed nodes behind views and state leaves ---- */
+
+typedef void NeedVisitor(NodeId need, bool previous_step, void *user);
+
+/* previous_step: through a state, so it must be complete for the steps before. */
+static void visit_needs(const Schedule *s, NodeId id, NeedVisitor *visit, void *user)
+{
+    const Graph *g = s->g;
+    const Node *n = &g->node[id];
+    for (int i = 0; i < n->n_arg; i++) {
+        NodeId base = view_base(g, n->arg[i]);
+        const Node *b = &g->node[base];
+        if (b->op == OP_STATE || b->op == OP_FINAL) {
+            const State *state = &g->state[b->attr.index];
+            if (state->entry != NO_NODE)
+                visit(state->entry, true, user);
+            visit(state->next, true, user);
+        } else if (is_code(g, base) && !s->given[base]) {
+            visit(base, false, user);
+        }
+    }
+}
+
+/* ---- which nodes ---- */
+
+typedef struct {
+    Schedule *s;
+    NodeId *stack;
+    int n_stack;
+} Demand;
+
+static void demand(NodeId id, bool previous_step, void *user)
+{
+    Demand *d = user;
+    (void)previous_step;
+    if (d->s->needed[id] || d->s->given[id])
+        return;
+    d->s->needed[id] = true;
+    d->stack[d->n_stack++] = id;
+}
+
+static void find_needed(Arena *arena, Schedule *s, const NodeId *root, int n_root)
+{
+    Demand d = {s, NEW_ARRAY(arena, NodeId, s->g->n_node + 1), 0};
+    for (int i = 0; i < n_root; i++)
+        if (root[i] != NO_NODE)
+            demand(root[i], false, &d);
+    while (d.n_stack > 0)
+        visit_needs(s, d.stack[--d.n_stack], demand, &d);
+}
+
+static const Schedule *sorting;
+
+static int by_component(const void *a, const void *b)
+{
+    NodeId x = *(const NodeId *)a, y = *(const NodeId *)b;
+    int cx = sorting->stages->component[x], cy = sorting->stages->component[y];
+    return cx != cy ? (cx > cy) - (cx < cy) : (x > y) - (x < y);
+}
+
+/* Components in the order of need; within one the order of the step. */
+static void find_order(Arena *arena, Schedule *s)
+{
+    s->order = NEW_ARRAY(arena, NodeId, s->g->n_node + 1);
+    for (NodeId id = 0; id < s->g->n_node; id++)
+        if (s->needed[id])
+            s->order[s->n_order++] = id;
+    sorting = s;
+    qsort(s->order, (size_t)s->n_order, sizeof *s->order, by_component);
+}
+
+/* One component after the other: [begin, end) in order. */
+static int component_end(const Schedule *s, int begin)
+{
+    int end = begin, c = s->stages->component[s->order[begin]];
+    while (end < s->n_order && s->stages->component[s->order[end]] == c)
+        end++;
+    return end;
+}
+
+/* ---- rounds and stages ---- */
+
+typedef struct {
+    const Schedule *s;
+    NodeId user;
+    int value;
+} Walk;
+
+static bool same_component(const Schedule *s, NodeId a, NodeId b)
+{
+    return s->stages->component[a] == s->stages->component[b];
+}
+
+static void raise_round(NodeId need, bool previous_step, void *user)
+{
+    Walk *w = user;
+    (void)previous_step;
+    if (same_component(w->s, need, w->user))
+        return;
+    const Slot *slot = &w->s->slot[need];
+    Class by = w->s->slot[w->user].class;
+    int round = slot->round + (slot->class != by || by == CLASS_PRODUCT);
+    w->value = round > w->value ? round : w->value;
+}
+
+static void find_rounds(Schedule *s)
+{
+    for (int i = 0, end; i < s->n_order; i = end) {
+        Walk w = {.s = s};
+        end = component_end(s, i);
+        for (int j = i; j < end; j++) {
+            w.user = s->order[j];
+            visit_needs(s, w.user, raise_round, &w);
+        }
+        for (int j = i; j < end; j++)
+            s->slot[s->order[j]].round = w.value;
+    }
+}
+
+typedef struct {
+    Schedule *s;
+    NodeId user;
+    int *latest; /* by component: the last round in which it may run */
+} Sinking;
+
+static void lower_latest(NodeId need, bool previous_step, void *user)
+{
+    Sinking *k = user;
+    (void)previous_step;
+    const Slot *of = &k->s->slot[need], *by = &k->s->slot[k->user];
+    if (same_component(k->s, need, k->user))
+        return;
+    int latest = by->round - (of->class != by->class);
+    int *l = &k->latest[k->s->stages->component[need]];
+    *l = latest < *l ? latest : *l;
+}
+
+static bool round_has(const Schedule *s, Class c, int round)
+{
+    for (int i = 0; i < s->n_order; i++)
+        if (s->slot[s->order[i]].class == c && s->slot[s->order[i]].round == round)
+            return true;
+    return false;
+}
+
+/* Users first: a time node, or a tensor, moves to the last round of its class that its users allow. */
+static void sink(Arena *arena, Schedule *s)
+{
+    Sinking k = {.s = s, .latest = NEW_ARRAY(arena, int, s->stages->n_component + 1)};
+    for (int i = 0; i < s->stages->n_component; i++)
+        k.latest[i] = INT32_MAX;
+    for (int i = s->n_order - 1; i >= 0; i--) {
+        NodeId id = s->order[i];
+        Slot *slot = &s->slot[id];
+        int c = s->stages->component[id], latest = k.latest[c];
+        bool whole = i == 0 || s->stages->component[s->order[i - 1]] != c;
+        bool sinks = is_time(slot->class) || slot->class == CLASS_TENSOR;
+        if (sinks && whole && latest != INT32_MAX) {
+            while (latest > slot->round && !round_has(s, slot->class, latest))
+                latest--;
+            for (int j = i; latest > slot->round && j < component_end(s, i); j++)
+                s->slot[s->order[j]].round = latest;
+        }
+        if (whole)
+            for (int j = i; j < component_end(s, i); j++) {
+                k.user = s->order[j];
+                visit_needs(s, k.user, lower_latest, &k);
+            }
+    }
+}
+
+static void number_stages(Schedule *s)
+{
+    int last = 0;
+    for (int i = 0; i < s->n_order; i++)
+        last = s->slot[s->order[i]].round > last ? s->slot[s->order[i]].round : last;
+    for (int round = 0; round <= last; round++)
+        for (Class c = CLASS_NONE + 1; c < CLASS_COUNT; c++) {
+            if (!round_has(s, c, round))
+                continue;
+            for (int i = 0; i < s->n_order; i++) {
+                Slot *slot = &s->slot[s->order[i]];
+                if (slot->class == c && slot->round == round)
+                    slot->stage = s->n_stage;
+            }
+            s->n_stage++;
+        }
+}
+
+/* ---- groups: maps and scans in turn ---- */
+
+static void raise_sub(NodeId need, bool previous_step, void *user)
+{
+    Walk *w = user;
+    (void)previous_step;
+    const Slot *of = &w->s->slot[need], *by = &w->s->slot[w->user];
+    if (of->stage != by->stage || same_component(w->s, need, w->user))
+        return;
+    bool scan = w->s->stages->recurrent[w->user];
+    int sub = of->sub + ((of->sub & 1) != scan ? 1 : scan ? 2 : 0);
+    w->value = sub > w->value ? sub : w->value;
+}
+
+static void find_subs(Schedule *s)
+{
+    for (int i = 0, end; i < s->n_order; i = end) {
+        end = component_end(s, i);
+        if (!is_time(s->slot[s->order[i]].class))
+            continue;
+        Walk w = {.s = s, .value = s->stages->recurrent[s->order[i]]};
+        for (int j = i; j < end; j++) {
+            w.user = s->order[j];
+            visit_needs(s, w.user, raise_sub, &w);
+        }
+        for (int j = i; j < end; j++)
+            s->slot[s->order[j]].sub = w.value;
+    }
+}
+
+static bool same_group(const Slot *a, const Slot *b)
+{
+    return a->stage == b->stage && a->sub == b->sub;
+}
+
+/* Whether some node of the group reads `value` straight from memory. */
+static bool group_reads(const Schedule *s, const Slot *group, NodeId value)
+{
+    for (int i = 0; i < s->n_order; i++) {
+        const Slot *slot = &s->slot[s->order[i]];
+        const Node *n = &s->g->node[s->order[i]];
+        for (int k = 0; slot->stage == group->stage && slot->sub == group->sub && k < n->n_arg; k++)
+            if (graph_unspread(s->g, n->arg[k]) == value)
+                return true;
+    }
+    return false;
+}
+
+/* The one scan that all users of a map node are in; NULL: there is none. */
+static const Slot *only_scan(const Schedule *s, NodeId id)
+{
+    const Slot *found = NULL;
+    for (int i = 0; i < s->n_order; i++) {
+        const Slot *slot = &s->slot[s->order[i]];
+        const Node *n = &s->g->node[s->order[i]];
+        for (int k = 0; k < n->n_arg; k++) {
+            if (view_base(s->g, n->arg[k]) != id)
+                continue;
+            bool fits = slot->stage == s->slot[id].stage && (slot->sub & 1) &&
+                        graph_unspread(s->g, n->arg[k]) == id && n->op != OP_CONCAT;
+            if (!fits || (found && found->sub != slot->sub))
+                return NULL;
+            found = slot;
+        }
+    }
+    return found;
+}
+
+static bool is_cheap_map(const Schedule *s, NodeId id)
+{
+    const OpDef *def = op_defs[s->g->node[id].op];
+    return is_time(s->slot[id].class) && !(s->slot[id].sub & 1) && s->needed[id] &&
+           def->family == FAMILY_MAP && def->cheap;
+}
+
+static int count_users(const Schedule *s, NodeId id)
+{
+    int n = 0;
+    for (int i = 0; i < s->n_order; i++)
+        for (int k = 0; k < s->g->node[s->order[i]].n_arg; k++)
+            n += view_base(s->g, s->g->node[s->order[i]].arg[k]) == id;
+    return n;
+}
+
+/* Whether the node's operands are read by the scan anyway, or can be made there for it alone. */
+static bool may_join(const Schedule *s, NodeId id, const Slot *scan)
+{
+    const Node *n = &s->g->node[id];
+    for (int k = 0; k < n->n_arg; k++) {
+        NodeId value = graph_unspread(s->g, n->arg[k]), base = view_base(s->g, value);
+        bool there = op_is_inline(s->g->node[base].op) || group_reads(s, scan, value) ||
+                     same_group(&s->slot[base], scan);
+        bool square = n->n_arg == 2 && n->arg[0] == n->arg[1];
+        bool alone = value == base && is_cheap_map(s, base) &&
+                     count_users(s, base) == 1 + square && may_join(s, base, scan);
+        if (!there && !alone)
+            return false;
+    }
+    return true;
+}
+
+static void move_to(Schedule *s, NodeId id, const Slot *scan)
+{
+    const Node *n = &s->g->node[id];
+    s->slot[id].sub = scan->sub;
+    for (int k = 0; k < n->n_arg; k++) {
+        NodeId value = graph_unspread(s->g, n->arg[k]);
+        if (is_cheap_map(s, value) && s->slot[value].stage == scan->stage &&
+            !group_reads(s, scan, value))
+            move_to(s, value, scan);
+    }
+}
+
+/* A cheap map node whose operands the scan behind it reads anyway is computed there, in
+   registers, rather than stored by the map for the scan to load. */
+static void join_scans(Schedule *s)
+{
+    for (int i = s->n_order - 1; i >= 0; i--) {
+        NodeId id = s->order[i];
+        const Slot *scan = is_cheap_map(s, id) ? only_scan(s, id) : NULL;
+        if (scan && may_join(s, id, scan)) {
+            const Slot target = *scan;
+            move_to(s, id, &target);
+        }
+    }
+}
+
+/* ---- products that start from the other operand of their sum ---- */
+
+/* Whether `id` needs `on` within the step and its group. */
+static bool needs_within(const Schedule *s, NodeId id, NodeId on, bool *seen)
+{
+    NodeId base = view_base(s->g, id);
+    if (base == on)
+        return true;
+    if (seen[base] || base < on)
+        return false;
+    seen[base] = true;
+    const Node *n = &s->g->node[base];
+    for (int i = 0; i < n->n_arg; i++)
+        if (needs_within(s, n->arg[i], on, seen))
+            return true;
+    return false;
+}
+
+static bool can_start_from(Arena *arena, const Schedule *s, NodeId product, NodeId value)
+{
+    View v;
+    const Graph *g = s->g;
+    if (!view_of(g, value, &v) || op_is_inline(g->node[v.base].op))
+        return false;
+    int rank = g->node[value].shape.rank;
+    const Node *base = &g->node[v.base];
+    bool real = base->op != OP_INPUT && base->op != OP_SCALAR && base->op != OP_START;
+    bool row = rank == 0 || v.stride[rank - 1] == 1 || v.stride[rank - 1] == 0;
+    return real && row &&
+           !needs_within(s, value, product, NEW_ARRAY(arena, bool, g->n_node + 1));
+}
+
+static void find_starts(Arena *arena, Schedule *s, const int *uses)
+{
+    for (int i = 0; s->fuse && i < s->n_order; i++) {
+        NodeId id = s->order[i];
+        const Node *n = &s->g->node[id];
+        if (n->op != OP_ADD || n->wide)
+            continue;
+        for (int k = 1; k >= 0; k--) {
+            NodeId product = n->arg[k], value = n->arg[1 - k];
+            Slot *slot = &s->slot[product];
+            bool fits = schedule_is_contraction(s->g, product) && uses[product] == 1 &&
+                        s->needed[product] && slot->class != CLASS_SUM &&
+                        same_group(slot, &s->slot[id]) && s->slot[id].init == NO_NODE &&
+                        slot->fused == NO_NODE;
+            if (fits && can_start_from(arena, s, product, value)) {
+                slot->fused = id;
+                s->slot[id].init = value;
+            }
+        }
+    }
+}
+
+/* ---- nests ---- */
+
+/* The node whose slot tells where a computed value is ready. */
+static bool ends_contraction(const Schedule *s, NodeId id)
+{
+    const Slot *slot = &s->slot[id];
+    return (schedule_is_contraction(s->g, id) && slot->fused == NO_NODE) ||
+           slot->init != NO_NODE;
+}
+
+static void raise_nest(NodeId need, bool previous_step, void *user)
+{
+    Walk *w = user;
+    const Schedule *s = w->s;
+    const Slot *of = &s->slot[need], *by = &s->slot[w->user];
+    bool loop = previous_step && same_component(s, need, w->user);
+    if (!same_group(of, by) || of->fused == w->user || loop)
+        return;
+    bool later = previous_step || by->class == CLASS_SUM;
+    int nest = of->nest + (later || schedule_is_contraction(s->g, w->user) ||
+                           ends_contraction(s, w->user));
+    w->value = nest > w->value ? nest : w->value;
+}
+
+static void find_nests(Schedule *s)
+{
+    for (int i = 0; i < s->n_order; i++) {
+        NodeId id = s->order[i];
+        Slot *slot = &s->slot[id];
+        Walk w = {.s = s, .user = id};
+        visit_needs(s, id, raise_nest, &w);
+        if (slot->init != NO_NODE) { /* the product that ends here stands with its sum */
+            const Node *n = &s->g->node[id];
+            NodeId product = n->arg[n->arg[0] == slot->init ? 1 : 0];
+            w.user = product;
+            visit_needs(s, product, raise_nest, &w);
+            s->slot[product].nest = w.value;
+        }
+        slot->nest = s->fuse && slot->class != CLASS_SUM ? w.value : i;
+    }
+}
+
+/* Values without axes: what hangs together is one nest, run by one thread. */
+static int leader(int *parent, int id)
+{
+    while (parent[id] != id)
+        id = parent[id] = parent[parent[id]];
+    return id;
+}
+
+typedef struct {
+    const Schedule *s;
+    NodeId user;
+    int *parent;
+} Joining;
+
+static void join(NodeId need, bool previous_step, void *user)
+{
+    Joining *j = user;
+    (void)previous_step;
+    const Slot *of = &j->s->slot[need], *by = &j->s->slot[j->user];
+    if (of->stage == by->stage)
+        j->parent[leader(j->parent, need)] = leader(j->parent, j->user);
+}
+
+static void find_once_nests(Arena *arena, Schedule *s)
+{
+    Joining j = {.s = s, .parent = NEW_ARRAY(arena, int, s->g->n_node + 1)};
+    for (int i = 0; i < s->g->n_node; i++)
+        j.parent[i] = i;
+    for (int i = 0; i < s->n_order; i++) {
+        j.user = s->order[i];
+        if (s->slot[j.user].class == CLASS_TENSOR)
+            visit_needs(s, j.user, join, &j);
+    }
+    for (int i = 0; i < s->n_order; i++) {
+        Slot *slot = &s->slot[s->order[i]];
+        if (slot->class == CLASS_TENSOR)
+            slot->nest = leader(j.parent, s->order[i]);
+        if (slot->class == CLASS_SCALAR)
+            slot->nest = 0;
+    }
+}
+
+/* ---- sweeps ---- */
+
+static bool same_nest(const Slot *a, const Slot *b)
+{
+    return same_group(a, b) && a->nest == b->nest;
+}
+
+static bool in_sweep(const Schedule *s, NodeId id)
+{
+    return s->slot[id].class != CLASS_NONE && !schedule_is_contraction(s->g, id) &&
+           s->slot[id].init == NO_NODE && s->g->node[id].op != OP_CONCAT;
+}
+
+/* A value that comes out of the loop, not out of each of its turns. */
+static bool leaves_loop(const Graph *g, NodeId id)
+{
+    Family f = op_defs[g->node[id].op]->family;
+    return f == FAMILY_REDUCE || f == FAMILY_MAKER || g->node[id].op == OP_SCATTER;
+}
+
+bool schedule_in_register(const Schedule *s, NodeId user, NodeId arg)
+{
+    NodeId base = graph_unspread(s->g, arg);
+    if (!s->needed[base] || !in_sweep(s, base) || !in_sweep(s, user) ||
+        leaves_loop(s->g, base))
+        return false;
+    Shape a = schedule_space(s->g, base), b = schedule_space(s->g, user);
+    return same_nest(&s->slot[base], &s->slot[user]) &&
+           s->slot[base].sweep == s->slot[user].sweep && shape_equal(&a, &b);
+}
+
+enum { MAX_SWEEPS = 512 };
+
+typedef struct {
+    Shape space;
+    uint32_t reduced;
+    bool reduces, closed;
+} Space;
+
+static bool may_pass_register(const Schedule *s, NodeId user, NodeId arg)
+{
+    NodeId base = graph_unspread(s->g, arg);
+    Shape a = schedule_space(s->g, base), b = schedule_space(s->g, user);
+    return in_sweep(s, base) && !leaves_loop(s->g, base) && shape_equal(&a, &b);
+}
+
+/* The parts of a concatenation stand where it stands. */
+static int ready_sweep(const Schedule *s, NodeId user, NodeId base)
+{
+    const Node *n = &s->g->node[base];
+    int at = 0;
+    if (n->op != OP_CONCAT)
+        return same_nest(&s->slot[base], &s->slot[user]) ? s->slot[base].sweep + 1 : 0;
+    for (int i = 0; i < n->n_arg; i++) {
+        int ready = ready_sweep(s, user, n->arg[i]);
+        at = ready > at ? ready : at;
+    }
+    return at;
+}
+
+static int first_sweep(const Schedule *s, NodeId id)
+{
+    const Node *n = &s->g->node[id];
+    int at = 0;
+    for (int i = 0; i < n->n_arg; i++) {
+        NodeId base = view_base(s->g, n->arg[i]);
+        if (!s->needed[base])
+            continue;
+        int ready = ready_sweep(s, id, base);
+        if (ready > 0 && s->g->node[base].op != OP_CONCAT &&
+            may_pass_register(s, id, n->arg[i]))
+            ready--;
+        at = ready > at ? ready : at;
+    }
+    return at;
+}
+
+static bool joins_sweep(const Schedule *s, const Space *sweep, NodeId id)
+{
+    const Node *n = &s->g->node[id];
+    Shape space = schedule_space(s->g, id);
+    bool reduces = op_defs[n->op]->family == FAMILY_REDUCE && n->op != OP_TOTAL;
+    return s->fuse && !sweep->closed && op_defs[n->op]->family != FAMILY_MAKER &&
+           shape_equal(&space, &sweep->space) &&
+           (!reduces || !sweep->reduces || sweep->reduced == n->attr.reduce);
+}
+
+static void enter_sweep(const Schedule *s, Space *sweep, NodeId id)
+{
+    const Node *n = &s->g->node[id];
+    if (op_defs[n->op]->family == FAMILY_REDUCE && n->op != OP_TOTAL) {
+        sweep->reduces = true;
+        sweep->reduced = n->attr.reduce;
+    }
+    sweep->closed = op_defs[n->op]->family == FAMILY_MAKER;
+}
+
+static void sweeps_of_nest(Arena *arena, Schedule *s, int at)
+{
+    Space *sweep = NEW_ARRAY(arena, Space, MAX_SWEEPS);
+    const Slot key = s->slot[s->order[at]];
+    int n_sweep = 0;
+    for (int i = at; i < s->n_order; i++) {
+        NodeId id = s->order[i];
+        if (!same_nest(&s->slot[id], &key) || !in_sweep(s, id))
+            continue;
+        int k = first_sweep(s, id);
+        while (k < n_sweep && !joins_sweep(s, &sweep[k], id))
+            k++;
+        if (k >= MAX_SWEEPS)
+            BUG("more than %d sweeps in one nest", MAX_SWEEPS);
+        if (k >= n_sweep) {
+            k = n_sweep++;
+            sweep[k] = (Space){.space = schedule_space(s->g, id)};
+        }
+        enter_sweep(s, &sweep[k], id);
+        s->slot[id].sweep = k;
+    }
+}
+
+static void find_sweeps(Arena *arena, Schedule *s)
+{
+    for (int i = 0; i < s->n_order; i++)
+        s->slot[s->order[i]].sweep = -1;
+    for (int i = 0; i < s->n_order; i++)
+        if (in_sweep(s, s->order[i]) && s->slot[s->order[i]].sweep < 0)
+            sweeps_of_nest(arena, s, i);
+}
+
+Schedule *schedule_make(Arena *arena, const Graph *g, const Stages *stages, bool fuse,
+                        const NodeId *root, int n_root, bool *given)
+{
+    Schedule *s = NEW(arena, Schedule);
+    *s = (Schedule){.g = g, .stages = stages, .fuse = fuse, .given = given};
+    s->needed = NEW_ARRAY(arena, bool, g->n_node + 1);
+    s->slot = NEW_ARRAY(arena, Slot, g->n_node + 1);
+    for (NodeId id = 0; id < g->n_node; id++)
+        s->slot[id] = (Slot){.class = class_of(g, id), .fused = NO_NODE, .init = NO_NODE};
+    find_needed(arena, s, root, n_root);
+    find_order(arena, s);
+    find_rounds(s);
+    sink(arena, s);
+    number_stages(s);
+    find_subs(s);
+    if (fuse)
+        join_scans(s);
+    find_starts(arena, s, graph_uses(g));
+    find_nests(s);
+    find_once_nests(arena, s);
+    find_sweeps(arena, s);
+    return s;
+}

@@ -1,0 +1,61 @@
+/*
+ * schedule.h — when each node runs, for one procedure: its stage, group, nest and sweep.
+ *
+ * The classes say which loops are around a node; a stage is all nodes of one class
+ * that may run between the same two barriers.
+ */
+#ifndef RNNC_SCHEDULE_H
+#define RNNC_SCHEDULE_H
+
+#include "passes/plan.h"
+#include "passes/stage.h"
+#include "passes/view.h"
+
+typedef enum {
+    CLASS_NONE,     /* leaves, inline values, views, what is not needed */
+    CLASS_ROWS,     /* {row} */
+    CLASS_ROW_SUM,  /* {row}, summed over time */
+    CLASS_FORWARD,  /* {time,row}, forward */
+    CLASS_BACKWARD, /* {time,row}, backward */
+    CLASS_SUM,      /* summed over points */
+    CLASS_SCALAR,   /* no axes, one number: thread 0 */
+    CLASS_TENSOR,   /* no axes */
+    CLASS_PRODUCT,  /* no axes, a contraction */
+    CLASS_COUNT
+} Class;
+
+typedef struct {
+    Class class;
+    int round;    /* stages in order of (round, class) */
+    int stage;    /* index among the stages */
+    int sub;      /* TIME: groups in order; odd: scan */
+    int nest;     /* order within the group; equal: one nest */
+    int sweep;    /* within the nest; -1: the nest's contraction, or no code (concat) */
+    NodeId fused; /* an einsum: the add that starts from its other operand and takes the
+                     result */
+    NodeId init;  /* that add, or the einsum: the value it starts from; NO_NODE: zero */
+} Slot;
+
+typedef struct {
+    const Graph *g;
+    const Stages *stages;
+    bool fuse;
+    bool *needed;  /* by node */
+    bool *given;   /* by node: stands in memory before the procedure starts (persistent) */
+    Slot *slot;    /* by node */
+    NodeId *order; /* needed computed nodes, what is needed first */
+    int n_order;
+    int n_stage;
+} Schedule;
+
+/* roots: what the procedure must leave behind. given: flags of nodes that stand already. */
+Schedule *schedule_make(Arena *arena, const Graph *g, const Stages *stages, bool fuse,
+                        const NodeId *root, int n_root, bool *given);
+
+/* The index space of a node's sweep: of reductions and sums their operand's shape. */
+Shape schedule_space(const Graph *g, NodeId id);
+bool schedule_is_contraction(const Graph *g, NodeId id);
+/* Whether user may read arg from a register of its own sweep. */
+bool schedule_in_register(const Schedule *s, NodeId user, NodeId arg);
+
+#endif

@@ -1,0 +1,117 @@
+/*
+ * stage.c — map or scan: the one idea.
+ *
+ * Close the loop from each state's next value to the state as found and take the
+ * strongly connected components (Tarjan 1972). A component without a cycle is a
+ * map: all steps at once. One with a cycle is a scan: its steps run in order.
+ * Input projections, heads, losses and weight gradients leave the recurrence by
+ * this alone, forward and backward, whatever cell was written.
+ *
+ * Tarjan's algorithm hands components out with everything that they need before
+ * them, so a component's number is also an order to compute in.
+ */
+#include "passes/stage.h"
+
+int stage_needs(const Graph *g, NodeId id, NodeId *out)
+{
+    const Node *n = &g->node[id];
+    int count = 0;
+    for (int i = 0; i < n->n_arg; i++)
+        out[count++] = n->arg[i];
+    if (n->op == OP_STATE || n->op == OP_FINAL) {
+        const State *s = &g->state[n->attr.index];
+        if (s->entry != NO_NODE)
+            out[count++] = s->entry;
+        if (s->next != NO_NODE)
+            out[count++] = s->next;
+    }
+    return count;
+}
+
+typedef struct {
+    const Graph *g;
+    Stages *out;
+    int *index, *low; /* 0: not met yet */
+    NodeId *stack;    /* of nodes without a component yet */
+    int n_stack, n_index;
+    struct Frame {
+        NodeId node;
+        NodeId *need;
+        int n_need, at;
+    } * frame;
+    int n_frame;
+} Tarjan;
+
+static void open_node(Tarjan *t, NodeId id)
+{
+    NodeId *need = NEW_ARRAY(t->g->arena, NodeId, t->g->node[id].n_arg + 2);
+    t->index[id] = t->low[id] = ++t->n_index;
+    t->stack[t->n_stack++] = id;
+    t->frame[t->n_frame++] = (struct Frame){id, need, stage_needs(t->g, id, need), 0};
+}
+
+static bool needs_itself(const struct Frame *f)
+{
+    for (int i = 0; i < f->n_need; i++)
+        if (f->need[i] == f->node)
+            return true;
+    return false;
+}
+
+static void close_component(Tarjan *t, const struct Frame *f)
+{
+    bool cycle = t->stack[t->n_stack - 1] != f->node || needs_itself(f);
+    NodeId id;
+    do {
+        id = t->stack[--t->n_stack];
+        t->out->component[id] = t->out->n_component;
+        t->out->recurrent[id] = cycle;
+    } while (id != f->node);
+    t->out->n_component++;
+}
+
+static void lower(int *low, int value)
+{
+    if (value < *low)
+        *low = value;
+}
+
+static void visit(Tarjan *t, NodeId root)
+{
+    open_node(t, root);
+    while (t->n_frame > 0) {
+        struct Frame *f = &t->frame[t->n_frame - 1];
+        if (f->at < f->n_need) {
+            NodeId need = f->need[f->at++];
+            if (!t->index[need])
+                open_node(t, need);
+            else if (t->out->component[need] < 0)
+                lower(&t->low[f->node], t->index[need]);
+            continue;
+        }
+        if (t->low[f->node] == t->index[f->node])
+            close_component(t, f);
+        t->n_frame--;
+        if (t->n_frame > 0)
+            lower(&t->low[t->frame[t->n_frame - 1].node], t->low[f->node]);
+    }
+}
+
+Stages *stage_pass(const Graph *g)
+{
+    Stages *s = NEW(g->arena, Stages);
+    int n = g->n_node + 1;
+    s->component = NEW_ARRAY(g->arena, int, n);
+    s->recurrent = NEW_ARRAY(g->arena, bool, n);
+    Tarjan t = {.g = g, .out = s};
+    t.index = NEW_ARRAY(g->arena, int, n);
+    t.low = NEW_ARRAY(g->arena, int, n);
+    t.stack = NEW_ARRAY(g->arena, NodeId, n);
+    t.frame = NEW_ARRAY(g->arena, struct Frame, n);
+    for (NodeId id = 0; id < g->n_node; id++)
+        s->component[id] = -1;
+    for (NodeId id = 0; id < g->n_node; id++)
+        if (!t.index[id])
+            visit(&t, id);
+    return s;
+}

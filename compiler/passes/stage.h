@@ -1,0 +1,20 @@
+/* stage.h — map or scan: which nodes run for all steps at once. See stage.c. */
+#ifndef RNNC_STAGE_H
+#define RNNC_STAGE_H
+
+#include "graph/graph.h"
+
+typedef struct {
+    int n_component;
+    int *component;  /* by node; numbered so that what is needed has the smaller number */
+    bool *recurrent; /* by node: in a cycle through a state */
+} Stages;
+
+Stages *stage_pass(const Graph *g);
+
+/* What a node needs: its operands, then, for a state as found and a final state, the loop:
+   writes up to n_arg + 2 ids and returns how many. `previous` counts the ids at the end
+   that are needed from another step or before the first. */
+int stage_needs(const Graph *g, NodeId id, NodeId *out);
+
+#endif
