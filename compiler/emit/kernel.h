@@ -1,0 +1,123 @@
+/*
+ * kernel.h — what the files that spell a plan share: the emitter, the frame of the
+ * function being built, addresses, sweeps, nests.
+ */
+#ifndef RNNC_EMIT_KERNEL_H
+#define RNNC_EMIT_KERNEL_H
+
+#include "emit/ir.h"
+
+/* A field of the chunk, loaded once in the entry of the function. */
+typedef struct {
+    size_t offset_bytes;
+    LLVMTypeRef type;
+    LLVMValueRef value;
+} Field;
+
+enum { MAX_FIELDS = 48 };
+
+/* What every function of the plan is called with, and where its loops stand. Functions have
+   the parameters (ptr chunk, i64 thread, i64 t0, t1, row0, row1, slot0); see nest.c. */
+typedef struct {
+    LLVMValueRef chunk, thread;
+    LLVMValueRef t0, t1;     /* steps of this call */
+    LLVMValueRef row0, row1; /* rows of this thread */
+    LLVMValueRef slot0;      /* first step of the time block */
+    LLVMValueRef t, row;     /* the point, inside of loops over points; else NULL */
+    int n_field;
+    Field field[MAX_FIELDS];
+} Frame;
+
+typedef struct {
+    Ir ir;
+    Arena *arena;
+    const Plan *plan;
+    const Target *target;
+    Frame frame;
+    LLVMTypeRef procedure_param[2], nest_param[7];
+    LLVMValueRef wait; /* void (ptr chunk, i64 thread): the barrier */
+} Emitter;
+
+/* ---- address.c: where a value lives ---- */
+
+/* A field of struct rnn_chunk, as found when the function was entered. */
+LLVMValueRef chunk_field(Emitter *e, size_t offset_bytes, LLVMTypeRef type);
+LLVMValueRef chunk_steps(Emitter *e);
+LLVMValueRef chunk_rows(Emitter *e);
+LLVMValueRef chunk_threads(Emitter *e);
+LLVMTypeRef element_type(const Ir *ir, Element element);
+const Buffer *access_buffer(const Emitter *e, const Access *a);
+/* Elements from a row to the next, a step to the next; 0 where the buffer has no such axis
+   (or keeps one step only). */
+LLVMValueRef buffer_row_stride(Emitter *e, const Buffer *b);
+LLVMValueRef buffer_step_stride(Emitter *e, const Buffer *b);
+/* The address of the access's first element at step t of row `row` (NULL: 0). */
+LLVMValueRef access_address(Emitter *e, const Access *a, LLVMValueRef t, LLVMValueRef row);
+/* The start of a buffer that has no axes. */
+LLVMValueRef buffer_address(Emitter *e, const Buffer *b);
+
+/* ---- scalar.c: elementwise operations ---- */
+
+/* A real, or a vector of reals; flag: the same as i1 where it came from a comparison. */
+typedef struct {
+    LLVMValueRef real, flag;
+} Real;
+
+/* The operation's recipe on operands of one type: f32, f64 or vectors of them. */
+Real scalar_emit(Emitter *e, OpCode op, int n, const Real *arg);
+
+/* ---- random.c ---- */
+
+typedef struct {
+    int site;
+    Axes axes;    /* of the draw: what it lacks of the frame's point does not count */
+    bool aligned; /* the first unit is always a multiple of 4 */
+} Draw;
+
+/* Uniform reals in [0, 1): one for `unit` (i64), or a vector for unit + lane * stride. */
+LLVMValueRef random_emit(Emitter *e, Draw d, LLVMValueRef unit, int lanes, int64_t stride);
+
+/* ---- sweep.c ---- */
+
+/* A part of a sweep's index space: elements first … end - 1 of one dimension; none: all. */
+typedef struct {
+    int dimension; /* -1: the whole sweep */
+    LLVMValueRef first, end;
+} Part;
+
+/* The sweep at the frame's point. */
+void sweep_emit(Emitter *e, const Sweep *sweep, Part part);
+/* Sets the targets of the sweep's sums to zero. */
+void sweep_zero(Emitter *e, const Sweep *sweep, Part part);
+bool sweep_has_sums(const Sweep *sweep);
+
+/* ---- nest.c ---- */
+
+/* The nest as a function of its own, with the parameters of Emitter.nest_param. */
+LLVMValueRef nest_function(Emitter *e, const Stage *stage, const Nest *nest,
+                           const char *name);
+/* Begins a function with the parameters of nests and fills the frame from them. */
+IrPlace frame_begin(Emitter *e, LLVMValueRef function);
+
+/* ---- procedure.c, model.c ---- */
+
+/* The functions of struct rnn_model in order: init pack train grad update eval step. */
+enum { N_PROCEDURE = 7 };
+void procedures_emit(Emitter *e, LLVMValueRef procedure[N_PROCEDURE]);
+/* The constant struct rnn_model, under the symbol. */
+void model_emit(Emitter *e, const struct rnn_model *tables,
+                LLVMValueRef procedure[N_PROCEDURE], const char *symbol);
+
+/* ---- object.c ---- */
+
+struct EmitModule {
+    Emitter e;
+    void *machine; /* LLVMTargetMachineRef */
+    const char *symbol;
+};
+
+/* The machine of the target, its layout and triple set on the module; false after an error.
+ */
+bool machine_open(EmitModule *m, Diag *d);
+
+#endif

@@ -1,0 +1,427 @@
+/*
+ * procedure.c — procedures: stages in order, threads, time blocks, results.
+ *
+ * Every thread runs every procedure; which rows or features are its own follows from
+ * its number alone. Barriers stand between stages, unless both are split by rows, and
+ * within a stage without axes before a nest that touches what a nest before it has
+ * written (or the other way round). Results are thread 0's, between two barriers, so
+ * that all threads find them and everything else complete when a procedure returns.
+ */
+#include "emit/kernel.h"
+
+#include <math.h>
+#include <stddef.h>
+
+static const char *const procedure_name[PROC_COUNT] = {
+    [PROC_INIT] = "init",     [PROC_PACK] = "pack", [PROC_GRAD] = "grad",
+    [PROC_UPDATE] = "update", [PROC_EVAL] = "eval", [PROC_STEP] = "step",
+};
+
+/* ---- the barrier ---- */
+
+/* team->wait(team, thread) when there are others to wait for. */
+static LLVMValueRef barrier_function(Emitter *e)
+{
+    Ir *ir = &e->ir;
+    LLVMValueRef f = ir_declare(ir, "barrier", ir->none, 2, e->procedure_param);
+    LLVMSetLinkage(f, LLVMInternalLinkage);
+    IrPlace place = frame_begin(e, f);
+    LLVMValueRef team = chunk_field(e, offsetof(struct rnn_chunk, team), ir->ptr);
+    IrIf several = ir_if(ir, ir_less(ir, ir_int(ir, 1), chunk_threads(e)));
+    LLVMValueRef at = ir_at(ir, ir->i8, team, ir_int(ir, offsetof(struct rnn_team, wait)));
+    LLVMTypeRef param[] = {ir->ptr, ir->i32};
+    LLVMValueRef arg[] = {team, LLVMBuildTrunc(ir->builder, e->frame.thread, ir->i32, "")};
+    LLVMBuildCall2(ir->builder, LLVMFunctionType(ir->none, param, 2, false),
+                   ir_load(ir, ir->ptr, at), arg, 2, "");
+    ir_endif(ir, &several);
+    ir_end(ir, place, NULL);
+    return f;
+}
+
+static void barrier(Emitter *e)
+{
+    LLVMValueRef arg[] = {e->frame.chunk, e->frame.thread};
+    ir_call(&e->ir, e->wait, 2, arg);
+}
+
+static LLVMValueRef is_thread(Emitter *e, LLVMValueRef number)
+{
+    return LLVMBuildICmp(e->ir.builder, LLVMIntEQ, e->frame.thread, number, "");
+}
+
+/* ---- which buffers a nest touches ---- */
+
+/* By buffer: bit 0 read, bit 1 written since the last barrier. */
+enum { READ = 1, WRITTEN = 2 };
+
+static void touch(const Plan *p, uint8_t *touched, int buffer, int how)
+{
+    if (buffer >= 0 && p->buffer[buffer].home != HOME_SCRATCH)
+        touched[buffer] |= (uint8_t)how;
+}
+
+static int instr_touch(InstrKind kind)
+{
+    switch (kind) {
+    case I_LOAD:
+    case I_GATHER: return READ;
+    case I_REDUCE:
+    case I_STORE: return WRITTEN;
+    case I_ACCUMULATE:
+    case I_SCATTER:
+    case I_ORTHOGONAL: return READ | WRITTEN;
+    case I_CONSTANT:
+    case I_IOTA:
+    case I_RANDOM:
+    case I_EXTENT:
+    case I_TRAINING:
+    case I_MAP: return 0;
+    }
+    BUG("instruction %d", (int)kind);
+}
+
+static void touch_contraction(const Plan *p, uint8_t *touched, const Contraction *c)
+{
+    touch(p, touched, c->a.buffer, READ);
+    touch(p, touched, c->packed >= 0 ? c->packed : c->b.buffer, READ);
+    touch(p, touched, c->c.buffer, WRITTEN);
+    if (c->has_init)
+        touch(p, touched, c->init.buffer, READ);
+}
+
+static void touch_nest(const Plan *p, uint8_t *touched, const Nest *nest)
+{
+    if (nest->contraction)
+        touch_contraction(p, touched, nest->contraction);
+    if (nest->pack >= 0) {
+        touch(p, touched, nest->pack, WRITTEN);
+        touch(p, touched, nest->pack_from.buffer, READ);
+    }
+    for (int s = 0; s < nest->n_sweep; s++)
+        for (int i = 0; i < nest->sweep[s].n_instr; i++) {
+            const Instr *instr = &nest->sweep[s].instr[i];
+            int how = instr_touch(instr->kind);
+            if (how)
+                touch(p, touched, instr->access.buffer, how);
+        }
+}
+
+static bool in_conflict(const uint8_t *a, const uint8_t *b, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (a[i] && b[i] && ((a[i] | b[i]) & WRITTEN))
+            return true;
+    return false;
+}
+
+/* ---- stages without axes ---- */
+
+typedef struct {
+    LLVMValueRef t0, t1, row0, row1, slot0;
+} Ranges;
+
+static void call_nest(Emitter *e, LLVMValueRef f, Ranges r)
+{
+    LLVMValueRef arg[] = {e->frame.chunk, e->frame.thread, r.t0,   r.t1,
+                          r.row0,         r.row1,          r.slot0};
+    ir_call(&e->ir, f, COUNT(arg), arg);
+}
+
+/* Nests in order: split by features, or dealt out in turn. */
+static void emit_features_stage(Emitter *e, const Stage *s, const char *name)
+{
+    Ir *ir = &e->ir;
+    const Plan *p = e->plan;
+    LLVMValueRef zero = ir_int(ir, 0);
+    Ranges all = {zero, chunk_steps(e), zero, chunk_rows(e), zero};
+    uint8_t *before = NEW_ARRAY(e->arena, uint8_t, p->n_buffer);
+    int n_dealt = 0;
+    for (int g = 0; g < s->n_group; g++)
+        for (int i = 0; i < s->group[g].n_nest; i++) {
+            const Nest *nest = &s->group[g].nest[i];
+            uint8_t *now = NEW_ARRAY(e->arena, uint8_t, p->n_buffer);
+            touch_nest(p, now, nest);
+            if (in_conflict(before, now, p->n_buffer)) {
+                barrier(e);
+                before = NEW_ARRAY(e->arena, uint8_t, p->n_buffer);
+            }
+            for (int b = 0; b < p->n_buffer; b++)
+                before[b] |= now[b];
+            LLVMValueRef f =
+                nest_function(e, s, nest, arena_print(e->arena, "%s_%d", name, i));
+            if (nest->split != SPLIT_NONE) {
+                call_nest(e, f, all);
+                continue;
+            }
+            LLVMValueRef turn =
+                LLVMBuildURem(ir->builder, ir_int(ir, n_dealt++), chunk_threads(e), "");
+            IrIf mine = ir_if(ir, is_thread(e, turn));
+            call_nest(e, f, all);
+            ir_endif(ir, &mine);
+        }
+}
+
+/* ---- stages split by rows ---- */
+
+/* This thread's rows. */
+static Ranges rows_of(Emitter *e)
+{
+    Ir *ir = &e->ir;
+    LLVMValueRef rows = chunk_rows(e), threads = chunk_threads(e), zero = ir_int(ir, 0);
+    LLVMValueRef after = ir_add(ir, e->frame.thread, ir_int(ir, 1));
+    return (Ranges){zero, chunk_steps(e),
+                    ir_div(ir, ir_mul(ir, rows, e->frame.thread), threads),
+                    ir_div(ir, ir_mul(ir, rows, after), threads), zero};
+}
+
+static void emit_rows_stage(Emitter *e, const Stage *s, const char *name)
+{
+    Ranges r = rows_of(e);
+    for (int g = 0; g < s->n_group; g++)
+        for (int i = 0; i < s->group[g].n_nest; i++)
+            call_nest(e,
+                      nest_function(e, s, &s->group[g].nest[i],
+                                    arena_print(e->arena, "%s_%d_%d", name, g, i)),
+                      r);
+}
+
+/* All nests of the group, step after step in time's direction. */
+static void emit_scan(Emitter *e, const Stage *s, const Group *g, LLVMValueRef *nest,
+                      Ranges r)
+{
+    Ir *ir = &e->ir;
+    LLVMValueRef one = ir_int(ir, 1);
+    IrLoop steps = ir_loop(ir, ir_int(ir, 0), ir_sub(ir, r.t1, r.t0), 1, 0, NULL);
+    LLVMValueRef t = s->backward ? ir_sub(ir, ir_sub(ir, r.t1, one), steps.i)
+                                 : ir_add(ir, r.t0, steps.i);
+    Ranges now = {t, ir_add(ir, t, one), r.row0, r.row1, r.slot0};
+    for (int i = 0; i < g->n_nest; i++)
+        call_nest(e, nest[i], now);
+    ir_loop_end(ir, &steps, NULL);
+}
+
+static void emit_block(Emitter *e, const Stage *s, LLVMValueRef **nest, Ranges r)
+{
+    for (int g = 0; g < s->n_group; g++) {
+        const Group *group = &s->group[g];
+        if (group->scan) {
+            emit_scan(e, s, group, nest[g], r);
+            continue;
+        }
+        for (int i = 0; i < group->n_nest; i++)
+            call_nest(e, nest[g][i], r);
+    }
+}
+
+static LLVMValueRef **time_nests(Emitter *e, const Stage *s, const char *name)
+{
+    LLVMValueRef **nest = NEW_ARRAY(e->arena, LLVMValueRef *, s->n_group);
+    for (int g = 0; g < s->n_group; g++) {
+        nest[g] = NEW_ARRAY(e->arena, LLVMValueRef, s->group[g].n_nest);
+        for (int i = 0; i < s->group[g].n_nest; i++)
+            nest[g][i] = nest_function(e, s, &s->group[g].nest[i],
+                                       arena_print(e->arena, "%s_%d_%d", name, g, i));
+    }
+    return nest;
+}
+
+/* Blocks [0, block), [block, 2 block) …, the last one shorter; backward: the last one
+ * first. */
+static void emit_time_stage(Emitter *e, const Stage *s, const char *name)
+{
+    Ir *ir = &e->ir;
+    if (s->block < 1)
+        BUG("%s: blocks of %d steps", name, (int)s->block);
+    LLVMValueRef **nest = time_nests(e, s, name);
+    LLVMValueRef steps = chunk_steps(e), block = ir_int(ir, s->block), one = ir_int(ir, 1);
+    LLVMValueRef padded = ir_add(ir, steps, ir_int(ir, s->block - 1));
+    LLVMValueRef n_block = ir_div(ir, padded, block);
+    Ranges r = rows_of(e);
+    IrIf any = ir_if(ir, ir_less(ir, r.row0, r.row1));
+    IrLoop blocks = ir_loop(ir, ir_int(ir, 0), n_block, 1, 0, NULL);
+    LLVMValueRef number =
+        s->backward ? ir_sub(ir, ir_sub(ir, n_block, one), blocks.i) : blocks.i;
+    r.t0 = r.slot0 = ir_mul(ir, number, block);
+    r.t1 = ir_min(ir, ir_add(ir, r.t0, block), steps);
+    emit_block(e, s, nest, r);
+    ir_loop_end(ir, &blocks, NULL);
+    ir_endif(ir, &any);
+}
+
+static bool by_rows(const Stage *s)
+{
+    return s->kind == STAGE_ROWS || s->kind == STAGE_TIME;
+}
+
+static void emit_stage(Emitter *e, const Stage *s, const char *name)
+{
+    switch (s->kind) {
+    case STAGE_ONCE:
+    case STAGE_SUM: emit_features_stage(e, s, name); return;
+    case STAGE_ROWS: emit_rows_stage(e, s, name); return;
+    case STAGE_TIME: emit_time_stage(e, s, name); return;
+    }
+    BUG("stage %d", (int)s->kind);
+}
+
+static void emit_stages(Emitter *e, const Procedure *p, const char *name)
+{
+    for (int i = 0; i < p->n_stage; i++) {
+        if (i > 0 && !(by_rows(&p->stage[i - 1]) && by_rows(&p->stage[i])))
+            barrier(e);
+        emit_stage(e, &p->stage[i], arena_print(e->arena, "%s_%d", name, i));
+    }
+    barrier(e);
+}
+
+/* ---- results ---- */
+
+static void set_field(Emitter *e, size_t offset_bytes, LLVMValueRef v)
+{
+    Ir *ir = &e->ir;
+    ir_store(ir, v, ir_at(ir, ir->i8, e->frame.chunk, ir_int(ir, (int64_t)offset_bytes)));
+}
+
+/* A value of rank 0 without axes, as a double. */
+static LLVMValueRef read_result(Emitter *e, const Access *a)
+{
+    const Buffer *b = access_buffer(e, a);
+    LLVMTypeRef type = element_type(&e->ir, b->element);
+    LLVMValueRef v = ir_load(&e->ir, type, access_address(e, a, NULL, NULL));
+    if (b->element != ELEMENT_F32 && b->element != ELEMENT_F64)
+        BUG("the result %s is not a real", b->name);
+    return type == e->ir.f64 ? v : LLVMBuildFPExt(e->ir.builder, v, e->ir.f64, "");
+}
+
+/* loss (NaN without weight), weight, finite: not false for want of weight. */
+static void emit_loss(Emitter *e, const Procedure *p)
+{
+    Ir *ir = &e->ir;
+    LLVMBuilderRef b = ir->builder;
+    LLVMValueRef loss = read_result(e, &p->loss), zero = ir_real(ir->f64, 0);
+    LLVMValueRef size = ir_intrinsic(ir, "llvm.fabs", ir->f64, 1, &loss);
+    LLVMValueRef finite =
+        LLVMBuildFCmp(b, LLVMRealOLT, size, ir_real(ir->f64, (double)INFINITY), "");
+    if (p->weight.buffer >= 0) {
+        LLVMValueRef weight = read_result(e, &p->weight);
+        LLVMValueRef none = LLVMBuildFCmp(b, LLVMRealOEQ, weight, zero, "");
+        loss = ir_select(ir, none, ir_real(ir->f64, (double)NAN), loss);
+        finite = LLVMBuildOr(b, finite, none, "");
+        set_field(e, offsetof(struct rnn_chunk, weight), weight);
+    }
+    set_field(e, offsetof(struct rnn_chunk, loss), loss);
+    set_field(e, offsetof(struct rnn_chunk, finite), LLVMBuildZExt(b, finite, ir->i8, ""));
+}
+
+static void emit_metrics(Emitter *e, const Procedure *p)
+{
+    Ir *ir = &e->ir;
+    LLVMValueRef metrics = chunk_field(e, offsetof(struct rnn_chunk, metrics), ir->ptr);
+    IrIf wanted = ir_if(ir, LLVMBuildIsNotNull(ir->builder, metrics, ""));
+    for (int i = 0; i < p->n_metric; i++)
+        ir_store(ir, read_result(e, &p->metric[i]),
+                 ir_at(ir, ir->f64, metrics, ir_int(ir, i)));
+    ir_endif(ir, &wanted);
+}
+
+static void emit_results(Emitter *e, const Procedure *p)
+{
+    if (p->loss.buffer < 0 && p->gradient_norm.buffer < 0 && p->n_metric == 0)
+        return;
+    IrIf first = ir_if(&e->ir, is_thread(e, ir_int(&e->ir, 0)));
+    if (p->loss.buffer >= 0)
+        emit_loss(e, p);
+    if (p->gradient_norm.buffer >= 0)
+        set_field(e, offsetof(struct rnn_chunk, gradient_norm),
+                  read_result(e, &p->gradient_norm));
+    if (p->n_metric > 0)
+        emit_metrics(e, p);
+    ir_endif(&e->ir, &first);
+    barrier(e);
+}
+
+/* ---- procedures ---- */
+
+/* int name(struct rnn_chunk *chunk, int thread), around body(e, chunk, i64 thread). */
+static LLVMValueRef declare_procedure(Emitter *e, const char *name)
+{
+    LLVMTypeRef param[] = {e->ir.ptr, e->ir.i32};
+    LLVMValueRef f = ir_declare(&e->ir, name, e->ir.i32, 2, param);
+    LLVMSetLinkage(f, LLVMInternalLinkage);
+    return f;
+}
+
+static IrPlace procedure_begin(Emitter *e, LLVMValueRef f)
+{
+    IrPlace place = frame_begin(e, f);
+    LLVMBasicBlockRef back = ir_enter_entry(&e->ir);
+    e->frame.thread = LLVMBuildSExt(e->ir.builder, ir_param(&e->ir, 1), e->ir.i64, "");
+    ir_leave_entry(&e->ir, back);
+    return place;
+}
+
+static LLVMValueRef emit_procedure(Emitter *e, ProcId id)
+{
+    const Procedure *p = &e->plan->proc[id];
+    LLVMValueRef f = declare_procedure(e, procedure_name[id]);
+    IrPlace place = procedure_begin(e, f);
+    emit_stages(e, p, procedure_name[id]);
+    emit_results(e, p);
+    ir_end(&e->ir, place, ir_int_of(e->ir.i32, 0));
+    return f;
+}
+
+/* A field of the chunk as it stands now, not when the function was entered. */
+static LLVMValueRef field_now(Emitter *e, size_t offset_bytes, LLVMTypeRef type)
+{
+    Ir *ir = &e->ir;
+    LLVMValueRef at = ir_at(ir, ir->i8, e->frame.chunk, ir_int(ir, (int64_t)offset_bytes));
+    return ir_load(ir, type, at);
+}
+
+/* grad, then update, unless there is nothing to learn from. All threads read one result. */
+static LLVMValueRef emit_train(Emitter *e, LLVMValueRef grad, LLVMValueRef update)
+{
+    Ir *ir = &e->ir;
+    const Procedure *p = &e->plan->proc[PROC_GRAD];
+    LLVMValueRef f = declare_procedure(e, "train");
+    IrPlace place = procedure_begin(e, f);
+    LLVMValueRef arg[] = {ir_param(ir, 0), ir_param(ir, 1)};
+    ir_call(ir, grad, 2, arg);
+    LLVMValueRef learn = ir_int_of(ir->i1, 1);
+    if (p->loss.buffer >= 0) {
+        LLVMValueRef finite = field_now(e, offsetof(struct rnn_chunk, finite), ir->i8);
+        learn = LLVMBuildICmp(ir->builder, LLVMIntNE, finite, ir_int_of(ir->i8, 0), "");
+    }
+    if (p->weight.buffer >= 0) {
+        LLVMValueRef weight = field_now(e, offsetof(struct rnn_chunk, weight), ir->f64);
+        LLVMValueRef some =
+            LLVMBuildFCmp(ir->builder, LLVMRealUNE, weight, ir_real(ir->f64, 0), "");
+        learn = LLVMBuildAnd(ir->builder, learn, some, "");
+    }
+    IrIf ok = ir_if(ir, learn);
+    ir_call(ir, update, 2, arg);
+    ir_endif(ir, &ok);
+    ir_end(ir, place, ir_int_of(ir->i32, 0));
+    return f;
+}
+
+void procedures_emit(Emitter *e, LLVMValueRef procedure[N_PROCEDURE])
+{
+    Ir *ir = &e->ir;
+    LLVMTypeRef param[] = {ir->ptr, ir->i64, ir->i64, ir->i64, ir->i64, ir->i64, ir->i64};
+    for (int i = 0; i < COUNT(param); i++)
+        e->nest_param[i] = param[i];
+    e->procedure_param[0] = ir->ptr;
+    e->procedure_param[1] = ir->i64;
+    e->wait = barrier_function(e);
+    LLVMValueRef f[PROC_COUNT];
+    for (int id = 0; id < PROC_COUNT; id++)
+        f[id] = emit_procedure(e, (ProcId)id);
+    LLVMValueRef train = emit_train(e, f[PROC_GRAD], f[PROC_UPDATE]);
+    LLVMValueRef all[N_PROCEDURE] = {f[PROC_INIT], f[PROC_PACK],   train,
+                                     f[PROC_GRAD], f[PROC_UPDATE], f[PROC_EVAL],
+                                     f[PROC_STEP]};
+    for (int i = 0; i < N_PROCEDURE; i++)
+        procedure[i] = all[i];
+}

@@ -1,0 +1,294 @@
+/*
+ * product.c — products with packed right operands: loops around register tiles.
+ *
+ * Panels of b are the outer loop, so that one panel (k x panel floats) stays in the
+ * nearest cache while all rows pass over it. Of the grid of rows one dimension is cut
+ * into tiles; the others are loops around it. That is the innermost one, unless it has
+ * fewer rows than a tile and another has more: rows are independent of each other, so
+ * their order is free, and one sequence of 64 steps is as good as 64 sequences.
+ *
+ * One or two rows in all cannot fill the multipliers with one panel, as each
+ * accumulator waits for its last sum: then a tile is several panels wide.
+ */
+#include "emit/product.h"
+
+#include "emit/tile.h"
+
+/* A product while it is emitted. */
+typedef struct {
+    const Product *p;
+    const Target *target;
+    LLVMValueRef arguments;
+    LLVMValueRef a, b, c, init; /* of the batch */
+    int64_t init_n;
+    ProductRows dim[PRODUCT_MAX_DIM]; /* the last one is cut into tiles */
+    int n_dim;
+} Emission;
+
+int product_columns(const Target *target) { return target->tile_vectors * target->vector; }
+
+static LLVMValueRef f32_at(Ir *ir, LLVMValueRef p, LLVMValueRef index)
+{
+    return ir_at(ir, ir->f32, p, index);
+}
+
+/* ---- the grid of rows ---- */
+
+static bool is_one(LLVMValueRef v)
+{
+    int64_t n;
+    return ir_constant(v, &n) && n == 1;
+}
+
+/* Does `outer` go on where n of `inner` end? Known only of constants. */
+static bool follows(LLVMValueRef outer, LLVMValueRef inner, int64_t n)
+{
+    int64_t x, y;
+    return ir_constant(outer, &x) && ir_constant(inner, &y) && x == y * n;
+}
+
+/* Is outer x inner one dimension? */
+static bool is_one_run(const ProductRows *outer, const ProductRows *inner)
+{
+    int64_t n;
+    return ir_constant(inner->count, &n) && follows(outer->a, inner->a, n) &&
+           follows(outer->c, inner->c, n) && follows(outer->init, inner->init, n);
+}
+
+/* Copies the dimensions without those of one row, joining what is one run. */
+static void join_rows(Ir *ir, Emission *e)
+{
+    LLVMValueRef zero = ir_int(ir, 0);
+    for (int i = 0; i < e->p->n_dim; i++) {
+        ProductRows d = e->p->dim[i];
+        if (!e->p->init)
+            d.init = zero;
+        if (is_one(d.count))
+            continue;
+        if (e->n_dim > 0 && is_one_run(&e->dim[e->n_dim - 1], &d)) {
+            d.count = ir_mul(ir, d.count, e->dim[e->n_dim - 1].count);
+            e->n_dim--;
+        }
+        e->dim[e->n_dim++] = d;
+    }
+    if (e->n_dim == 0)
+        e->dim[e->n_dim++] = (ProductRows){ir_int(ir, 1), zero, zero, zero};
+}
+
+static LLVMValueRef choose(Ir *ir, LLVMValueRef condition, LLVMValueRef yes,
+                           LLVMValueRef no)
+{
+    if (LLVMIsAConstantInt(condition))
+        return LLVMConstIntGetZExtValue(condition) ? yes : no;
+    return ir_select(ir, condition, yes, no);
+}
+
+static ProductRows choose_rows(Ir *ir, LLVMValueRef condition, ProductRows yes,
+                               ProductRows no)
+{
+    return (ProductRows){
+        choose(ir, condition, yes.count, no.count), choose(ir, condition, yes.a, no.a),
+        choose(ir, condition, yes.c, no.c), choose(ir, condition, yes.init, no.init)};
+}
+
+/* Puts a longer dimension last when the last one is shorter than a tile. */
+static void pick_tiled_dimension(Ir *ir, Emission *e)
+{
+    ProductRows *last = &e->dim[e->n_dim - 1];
+    LLVMValueRef most = ir_int(ir, e->target->tile_rows);
+    for (int i = 0; i < e->n_dim - 1; i++) {
+        ProductRows d = e->dim[i], l = *last;
+        LLVMValueRef swap = LLVMBuildAnd(ir->builder, ir_less(ir, l.count, most),
+                                         ir_less(ir, l.count, d.count), "");
+        e->dim[i] = choose_rows(ir, swap, l, d);
+        *last = choose_rows(ir, swap, d, l);
+    }
+}
+
+/* ---- loops over the dimensions in front of the tiled one ---- */
+
+typedef struct {
+    IrLoop loop[PRODUCT_MAX_DIM];
+    TileAt at;
+} Outer;
+
+static void outer_open(Ir *ir, const Emission *e, Outer *o, TileAt at)
+{
+    for (int i = 0; i < e->n_dim - 1; i++) {
+        const ProductRows *d = &e->dim[i];
+        o->loop[i] = ir_loop(ir, ir_int(ir, 0), d->count, 1, 0, NULL);
+        LLVMValueRef index = o->loop[i].i;
+        at.a = f32_at(ir, at.a, ir_mul(ir, index, d->a));
+        at.c = f32_at(ir, at.c, ir_mul(ir, index, d->c));
+        at.init = f32_at(ir, at.init, ir_mul(ir, index, d->init));
+    }
+    o->at = at;
+}
+
+static void outer_close(Ir *ir, const Emission *e, Outer *o)
+{
+    for (int i = e->n_dim - 2; i >= 0; i--)
+        ir_loop_end(ir, &o->loop[i], NULL);
+}
+
+/* ---- panels ---- */
+
+static TileAt at_panel(Ir *ir, const Emission *e, LLVMValueRef panel)
+{
+    LLVMValueRef column = ir_mul(ir, panel, ir_int(ir, e->p->panel));
+    return (TileAt){e->a, f32_at(ir, e->b, ir_mul(ir, column, ir_int(ir, e->p->k))),
+                    f32_at(ir, e->c, column),
+                    f32_at(ir, e->init, ir_mul(ir, column, ir_int(ir, e->init_n)))};
+}
+
+/* All rows of one panel. */
+static void emit_panel(Ir *ir, const Emission *e, LLVMValueRef panel, Tile tile)
+{
+    Outer o;
+    outer_open(ir, e, &o, at_panel(ir, e, panel));
+    tile_rows_call(ir, e->target, tile, e->arguments, o.at, e->dim[e->n_dim - 1].count);
+    outer_close(ir, e, &o);
+}
+
+/* How many panels a tile of so few rows takes at once. */
+static int panels_at_once(const Target *target, int rows, int vectors)
+{
+    enum { BUSY = 8 }; /* accumulators that hide the latency of fma on two units */
+    int panels = rows == 1 ? 4 : rows * vectors <= BUSY / 2 ? 2 : 1;
+    int operands = (rows == 1 ? 1 : panels * vectors) + 1;
+    while (panels > 1 && rows * panels * vectors + operands > target->registers)
+        panels /= 2;
+    return panels;
+}
+
+/* With exactly `rows` rows: groups of panels from `begin` on, while they are whole.
+   Returns the first panel left over. */
+static LLVMValueRef emit_few_rows(Ir *ir, const Emission *e, int rows, Tile tile,
+                                  LLVMValueRef begin, LLVMValueRef end)
+{
+    LLVMValueRef count = e->dim[e->n_dim - 1].count;
+    tile.rows = rows;
+    tile.panels = panels_at_once(e->target, rows, tile.vectors);
+    LLVMValueRef is = LLVMBuildICmp(ir->builder, LLVMIntEQ, count, ir_int(ir, rows), "");
+    if (tile.panels == 1 || e->p->n < (int64_t)tile.panels * e->p->panel ||
+        choose(ir, is, begin, end) == end)
+        return begin;
+    IrIf few = ir_if(ir, is);
+    LLVMValueRef wide = ir_int(ir, tile.panels);
+    LLVMValueRef groups =
+        ir_div(ir, ir_max(ir, ir_sub(ir, end, begin), ir_int(ir, 0)), wide);
+    LLVMValueRef rest = ir_add(ir, begin, ir_mul(ir, groups, wide));
+    IrLoop l = ir_loop(ir, begin, rest, tile.panels, 0, NULL);
+    Outer o;
+    outer_open(ir, e, &o, at_panel(ir, e, l.i));
+    tile_call(ir, tile, e->arguments, o.at, ir_int(ir, 1));
+    outer_close(ir, e, &o);
+    ir_loop_end(ir, &l, NULL);
+    ir_endif(ir, &few);
+    return ir_merge(ir, &few, rest, begin);
+}
+
+/* All columns of one batch. */
+static void emit_columns(Ir *ir, const Emission *e)
+{
+    const Product *p = e->p;
+    LLVMValueRef panel = ir_int(ir, p->panel);
+    LLVMValueRef whole = ir_int(ir, p->n / p->panel * p->panel);
+    LLVMValueRef begin = ir_div(ir, p->n_begin ? p->n_begin : ir_int(ir, 0), panel);
+    LLVMValueRef end = ir_div(ir, p->n_end ? ir_min(ir, p->n_end, whole) : whole, panel);
+    Tile tile = {.vectors = p->panel / ir->vector,
+                 .pitch = p->panel / ir->vector,
+                 .panels = 1,
+                 .a = p->a_k == 1 ? TILE_A_ALONG_K : TILE_A_ANY};
+
+    if (p->n >= p->panel) {
+        for (int rows = 1; rows <= 2; rows++)
+            begin = emit_few_rows(ir, e, rows, tile, begin, end);
+        IrLoop l = ir_loop(ir, begin, end, 1, 0, NULL);
+        emit_panel(ir, e, l.i, tile);
+        ir_loop_end(ir, &l, NULL);
+    }
+    int rest = (int)(p->n % p->panel);
+    if (rest == 0)
+        return;
+    int last = rest % ir->vector;
+    tile.vectors = (rest + ir->vector - 1) / ir->vector;
+    tile.masked = last != 0;
+    tile_set(ir, e->arguments, TILE_COLUMNS, ir_int(ir, last));
+    IrIf mine = ir_if(ir, p->n_end ? ir_less(ir, whole, p->n_end) : ir_int_of(ir->i1, 1));
+    emit_panel(ir, e, ir_div(ir, whole, panel), tile);
+    ir_endif(ir, &mine);
+}
+
+/* ---- the whole product ---- */
+
+static void set_arguments(Ir *ir, const Emission *e)
+{
+    const ProductRows *last = &e->dim[e->n_dim - 1];
+    const struct {
+        TileField field;
+        LLVMValueRef value;
+    } set[] = {
+        {TILE_K, ir_int(ir, e->p->k)}, {TILE_K_OUTER, ir_int(ir, 1)},
+        {TILE_A_ROW, last->a},         {TILE_A_K, ir_int(ir, e->p->a_k)},
+        {TILE_A_OUTER, ir_int(ir, 0)}, {TILE_B_PANEL, ir_int(ir, e->p->k * e->p->panel)},
+        {TILE_C_ROW, last->c},         {TILE_INIT_ROW, last->init},
+    };
+    for (int i = 0; i < COUNT(set); i++)
+        tile_set(ir, e->arguments, set[i].field, set[i].value);
+    tile_split(ir, e->target, e->arguments, last->count);
+}
+
+/* c = init, spread over n: what a tile cannot load as it goes. */
+static void spread_init(Ir *ir, Emission *e)
+{
+    LLVMValueRef begin = e->p->n_begin ? e->p->n_begin : ir_int(ir, 0),
+                 end = e->p->n_end ? e->p->n_end : ir_int(ir, e->p->n);
+    ProductRows *last = &e->dim[e->n_dim - 1];
+    Outer o;
+    outer_open(ir, e, &o, (TileAt){e->a, e->b, e->c, e->init});
+    IrLoop row = ir_loop(ir, ir_int(ir, 0), last->count, 1, 0, NULL);
+    LLVMValueRef from = f32_at(ir, o.at.init, ir_mul(ir, row.i, last->init)),
+                 to = f32_at(ir, o.at.c, ir_mul(ir, row.i, last->c));
+    LLVMValueRef x = ir_load(ir, ir->f32, from);
+    IrLoop column = ir_loop(ir, begin, end, 1, 0, NULL);
+    ir_store(ir, x, f32_at(ir, to, column.i));
+    ir_loop_end(ir, &column, NULL);
+    ir_loop_end(ir, &row, NULL);
+    outer_close(ir, e, &o);
+}
+
+/* What the tiles start from: init, c after spread_init, or zeros. */
+static void emit_batch(Ir *ir, Emission *e)
+{
+    const Product *p = e->p;
+    if (p->init && p->init_n == 0 && p->n > 1) {
+        spread_init(ir, e);
+        e->init = e->c;
+        e->init_n = 1;
+        for (int i = 0; i < e->n_dim; i++)
+            e->dim[i].init = e->dim[i].c;
+    }
+    set_arguments(ir, e);
+    emit_columns(ir, e);
+}
+
+void product_emit(Ir *ir, const Target *target, const Product *p)
+{
+    if (p->panel % ir->vector != 0 || p->panel < 1 || p->panel > product_columns(target))
+        BUG("a panel of %d columns", p->panel);
+    Emission e = {.p = p, .target = target, .init_n = p->init ? 1 : 0};
+    e.arguments = tile_arguments(ir);
+    join_rows(ir, &e);
+    pick_tiled_dimension(ir, &e);
+
+    IrLoop batch = ir_loop(ir, ir_int(ir, 0), ir_int(ir, p->n_batch), 1, 0, NULL);
+    int64_t b_batch = pack_floats(1, p->n, p->k, p->panel);
+    e.a = f32_at(ir, p->a, ir_mul(ir, batch.i, ir_int(ir, p->a_batch)));
+    e.b = f32_at(ir, p->b, ir_mul(ir, batch.i, ir_int(ir, b_batch)));
+    e.c = f32_at(ir, p->c, ir_mul(ir, batch.i, ir_int(ir, p->c_batch)));
+    e.init = p->init ? f32_at(ir, p->init, ir_mul(ir, batch.i, ir_int(ir, p->init_batch)))
+                     : tile_zeros(ir);
+    emit_batch(ir, &e);
+    ir_loop_end(ir, &batch, NULL);
+}

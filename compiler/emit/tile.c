@@ -1,0 +1,347 @@
+/*
+ * tile.c — register tiles as internal functions.
+ *
+ * The accumulators are values carried by the loop over k. Whole vectors of b are
+ * loaded (its panels are padded), elements of a are spread over a vector, and nothing
+ * else stands in the loop. A target's tile is chosen so that all of it fits the
+ * registers: rows * vectors accumulators, `vectors` of b, one of a.
+ *
+ * Strides are arguments and not constants: measured, that costs nothing, since
+ * addresses of rows are kept in registers anyway, and a module needs one set of tiles
+ * instead of one a product.
+ */
+#include "emit/tile.h"
+
+#include <stdio.h>
+
+enum {
+    MAX_ACCUMULATORS = IR_MAX_CARRIED - 1,
+    MAX_ROWS = 16,
+    N_ZERO = 1024 /* floats: four panels of four vectors of 64 bytes, and to spare */
+};
+
+/* A tile while its function is built. */
+typedef struct {
+    Tile tile;
+    LLVMValueRef field[TILE_FIELDS];
+    LLVMValueRef mask;
+    int n; /* accumulators: [rows][panels][vectors] */
+} Body;
+
+LLVMValueRef tile_arguments(Ir *ir) { return ir_stack(ir, ir->i64, TILE_FIELDS); }
+
+void tile_set(Ir *ir, LLVMValueRef arguments, TileField field, LLVMValueRef value)
+{
+    ir_store(ir, value, ir_at(ir, ir->i64, arguments, ir_int(ir, field)));
+}
+
+static LLVMValueRef get(Ir *ir, LLVMValueRef arguments, TileField field)
+{
+    return ir_load(ir, ir->i64, ir_at(ir, ir->i64, arguments, ir_int(ir, field)));
+}
+
+static LLVMValueRef f32_at(Ir *ir, LLVMValueRef p, LLVMValueRef index)
+{
+    return ir_at(ir, ir->f32, p, index);
+}
+
+LLVMValueRef tile_zeros(Ir *ir)
+{
+    const char *name = "tile_zeros";
+    LLVMValueRef zeros = LLVMGetNamedGlobal(ir->module, name);
+    if (!zeros) {
+        LLVMTypeRef type = LLVMArrayType2(ir->f32, N_ZERO);
+        zeros = LLVMAddGlobal(ir->module, type, name);
+        LLVMSetInitializer(zeros, LLVMConstNull(type));
+        LLVMSetGlobalConstant(zeros, true);
+        LLVMSetLinkage(zeros, LLVMInternalLinkage);
+        LLVMSetAlignment(zeros, 64);
+    }
+    return zeros;
+}
+
+/* ---- the body ---- */
+
+static bool is_masked(const Body *y, int accumulator)
+{
+    return y->tile.masked && accumulator % y->tile.vectors == y->tile.vectors - 1;
+}
+
+/* Where accumulator i stands in an array with this distance between rows. */
+static LLVMValueRef place_of(Ir *ir, const Body *y, LLVMValueRef p, TileField stride, int i)
+{
+    int columns = y->tile.panels * y->tile.vectors;
+    LLVMValueRef row = ir_mul(ir, y->field[stride], ir_int(ir, i / columns));
+    p = f32_at(ir, p, row);
+    return f32_at(ir, p, ir_int(ir, (int64_t)(i % columns) * ir->vector));
+}
+
+static void load_init(Ir *ir, const Body *y, LLVMValueRef init, LLVMValueRef *acc)
+{
+    for (int i = 0; i < y->n; i++) {
+        LLVMValueRef p = place_of(ir, y, init, TILE_INIT_ROW, i);
+        acc[i] = is_masked(y, i) ? ir_load_masked(ir, ir->vf32, p, y->mask)
+                                 : ir_load(ir, ir->vf32, p);
+    }
+}
+
+static void store_c(Ir *ir, const Body *y, LLVMValueRef c, LLVMValueRef *acc)
+{
+    for (int i = 0; i < y->n; i++) {
+        LLVMValueRef p = place_of(ir, y, c, TILE_C_ROW, i);
+        if (is_masked(y, i))
+            ir_store_masked(ir, acc[i], p, y->mask);
+        else
+            ir_store(ir, acc[i], p);
+    }
+}
+
+/* One k: acc[r][j] += a[r][a_index] * b[j][b_index]. */
+static void multiply(Ir *ir, const Body *y, LLVMValueRef *a, LLVMValueRef a_index,
+                     LLVMValueRef *b, LLVMValueRef b_index, LLVMValueRef *acc)
+{
+    int columns = y->tile.panels * y->tile.vectors;
+    LLVMValueRef vector[MAX_ACCUMULATORS];
+    for (int j = 0; j < columns; j++) {
+        LLVMValueRef p = f32_at(ir, b[j / y->tile.vectors], b_index);
+        int64_t column = (int64_t)(j % y->tile.vectors) * ir->vector;
+        vector[j] = ir_load(ir, ir->vf32, f32_at(ir, p, ir_int(ir, column)));
+    }
+    for (int r = 0; r < y->tile.rows; r++) {
+        LLVMValueRef x = ir_load(ir, ir->f32, f32_at(ir, a[r], a_index));
+        x = ir_splat(ir, x, ir->vector);
+        for (int j = 0; j < columns; j++)
+            acc[r * columns + j] = ir_fma(ir, x, vector[j], acc[r * columns + j]);
+    }
+}
+
+static void addresses_of_a(Ir *ir, const Body *y, LLVMValueRef p, LLVMValueRef *a)
+{
+    bool unit = y->tile.a == TILE_A_ALONG_ROWS;
+    for (int r = 0; r < y->tile.rows; r++)
+        a[r] = f32_at(
+            ir, p, unit ? ir_int(ir, r) : ir_mul(ir, y->field[TILE_A_ROW], ir_int(ir, r)));
+}
+
+static void copy(LLVMValueRef *to, LLVMValueRef *from, int n)
+{
+    for (int i = 0; i < n; i++)
+        to[i] = from[i];
+}
+
+/* The run of k that starts at a and b. */
+static void inner_run(Ir *ir, const Body *y, LLVMValueRef a_first, LLVMValueRef b_first,
+                      LLVMValueRef *acc)
+{
+    LLVMValueRef a[MAX_ROWS], b[4], next[IR_MAX_CARRIED];
+    int64_t pitch = (int64_t)y->tile.pitch * ir->vector;
+    bool unit = y->tile.a == TILE_A_ALONG_K;
+
+    addresses_of_a(ir, y, a_first, a);
+    for (int j = 0; j < y->tile.panels; j++)
+        b[j] = f32_at(ir, b_first, ir_mul(ir, y->field[TILE_B_PANEL], ir_int(ir, j)));
+    copy(next, acc, y->n);
+    next[y->n] = ir_int(ir, 0);
+    IrLoop l = ir_loop(ir, ir_int(ir, 0), y->field[TILE_K], 1, y->n + !unit, next);
+    copy(next, l.carried, y->n);
+    LLVMValueRef index = unit ? l.i : l.carried[y->n];
+    multiply(ir, y, a, index, b, ir_mul(ir, l.i, ir_int(ir, pitch)), next);
+    next[y->n] = unit ? NULL : ir_add(ir, index, y->field[TILE_A_K]);
+    ir_loop_end(ir, &l, next);
+    copy(acc, l.carried, y->n);
+}
+
+/* All k: one run, or several with a of its own stride between them. */
+static void all_runs(Ir *ir, const Body *y, LLVMValueRef a, LLVMValueRef b,
+                     LLVMValueRef *acc)
+{
+    if (y->tile.a == TILE_A_ALONG_K) {
+        inner_run(ir, y, a, b, acc);
+        return;
+    }
+    LLVMValueRef next[IR_MAX_CARRIED];
+    LLVMValueRef b_run =
+        ir_mul(ir, y->field[TILE_K], ir_int(ir, (int64_t)y->tile.pitch * ir->vector));
+    copy(next, acc, y->n);
+    IrLoop l = ir_loop(ir, ir_int(ir, 0), y->field[TILE_K_OUTER], 1, y->n, next);
+    copy(next, l.carried, y->n);
+    inner_run(ir, y, f32_at(ir, a, ir_mul(ir, l.i, y->field[TILE_A_OUTER])),
+              f32_at(ir, b, ir_mul(ir, l.i, b_run)), next);
+    ir_loop_end(ir, &l, next);
+    copy(acc, l.carried, y->n);
+}
+
+static LLVMValueRef below(Ir *ir, const Body *y, LLVMValueRef p, TileField stride)
+{
+    return f32_at(ir, p, ir_mul(ir, y->field[stride], ir_int(ir, y->tile.rows)));
+}
+
+/* void (arguments, a, b, c, init, n) */
+static void build_tile(Ir *ir, Tile tile, LLVMValueRef f)
+{
+    Body y = {.tile = tile, .n = tile.rows * tile.panels * tile.vectors};
+    LLVMValueRef acc[IR_MAX_CARRIED];
+    if (y.n > MAX_ACCUMULATORS || tile.rows > MAX_ROWS || tile.panels > 4)
+        BUG("a tile of %d x %d x %d", tile.rows, tile.panels, tile.vectors);
+
+    IrPlace place = ir_begin(ir, f);
+    LLVMValueRef b = ir_param(ir, 2);
+    for (int i = 0; i < TILE_FIELDS; i++)
+        y.field[i] = get(ir, ir_param(ir, 0), (TileField)i);
+    if (tile.masked)
+        y.mask = ir_mask_below(ir, ir->vector, y.field[TILE_COLUMNS]);
+    LLVMValueRef at[] = {ir_param(ir, 1), ir_param(ir, 3), ir_param(ir, 4)};
+    IrLoop l = ir_loop(ir, ir_int(ir, 0), ir_param(ir, 5), 1, 3, at);
+    copy(at, l.carried, 3);
+    load_init(ir, &y, at[2], acc);
+    all_runs(ir, &y, at[0], b, acc);
+    store_c(ir, &y, at[1], acc);
+    LLVMValueRef next[] = {below(ir, &y, at[0], TILE_A_ROW),
+                           below(ir, &y, at[1], TILE_C_ROW),
+                           below(ir, &y, at[2], TILE_INIT_ROW)};
+    ir_loop_end(ir, &l, next);
+    ir_end(ir, place, NULL);
+}
+
+/* ---- functions of the module ---- */
+
+static LLVMValueRef declare(Ir *ir, const char *name, int n_pointer, int n_int)
+{
+    LLVMTypeRef type[8];
+    for (int i = 0; i < n_pointer + n_int; i++)
+        type[i] = i < n_pointer ? ir->ptr : ir->i64;
+    LLVMValueRef f = ir_declare(ir, name, ir->none, n_pointer + n_int, type);
+    LLVMSetLinkage(f, LLVMInternalLinkage);
+    return f;
+}
+
+static void name_of(char *name, size_t size, const char *prefix, Tile t)
+{
+    static const char *const operand[] = {"", "_rows", "_any"};
+    snprintf(name, size, "%s_%dx%dx%dof%d%s%s", prefix, t.rows, t.panels, t.vectors,
+             t.pitch, operand[t.a], t.masked ? "_masked" : "");
+}
+
+static LLVMValueRef tile_function(Ir *ir, Tile tile)
+{
+    char name[64];
+    name_of(name, sizeof name, "tile", tile);
+    LLVMValueRef f = LLVMGetNamedFunction(ir->module, name);
+    if (!f) {
+        f = declare(ir, name, 5, 1);
+        build_tile(ir, tile, f);
+    }
+    return f;
+}
+
+void tile_call(Ir *ir, Tile tile, LLVMValueRef arguments, TileAt at, LLVMValueRef n)
+{
+    LLVMValueRef arg[] = {arguments, at.a, at.b, at.c, at.init, n};
+    ir_call(ir, tile_function(ir, tile), COUNT(arg), arg);
+}
+
+/* ---- all rows ---- */
+
+/* rows = n_big * (small + 1) + n_small * small */
+typedef struct {
+    LLVMValueRef small, n_big, n_small;
+} Division;
+
+static Division divide(Ir *ir, const Target *target, LLVMValueRef rows)
+{
+    LLVMValueRef most = ir_int(ir, target->tile_rows), one = ir_int(ir, 1);
+    LLVMValueRef up = ir_add(ir, rows, ir_int(ir, target->tile_rows - 1));
+    LLVMValueRef tiles = ir_max(ir, ir_div(ir, up, most), one);
+    LLVMValueRef small = ir_div(ir, rows, tiles);
+    LLVMValueRef big = ir_sub(ir, rows, ir_mul(ir, small, tiles));
+    return (Division){small, big, ir_sub(ir, tiles, big)};
+}
+
+void tile_split(Ir *ir, const Target *target, LLVMValueRef arguments, LLVMValueRef rows)
+{
+    Division d = divide(ir, target, rows);
+    tile_set(ir, arguments, TILE_SMALL, d.small);
+    tile_set(ir, arguments, TILE_N_BIG, d.n_big);
+    tile_set(ir, arguments, TILE_N_SMALL, d.n_small);
+}
+
+static TileAt skip_rows(Ir *ir, LLVMValueRef arguments, TileAt at, LLVMValueRef rows)
+{
+    LLVMValueRef a = ir_mul(ir, rows, get(ir, arguments, TILE_A_ROW)),
+                 c = ir_mul(ir, rows, get(ir, arguments, TILE_C_ROW)),
+                 init = ir_mul(ir, rows, get(ir, arguments, TILE_INIT_ROW));
+    return (TileAt){f32_at(ir, at.a, a), at.b, f32_at(ir, at.c, c),
+                    f32_at(ir, at.init, init)};
+}
+
+/* n tiles of `rows` rows, a number between 1 and most known at run time. */
+static void call_by_size(Ir *ir, int most, Tile tile, LLVMValueRef arguments, TileAt at,
+                         LLVMValueRef rows, LLVMValueRef n)
+{
+    LLVMBasicBlockRef after = LLVMAppendBasicBlockInContext(ir->context, ir->function, "");
+    LLVMValueRef choose = LLVMBuildSwitch(ir->builder, rows, after, (unsigned)most);
+    for (tile.rows = 1; tile.rows <= most; tile.rows++) {
+        LLVMBasicBlockRef block =
+            LLVMAppendBasicBlockInContext(ir->context, ir->function, "");
+        LLVMAddCase(choose, ir_int(ir, tile.rows), block);
+        LLVMPositionBuilderAtEnd(ir->builder, block);
+        tile_call(ir, tile, arguments, at, n);
+        LLVMBuildBr(ir->builder, after);
+    }
+    LLVMPositionBuilderAtEnd(ir->builder, after);
+}
+
+/* void (arguments, a, b, c, init): big tiles, then small ones. */
+static void build_rows(Ir *ir, const Target *target, Tile tile, LLVMValueRef f)
+{
+    IrPlace place = ir_begin(ir, f);
+    LLVMValueRef arguments = ir_param(ir, 0), one = ir_int(ir, 1);
+    TileAt at = {ir_param(ir, 1), ir_param(ir, 2), ir_param(ir, 3), ir_param(ir, 4)};
+    LLVMValueRef small = get(ir, arguments, TILE_SMALL),
+                 n_big = get(ir, arguments, TILE_N_BIG),
+                 n_small = get(ir, arguments, TILE_N_SMALL);
+    LLVMValueRef big = ir_add(ir, small, one);
+    IrIf any = ir_if(ir, ir_less(ir, ir_int(ir, 0), n_big));
+    call_by_size(ir, target->tile_rows, tile, arguments, at, big, n_big);
+    ir_endif(ir, &any);
+    TileAt rest = skip_rows(ir, arguments, at, ir_mul(ir, n_big, big));
+    call_by_size(ir, target->tile_rows, tile, arguments, rest, small, n_small);
+    ir_end(ir, place, NULL);
+}
+
+/* The division is known: the tiles that there are, and no others. */
+static void call_constant_rows(Ir *ir, const Target *target, Tile tile,
+                               LLVMValueRef arguments, TileAt at, LLVMValueRef rows)
+{
+    Division d = divide(ir, target, rows);
+    int64_t small = 0, n_big = 0;
+    ir_constant(d.small, &small), ir_constant(d.n_big, &n_big);
+    tile.rows = (int)small + 1;
+    if (n_big > 0)
+        tile_call(ir, tile, arguments, at, d.n_big);
+    if (small == 0)
+        return;
+    tile.rows = (int)small;
+    at = skip_rows(ir, arguments, at, ir_int(ir, n_big * (small + 1)));
+    tile_call(ir, tile, arguments, at, d.n_small);
+}
+
+void tile_rows_call(Ir *ir, const Target *target, Tile tile, LLVMValueRef arguments,
+                    TileAt at, LLVMValueRef rows)
+{
+    int64_t constant;
+    if (ir_constant(rows, &constant)) {
+        call_constant_rows(ir, target, tile, arguments, at, rows);
+        return;
+    }
+    char name[64];
+    tile.rows = 0;
+    name_of(name, sizeof name, "rows", tile);
+    LLVMValueRef f = LLVMGetNamedFunction(ir->module, name);
+    if (!f) {
+        f = declare(ir, name, 5, 0);
+        build_rows(ir, target, tile, f);
+    }
+    LLVMValueRef arg[] = {arguments, at.a, at.b, at.c, at.init};
+    ir_call(ir, f, COUNT(arg), arg);
+}

@@ -1,0 +1,71 @@
+/*
+ * tile.h — the register tile: the innermost code of every product.
+ *
+ * A tile is `rows` rows by `panels` panels of `vectors` vectors of accumulators:
+ *
+ *     acc = init;   for k in order: acc[r][j] = fma(a[r][k], b[k][j], acc[r][j]);   c = acc
+ *
+ * One internal function of the module for each Tile, made when first called. What
+ * differs between products of the same Tile stands in a block of integers that the
+ * caller keeps on his stack (TILE_…).
+ */
+#ifndef RNNC_EMIT_TILE_H
+#define RNNC_EMIT_TILE_H
+
+#include "emit/ir.h"
+
+/* Where constants let the addresses of a be short. */
+typedef enum {
+    TILE_A_ALONG_K,    /* k contiguous, in one run */
+    TILE_A_ALONG_ROWS, /* rows contiguous, k in two levels */
+    TILE_A_ANY         /* neither, k in two levels */
+} TileOperand;
+
+typedef struct {
+    int rows, panels, vectors;
+    int pitch;   /* vectors of b from k to k: those of its whole panel */
+    bool masked; /* of the last vector only the first TILE_COLUMNS lanes are read and
+                    written */
+    TileOperand a;
+} Tile;
+
+typedef enum {
+    TILE_K,       /* the inner run of k */
+    TILE_K_OUTER, /* how many such runs; b is contiguous over all of them */
+    TILE_A_ROW,   /* strides of a: rows, … */
+    TILE_A_K,     /* … k, … */
+    TILE_A_OUTER, /* … from run to run */
+    TILE_B_PANEL, /* from panel to panel of b */
+    TILE_C_ROW,
+    TILE_INIT_ROW,
+    TILE_COLUMNS, /* columns of the last vector */
+    TILE_SMALL,   /* rows of a small tile; a big one has one more: see tile_split */
+    TILE_N_BIG,
+    TILE_N_SMALL,
+    TILE_FIELDS
+} TileField;
+
+/* Addresses of the first row and column. */
+typedef struct {
+    LLVMValueRef a, b, c, init;
+} TileAt;
+
+LLVMValueRef tile_arguments(Ir *ir);
+void tile_set(Ir *ir, LLVMValueRef arguments, TileField field, LLVMValueRef value);
+
+/* n tiles one below another. */
+void tile_call(Ir *ir, Tile tile, LLVMValueRef arguments, TileAt at, LLVMValueRef n);
+
+/* Divides the rows into tiles of at most target->tile_rows whose sizes differ by at most
+   one, and writes the division to the arguments. No rows: no tiles. */
+void tile_split(Ir *ir, const Target *target, LLVMValueRef arguments, LLVMValueRef rows);
+
+/* All rows as divided; tile.rows does not matter. `rows` only as a hint: a constant
+   spares the sizes that cannot occur. */
+void tile_rows_call(Ir *ir, const Target *target, Tile tile, LLVMValueRef arguments,
+                    TileAt at, LLVMValueRef rows);
+
+/* An array of zeros, as long as a tile is wide. */
+LLVMValueRef tile_zeros(Ir *ir);
+
+#endif
