@@ -1,0 +1,514 @@
+/*
+ * checkpoint.c — a run's state as one safetensors file.
+ *
+ *     NAME                 parameters, float32
+ *     optimizer.NAME       the optimizer's tensors (float32) and scalars (float64)
+ *     state.NAME           hidden state, [rows, …]
+ *     __metadata__         rnnc, name, spec_hash, seed; as JSON: progress (counters and
+ *                          the data's position), scalars, vocabulary, checksums
+ *
+ * A file with the entry `rnnc` is one of ours; of any other file only parameters are
+ * read. Checksums are CRC-32C of each tensor's bytes: the format itself has none.
+ */
+#include "trainer.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const char format_key[] = "rnnc", format_version[] = "1";
+
+/* ---- the tensors of a trainer ---- */
+
+/* Tensors that point into the engine's blocks, and their names. */
+struct tensors {
+    int n;
+    struct rnn__tensor *tensor;
+    char **name; /* NULL: the model's own text */
+    int n_param; /* they come first */
+};
+
+static void free_tensors(struct tensors *list)
+{
+    for (int i = 0; list->name && i < list->n; i++)
+        free(list->name[i]);
+    free(list->name);
+    free(list->tensor);
+}
+
+/* Adds "prefix" + name; the tensor's name is set here. */
+static void add_tensor(struct tensors *list, const char *prefix, const char *name,
+                       struct rnn__tensor t, struct rnn__string *s)
+{
+    *s = (struct rnn__string){.failed = s->failed};
+    rnn__put(s, "%s%s", prefix, name);
+    list->name[list->n] = s->text;
+    t.name = s->text;
+    list->tensor[list->n++] = t;
+}
+
+static struct rnn__tensor tensor_of(const struct rnn_tensor *from, float *block)
+{
+    struct rnn__tensor t = {.dtype = RNN__F32, .rank = from->rank, .size = from->size};
+    memcpy(t.dim, from->dim, (size_t)from->rank * sizeof *t.dim);
+    t.data = block + from->offset;
+    return t;
+}
+
+static struct rnn__tensor state_of(const struct rnn_model *m, const struct rnn_state *from,
+                                   float *block)
+{
+    struct rnn__tensor t = {.dtype = RNN__F32, .rank = from->rank + 1};
+    t.dim[0] = m->rows_max;
+    memcpy(t.dim + 1, from->dim, (size_t)from->rank * sizeof *t.dim);
+    t.size = m->rows_max * from->size;
+    t.data = block + from->offset * m->rows_max;
+    return t;
+}
+
+/* All of a trainer's tensors; to be released by free_tensors in any case. */
+static int list_tensors(struct rnn__trainer *t, struct tensors *list, struct rnn__fault *f)
+{
+    const struct rnn_model *m = t->model;
+    rnn_blocks b;
+    struct rnn__string s = {0};
+    size_t most = (size_t)m->n_param + (size_t)m->n_optimizer +
+                  (size_t)m->n_optimizer_scalar + (size_t)m->n_state + 1;
+    int code = rnn_get_blocks(t->engine, &b);
+    if (code)
+        return rnn__trainer_failed(t, t->engine, code, f);
+    *list = (struct tensors){.tensor = calloc(most, sizeof *list->tensor),
+                             .name = calloc(most, sizeof *list->name)};
+    if (!list->tensor || !list->name)
+        return rnn__fault_memory(f);
+    for (int i = 0; i < m->n_param; i++)
+        add_tensor(list, "", m->param[i].name, tensor_of(&m->param[i], b.params), &s);
+    list->n_param = list->n;
+    for (int i = 0; i < m->n_optimizer; i++)
+        add_tensor(list, "optimizer.", m->optimizer[i].name,
+                   tensor_of(&m->optimizer[i], b.optimizer), &s);
+    for (int i = 0; i < m->n_optimizer_scalar; i++)
+        add_tensor(list, "optimizer.", m->optimizer_scalar[i].name,
+                   (struct rnn__tensor){
+                       .dtype = RNN__F64, .size = 1, .data = b.optimizer_scalars + i},
+                   &s);
+    for (int i = 0; i < m->n_state; i++)
+        add_tensor(list, "state.", m->state[i].name, state_of(m, &m->state[i], b.state),
+                   &s);
+    return s.failed ? rnn__fault_memory(f) : 0;
+}
+
+/* ---- metadata ---- */
+
+/* Every double as text that reads back, not-a-number included. */
+static json_t *exact(double value)
+{
+    char text[RNN__NUMBER_BYTES];
+    snprintf(text, sizeof text, "%.17g", value);
+    return json_string(text);
+}
+
+static double exact_value(const json_t *value)
+{
+    const char *text = json_string_value(value);
+    return text ? strtod(text, NULL) : 0;
+}
+
+static const struct {
+    const char *name;
+    size_t offset;
+} progress_list[] = {
+    {"epoch_length", offsetof(rnn_state_dict, epoch_length)},
+    {"iteration", offsetof(rnn_state_dict, iteration)},
+    {"epoch", offsetof(rnn_state_dict, epoch)},
+    {"max_epochs", offsetof(rnn_state_dict, max_epochs)},
+    {"max_iters", offsetof(rnn_state_dict, max_iters)},
+    {"time_iteration", offsetof(rnn_state_dict, time_iteration)},
+    {"pass", offsetof(rnn_state_dict, pass)},
+    {"position", offsetof(rnn_state_dict, position)},
+};
+enum { N_PROGRESS = sizeof progress_list / sizeof *progress_list };
+
+static int64_t *progress_field(rnn_state_dict *d, int i)
+{
+    return (int64_t *)(void *)((char *)d + progress_list[i].offset);
+}
+
+static json_t *progress_json(rnn_state_dict *d)
+{
+    json_t *progress = json_object(), *entries = json_object();
+    for (int i = 0; i < N_PROGRESS; i++)
+        json_object_set_new(progress, progress_list[i].name,
+                            json_integer(*progress_field(d, i)));
+    for (int i = 0; i < d->n_entry; i++)
+        json_object_set_new(entries, d->entry[i].name, exact(d->entry[i].value));
+    json_object_set_new(progress, "entries", entries);
+    return progress;
+}
+
+static json_t *scalars_json(struct rnn__trainer *t)
+{
+    json_t *scalars = json_object();
+    double value;
+    for (int i = 0; i < t->model->n_scalar; i++)
+        if (!t->model->scalar[i].counter &&
+            rnn_get_scalar(t->engine, t->model->scalar[i].name, &value) == 0)
+            json_object_set_new(scalars, t->model->scalar[i].name, exact(value));
+    return scalars;
+}
+
+static uint32_t checksum_of(const struct rnn__tensor *t)
+{
+    return rnn__crc32c(t->data, (size_t)t->size * (t->dtype == RNN__F64 ? 8 : 4));
+}
+
+static json_t *checksums_json(const struct tensors *list)
+{
+    json_t *checksums = json_object();
+    char text[16];
+    for (int i = 0; i < list->n; i++) {
+        snprintf(text, sizeof text, "%08" PRIx32, checksum_of(&list->tensor[i]));
+        json_object_set_new(checksums, list->tensor[i].name, json_string(text));
+    }
+    return checksums;
+}
+
+/* Puts `value`, which is taken over, into the metadata as the text of its JSON. */
+static void put_json(json_t *metadata, const char *key, json_t *value)
+{
+    char *text = json_dumps(value, JSON_COMPACT);
+    if (text)
+        json_object_set_new(metadata, key, json_string(text));
+    free(text);
+    json_decref(value);
+}
+
+static json_t *metadata_of(struct rnn__trainer *t, const struct tensors *list,
+                           rnn_state_dict *progress)
+{
+    char seed[32];
+    snprintf(seed, sizeof seed, "%" PRIu64, t->seed);
+    json_t *metadata = json_pack(
+        "{s:s, s:s, s:s, s:s}", format_key, format_version, "name", t->model->name,
+        "spec_hash", t->model->spec_hash ? t->model->spec_hash : "", "seed", seed);
+    put_json(metadata, "progress", progress_json(progress));
+    put_json(metadata, "scalars", scalars_json(t));
+    put_json(metadata, "checksums", checksums_json(list));
+    if (t->vocabulary.n)
+        put_json(metadata, "vocabulary", rnn__vocabulary_to_json(&t->vocabulary));
+    return metadata;
+}
+
+int rnn__checkpoint_save(struct rnn__trainer *t, const char *path, struct rnn__fault *f)
+{
+    struct tensors list = {0};
+    rnn_state_dict progress;
+    int code = list_tensors(t, &list, f);
+    if (!code && (code = rnn_state_save(t->engine, &progress)) != 0)
+        rnn__trainer_failed(t, t->engine, code, f);
+    if (!code) {
+        json_t *metadata = metadata_of(t, &list, &progress);
+        code = metadata ? rnn__safetensors_write(path, list.tensor, list.n, metadata, f)
+                        : rnn__fault_memory(f);
+        json_decref(metadata);
+    }
+    free_tensors(&list);
+    return code;
+}
+
+/* ---- reading ---- */
+
+static json_t *metadata_json(const struct rnn__safetensors *s, const char *key)
+{
+    const char *text = rnn__safetensors_metadata(s, key);
+    json_error_t error;
+    return text ? json_loads(text, JSON_REJECT_DUPLICATES, &error) : NULL;
+}
+
+static bool is_ours(const struct rnn__safetensors *s)
+{
+    return rnn__safetensors_metadata(s, format_key) != NULL;
+}
+
+static bool starts_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static void add_dims(struct rnn__fault *f, const struct rnn__tensor *t)
+{
+    rnn__fault_add(f, "[");
+    for (int i = 0; i < t->rank; i++)
+        rnn__fault_add(f, "%s%" PRId64, i ? ", " : "", t->dim[i]);
+    rnn__fault_add(f, "]");
+}
+
+static bool same_shape(const struct rnn__tensor *a, const struct rnn__tensor *b)
+{
+    return a->rank == b->rank &&
+           memcmp(a->dim, b->dim, (size_t)a->rank * sizeof *a->dim) == 0;
+}
+
+/* Adds one line for each of the first n tensors that is missing or of another shape. */
+static int tell_mismatches(const struct rnn__safetensors *s, const struct tensors *list,
+                           int n, struct rnn__fault *f)
+{
+    int found = 0;
+    for (int i = 0; i < n; i++) {
+        const struct rnn__tensor *want = &list->tensor[i];
+        const struct rnn__tensor *got = rnn__safetensors_find(s, want->name);
+        if (got && same_shape(got, want))
+            continue;
+        found++;
+        rnn__fault_add(f, "\n  %s: ", want->name);
+        if (!got) {
+            rnn__fault_add(f, "missing, the model needs ");
+        } else {
+            add_dims(f, got);
+            rnn__fault_add(f, " in the file, the model needs ");
+        }
+        add_dims(f, want);
+    }
+    return found;
+}
+
+/* Adds one line for each tensor of the file that the model does not have. */
+static int tell_extras(const struct rnn__safetensors *s, const struct tensors *list, int n,
+                       struct rnn__fault *f)
+{
+    int found = 0;
+    for (int i = 0; i < s->n_tensor; i++) {
+        const char *name = s->tensor[i].name;
+        bool known =
+            is_ours(s) && (starts_with(name, "optimizer.") || starts_with(name, "state."));
+        for (int j = 0; j < n && !known; j++)
+            known = strcmp(list->tensor[j].name, name) == 0;
+        if (known)
+            continue;
+        found++;
+        rnn__fault_add(f, "\n  %s: the model has no such parameter", name);
+    }
+    return found;
+}
+
+static int check_tensors(const struct rnn__safetensors *s, const struct tensors *list,
+                         int n, struct rnn__fault *f)
+{
+    rnn__fault(f, RNN_EFORMAT, "%s: does not fit the model:", s->path);
+    int found = tell_mismatches(s, list, n, f);
+    found += tell_extras(s, list, n, f);
+    return found ? f->code : 0;
+}
+
+static int check_sum(const struct rnn__safetensors *s, const json_t *checksums,
+                     const struct rnn__tensor *t, struct rnn__fault *f)
+{
+    const char *text = json_string_value(json_object_get(checksums, t->name));
+    if (!text || strtoul(text, NULL, 16) == checksum_of(t))
+        return 0;
+    return rnn__fault(f, RNN_EFORMAT, "%s: tensor '%s' is damaged: its checksum is wrong",
+                      s->path, t->name);
+}
+
+/* Reads the first n tensors of the list, which have been checked, into their blocks. */
+static int read_tensors(const struct rnn__safetensors *s, const struct tensors *list, int n,
+                        struct rnn__fault *f)
+{
+    int code = 0;
+    json_t *checksums = metadata_json(s, "checksums");
+    for (int i = 0; i < n && !code; i++) {
+        const struct rnn__tensor *t = &list->tensor[i];
+        const struct rnn__tensor *from = rnn__safetensors_find(s, t->name);
+        void *block = (void *)(uintptr_t)t->data; /* the engine's, ours to write */
+        code = t->dtype == RNN__F64 ? rnn__safetensors_read_double(s, from, block, f)
+                                    : rnn__safetensors_read_float(s, from, block, f);
+        if (!code && from->dtype == t->dtype)
+            code = check_sum(s, checksums, t, f);
+    }
+    json_decref(checksums);
+    return code;
+}
+
+static int read_vocabulary(struct rnn__trainer *t, const struct rnn__safetensors *s,
+                           struct rnn__fault *f)
+{
+    if (t->vocabulary.n)
+        return 0;
+    json_t *json = metadata_json(s, "vocabulary");
+    int code = json ? rnn__vocabulary_from_json(&t->vocabulary, json, f) : 0;
+    json_decref(json);
+    return code;
+}
+
+/* Loads the parameters, or with `whole` everything that list_tensors lists. */
+static int load(struct rnn__trainer *t, const struct rnn__safetensors *s, bool whole,
+                struct rnn__fault *f)
+{
+    struct tensors list = {0};
+    int code = list_tensors(t, &list, f);
+    int n = whole ? list.n : list.n_param;
+    if (!code)
+        code = check_tensors(s, &list, n, f);
+    if (!code)
+        code = read_tensors(s, &list, n, f);
+    if (!code && (code = rnn_pack(t->engine)) != 0)
+        rnn__trainer_failed(t, t->engine, code, f);
+    free_tensors(&list);
+    return code ? code : read_vocabulary(t, s, f);
+}
+
+int rnn__checkpoint_init(struct rnn__trainer *t, const char *path, struct rnn__fault *f)
+{
+    struct rnn__safetensors s;
+    int code = rnn__safetensors_open(&s, path, f);
+    if (code)
+        return code;
+    code = load(t, &s, false, f);
+    rnn__safetensors_close(&s);
+    return code;
+}
+
+int rnn__checkpoint_peek(struct rnn__trainer *t, const char *path, struct rnn__fault *f)
+{
+    struct rnn__safetensors s;
+    int code = rnn__safetensors_open(&s, path, f);
+    if (code)
+        return code;
+    const char *seed = rnn__safetensors_metadata(&s, "seed");
+    if (seed && t->options->resumes)
+        t->seed = strtoull(seed, NULL, 10);
+    json_t *progress = metadata_json(&s, "progress");
+    t->resumed_iteration = json_integer_value(json_object_get(progress, "iteration"));
+    t->resumed_chunks = json_integer_value(json_object_get(progress, "time_iteration"));
+    json_decref(progress);
+    code = read_vocabulary(t, &s, f);
+    rnn__safetensors_close(&s);
+    return code;
+}
+
+/* ---- resuming ---- */
+
+static int check_ours(struct rnn__trainer *t, const struct rnn__safetensors *s,
+                      struct rnn__fault *f)
+{
+    const char *version = rnn__safetensors_metadata(s, format_key);
+    const char *hash = rnn__safetensors_metadata(s, "spec_hash");
+    if (!version)
+        return rnn__fault(f, RNN_EFORMAT,
+                          "%s: holds parameters alone; give it to --init, not --resume",
+                          s->path);
+    if (strcmp(version, format_version) != 0)
+        return rnn__fault(f, RNN_EFORMAT, "%s: is of format %s, this program reads %s",
+                          s->path, version, format_version);
+    if (hash && t->model->spec_hash && strcmp(hash, t->model->spec_hash) != 0)
+        return rnn__fault(f, RNN_EFORMAT,
+                          "%s: is a run of another spec; --init reads its parameters",
+                          s->path);
+    return 0;
+}
+
+static int load_progress(struct rnn__trainer *t, const struct rnn__safetensors *s,
+                         struct rnn__fault *f)
+{
+    rnn_state_dict d = {0};
+    const char *name;
+    json_t *value, *progress = metadata_json(s, "progress");
+    json_t *entries = json_object_get(progress, "entries");
+    for (int i = 0; i < N_PROGRESS; i++) {
+        const json_t *field = json_object_get(progress, progress_list[i].name);
+        *progress_field(&d, i) =
+            json_is_integer(field) ? json_integer_value(field) : RNN_NONE;
+    }
+    json_object_foreach(entries, name, value) if (d.n_entry < RNN_STATE_ENTRIES_MAX)
+        d.entry[d.n_entry++] = (rnn_state_entry){.name = name, .value = exact_value(value)};
+    int code = rnn_state_load(t->engine, &d);
+    if (code)
+        rnn__fault(f, RNN_EFORMAT, "%s: %s", s->path, rnn_engine_error(t->engine));
+    json_decref(progress);
+    return code ? f->code : 0;
+}
+
+static void load_scalars(struct rnn__trainer *t, const struct rnn__safetensors *s)
+{
+    const char *name;
+    json_t *value, *scalars = metadata_json(s, "scalars");
+    json_object_foreach(scalars, name, value)
+        rnn_set_scalar(t->engine, name, exact_value(value)); /* unknown ones are gone */
+    json_decref(scalars);
+}
+
+int rnn__checkpoint_resume(struct rnn__trainer *t, const char *path, struct rnn__fault *f)
+{
+    struct rnn__safetensors s;
+    int code = rnn__safetensors_open(&s, path, f);
+    if (code)
+        return code;
+    code = check_ours(t, &s, f);
+    if (!code)
+        code = load(t, &s, true, f);
+    if (!code) {
+        load_scalars(t, &s);
+        code = load_progress(t, &s, f);
+    }
+    rnn__safetensors_close(&s);
+    return code;
+}
+
+/* ---- the newest of a folder ---- */
+
+struct candidate {
+    char *path;
+    struct timespec time;
+};
+
+static bool is_checkpoint(const char *name)
+{
+    static const char suffix[] = ".safetensors";
+    size_t n = strlen(name), m = sizeof suffix - 1;
+    return starts_with(name, "checkpoint_") && n > m && strcmp(name + n - m, suffix) == 0;
+}
+
+static bool is_newer(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec : a->tv_nsec > b->tv_nsec;
+}
+
+/* The newest checkpoint that is older than `before` (NULL: of all); path NULL: none. */
+static struct candidate newest_before(const char *folder, const struct timespec *before)
+{
+    struct candidate best = {0};
+    struct stat st;
+    DIR *dir = opendir(folder);
+    for (struct dirent *d; dir && (d = readdir(dir));) {
+        char *path = is_checkpoint(d->d_name) ? rnn__path_join(folder, d->d_name) : NULL;
+        if (path && stat(path, &st) == 0 && (!before || is_newer(before, &st.st_mtim)) &&
+            (!best.path || is_newer(&st.st_mtim, &best.time))) {
+            free(best.path);
+            best = (struct candidate){path, st.st_mtim};
+            path = NULL;
+        }
+        free(path);
+    }
+    if (dir)
+        closedir(dir);
+    return best;
+}
+
+int rnn__checkpoint_newest(const char *folder, char **path, struct rnn__fault *f)
+{
+    struct rnn__safetensors s;
+    struct candidate c = newest_before(folder, NULL);
+    while (c.path && rnn__safetensors_open(&s, c.path, f) != 0) {
+        fprintf(stderr, "note: %s; the checkpoint before it is taken\n", f->sentence);
+        free(c.path);
+        c = newest_before(folder, &c.time);
+    }
+    if (!c.path)
+        return rnn__fault(f, RNN_EFORMAT, "%s: no checkpoint in this folder", folder);
+    rnn__safetensors_close(&s);
+    *path = c.path;
+    return 0;
+}

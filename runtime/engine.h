@@ -1,0 +1,159 @@
+/*
+ * engine.h — what the engine's own files share: its insides, laid open.
+ *
+ *   memory.c   allocation through the caller's hook; error sentences, notices
+ *   filter.c   which values of a counter pass            no engine needed
+ *   events.c   events, handlers, dispatch
+ *   state.c    attributes, metrics, the state dict
+ *   engine.c   the run: a machine of phases
+ *
+ * Nothing outside runtime/ includes this. Functions here are rnn__.
+ */
+#ifndef RNN_ENGINE_H
+#define RNN_ENGINE_H
+
+#include "rnn.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+
+enum { RNN__ERROR_BYTES = 512 };
+
+/* A filter that rnn__filter_check has let through, with a list of its own. */
+struct rnn__handler {
+    rnn_handler *fn; /* NULL: removed, swept when no dispatch is under way */
+    void *user;
+    int handle;
+    bool filtered;
+    rnn_filter filter;
+};
+
+struct rnn__event {
+    const char *name;
+    bool owns_name;
+    enum rnn_counter counter;
+    int attribute; /* of RNN_COUNTER_ATTRIBUTE */
+    int depth;     /* dispatches under way */
+    int n_handler, capacity;
+    struct rnn__handler *handler;
+};
+
+struct rnn__number {
+    char *name;
+    double value;
+    bool keep; /* part of the state dict */
+};
+
+struct rnn__numbers {
+    int n, capacity;
+    struct rnn__number *number;
+};
+
+/* Where the run stands: what is done next. Order as in the run; engine.c has the table. */
+enum rnn__phase {
+    RNN__IDLE,
+    RNN__BEGIN,
+    RNN__NEXT_EPOCH,
+    RNN__OPEN_DATA,
+    RNN__GET_BATCH,
+    RNN__FETCH,
+    RNN__AGAIN,
+    RNN__ITERATE,
+    RNN__PROCESS,
+    RNN__PROCESSED,
+    RNN__NEXT_BATCH,
+    RNN__EPOCH_DONE,
+    RNN__TERMINATED,
+    RNN__COMPLETE,
+};
+
+/* Bits of a request: see rnn_terminate, rnn_terminate_epoch, rnn_interrupt. */
+enum {
+    RNN__TERMINATE = 1,
+    RNN__SKIP_COMPLETED = 2,
+    RNN__TERMINATE_EPOCH = 4,
+    RNN__SKIP_EPOCH_COMPLETED = 8,
+    RNN__INTERRUPT = 16,
+};
+
+struct rnn_engine {
+    rnn_allocator allocator;
+    rnn_process *process;
+    void *user;
+    void (*destroy)(rnn_engine *e); /* a trainer's, called first by rnn_close; or NULL */
+    void *trainer;                  /* struct rnn__tbptt, or NULL */
+
+    rnn_engine_state state;
+    struct rnn__numbers attributes, metrics;
+
+    struct rnn__event *event;
+    int n_event, event_capacity;
+    int last_handle;
+
+    atomic_bool running;
+    atomic_int requests;
+    enum rnn__phase phase; /* kept while paused */
+    bool out_of_data;      /* the iterator was made anew and has given nothing since */
+    bool again;            /* this fetch has had its GET_BATCH_STARTED */
+    bool new_batch;        /* the process has not seen this batch yet */
+    bool loaded;           /* no batch has begun since rnn_state_load */
+    bool in_process;       /* the batch of state.iteration is not done */
+    bool chunk_open;       /* the chunk of state.time_iteration is not done */
+
+    bool has_data, data_open;
+    rnn_iterable data;
+    int64_t pass, position; /* of the data: batches begun in this pass */
+    bool opened;            /* a pass has been begun since iteration 0 */
+    bool seek;              /* on opening, go to pass and position; else begin a pass */
+    bool whole_epoch;       /* the next epoch is not the rest of one */
+
+    double epoch_time, loop_start, run_start;
+
+    int exception; /* what EXCEPTION_RAISED tells of */
+    int raised;    /* the code that `error` speaks of */
+    char error[RNN__ERROR_BYTES];
+    rnn_notice *notice;
+    void *notice_user;
+};
+
+/* ---- memory.c ---- */
+
+/* Zeroed; NULL when there is no memory. Released by rnn__free, for which NULL is fine. */
+void *rnn__alloc(const rnn_allocator *a, size_t bytes, size_t alignment);
+void rnn__free(const rnn_allocator *a, void *memory);
+/* Grows an array of `count` elements to hold one more; false: no memory, array as it was.
+ */
+bool rnn__grow(const rnn_allocator *a, void **array, int *capacity, int count,
+               size_t element_bytes);
+char *rnn__copy_text(const rnn_allocator *a, const char *text);
+const rnn_allocator *rnn__allocator_or_default(const rnn_allocator *a);
+
+/* Sets the engine's sentence and returns code. e NULL: the thread's. */
+int rnn__fail(rnn_engine *e, int code, const char *format, ...) RNN_PRINTF(3, 4);
+void rnn__note(rnn_engine *e, const char *format, ...) RNN_PRINTF(2, 3);
+double rnn__seconds(void);
+
+/* ---- filter.c ---- */
+
+/* NULL when the filter is well formed, else what is wrong with it. */
+const char *rnn__filter_error(const rnn_filter *f);
+/* Whether it lets everything through, so that no counter is needed. */
+bool rnn__filter_is_open(const rnn_filter *f);
+bool rnn__filter_passes(rnn_engine *e, const rnn_filter *f, int64_t v);
+
+/* ---- events.c ---- */
+
+int rnn__events_init(rnn_engine *e);
+void rnn__events_free(rnn_engine *e);
+/* Fires a known event: 0 or the exception of a handler. */
+int rnn__fire(rnn_engine *e, int event);
+int64_t rnn__counter(const rnn_engine *e, const struct rnn__event *event);
+
+/* ---- state.c ---- */
+
+void rnn__numbers_free(rnn_engine *e, struct rnn__numbers *numbers);
+/* The index of a name; rnn__number_make adds it as 0, or returns RNN_ENOMEM. */
+int rnn__number_find(const struct rnn__numbers *numbers, const char *name);
+int rnn__number_make(rnn_engine *e, struct rnn__numbers *numbers, const char *name);
+
+#endif

@@ -1,0 +1,177 @@
+/*
+ * handler_progress.c — how far the run is, on stderr.
+ *
+ * On a terminal one line is drawn over and over, ten times a second at most:
+ *
+ *     Epoch [3/10]: [420/1000]  42%|#######         | loss=1.3256 12.4 chunks/s [0:33<1:20]
+ *
+ * with the time gone and left of the epoch. Into a pipe or a file goes a plain line at
+ * each epoch's end, and one each ten seconds in between, without escape codes. Settings
+ * that say when (on, every, …) put the lines in between there instead.
+ */
+#include "engine.h"
+#include "trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { BAR_CELLS = 16 };
+
+struct progress {
+    struct rnn__trainer *t;
+    bool terminal, drawn;
+    double pause; /* seconds between lines */
+    double last;  /* when the last one was printed */
+    double epoch_begin;
+    int64_t epoch_chunks; /* time_iteration when the epoch began */
+    int64_t epoch_batches;
+};
+
+static void put_time(struct rnn__string *s, double seconds)
+{
+    long long whole = isfinite(seconds) && seconds < 1e9 ? (long long)seconds : 0;
+    if (whole >= 3600)
+        rnn__put(s, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
+    else
+        rnn__put(s, "%lld:%02lld", whole / 60, whole % 60);
+}
+
+static void put_bar(struct rnn__string *s, double done)
+{
+    int cells = (int)(done * BAR_CELLS);
+    rnn__put(s, " %3.0f%%|", 100 * done);
+    for (int i = 0; i < BAR_CELLS; i++)
+        rnn__put(s, "%c", i < cells ? '#' : ' ');
+    rnn__put(s, "|");
+}
+
+static void put_place(struct progress *p, struct rnn__string *s,
+                      const rnn_engine_state *state)
+{
+    rnn__put(s, "Epoch [%lld/", (long long)state->epoch);
+    if (state->max_epochs == RNN_NONE)
+        rnn__put(s, "?]: ");
+    else
+        rnn__put(s, "%lld]: ", (long long)state->max_epochs);
+    rnn__put(s, "[%lld", (long long)state->iter_counter);
+    if (state->epoch_length == RNN_NONE)
+        rnn__put(s, "]");
+    else
+        rnn__put(s, "/%lld]", (long long)state->epoch_length);
+    if (p->terminal && state->epoch_length > 0)
+        put_bar(s, (double)state->iter_counter / (double)state->epoch_length);
+}
+
+static void put_metrics(struct progress *p, struct rnn__string *s)
+{
+    double value;
+    const char *name;
+    for (int i = 0; (name = rnn_metric_at(p->t->engine, i, &value)); i++)
+        if (strncmp(name, "valid.", 6) == 0)
+            rnn__put(s, " %s=%.5g", name, value);
+}
+
+static void put_speed(struct progress *p, struct rnn__string *s,
+                      const rnn_engine_state *state)
+{
+    double seconds = rnn__seconds() - p->epoch_begin;
+    double batches = (double)(state->iter_counter - p->epoch_batches);
+    rnn__put(s, " %.4g chunks/s [",
+             (double)(state->time_iteration - p->epoch_chunks) /
+                 (seconds > 0 ? seconds : 1));
+    put_time(s, seconds);
+    if (state->epoch_length > 0 && batches > 0) {
+        rnn__put(s, "<");
+        put_time(s,
+                 seconds * (double)(state->epoch_length - state->iter_counter) / batches);
+    }
+    rnn__put(s, "]");
+}
+
+static void print(struct progress *p, bool epoch_ended)
+{
+    struct rnn__string s = {0};
+    const rnn_engine_state *state = rnn_state_of(p->t->engine);
+    put_place(p, &s, state);
+    if (!state->output.null)
+        rnn__put(&s, " loss=%.5g", state->output.value);
+    if (epoch_ended)
+        put_metrics(p, &s);
+    put_speed(p, &s, state);
+    if (!s.failed && p->terminal)
+        fprintf(stderr, "\r\033[K%s%s", s.text, epoch_ended ? "\n" : "");
+    else if (!s.failed)
+        fprintf(stderr, "%s\n", s.text);
+    free(s.text);
+    p->last = rnn__seconds();
+    p->drawn = !epoch_ended;
+}
+
+static int epoch_started(rnn_engine *e, int event, void *user)
+{
+    struct progress *p = user;
+    const rnn_engine_state *s = rnn_state_of(e);
+    (void)event;
+    p->epoch_begin = rnn__seconds();
+    p->epoch_chunks = s->time_iteration;
+    p->epoch_batches = 0;
+    return 0;
+}
+
+static int chunk_completed(rnn_engine *e, int event, void *user)
+{
+    struct progress *p = user;
+    (void)e, (void)event;
+    if (rnn__seconds() - p->last >= p->pause)
+        print(p, false);
+    return 0;
+}
+
+static int now_and_then(rnn_engine *e, int event, void *user)
+{
+    (void)e, (void)event;
+    print(user, false);
+    return 0;
+}
+
+static int epoch_completed(rnn_engine *e, int event, void *user)
+{
+    (void)e, (void)event;
+    print(user, true);
+    return 0;
+}
+
+static void close_progress(void *user)
+{
+    struct progress *p = user;
+    if (p->terminal && p->drawn)
+        fputc('\n', stderr);
+    free(p);
+}
+
+int rnn__add_progress(struct rnn__trainer *t, const json_t *options, const char *where,
+                      struct rnn__fault *f)
+{
+    if (t->options->quiet || t->options->no_progress)
+        return 0;
+    struct progress *p = calloc(1, sizeof *p);
+    int code = rnn__attach(t, p, close_progress, f);
+    if (code)
+        return code;
+    *p = (struct progress){
+        .t = t, .terminal = isatty(STDERR_FILENO) == 1, .last = rnn__seconds()};
+    p->epoch_begin = p->last;
+    p->pause = p->terminal ? 0.1 : 10;
+    struct rnn__when when = {.event = RNN_NONE};
+    code = rnn__read_when(t, options, where, &when, f);
+    if (!code)
+        code = rnn__hang(t, RNN_EPOCH_STARTED, NULL, epoch_started, p, f);
+    if (!code && when.event == RNN_NONE)
+        code = rnn__hang(t, RNN_TIME_ITERATION_COMPLETED, NULL, chunk_completed, p, f);
+    else if (!code)
+        code = rnn__hang_when(t, &when, now_and_then, p, f);
+    return code ? code : rnn__hang(t, RNN_EPOCH_COMPLETED, NULL, epoch_completed, p, f);
+}

@@ -1,0 +1,501 @@
+/*
+ * handlers.c — which handlers a run has, when they are called, and the small ones.
+ *
+ * Settings list them by name, in any order; they are hung in the order of the table
+ * below, so that a validation comes before those who judge by it, and a checkpoint
+ * after them all. Standard ones are there without being asked for.
+ */
+#include "engine.h"
+#include "trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- shared ---- */
+
+int rnn__attach(struct rnn__trainer *t, void *user, void (*close)(void *user),
+                struct rnn__fault *f)
+{
+    struct rnn__attached *a = user ? calloc(1, sizeof *a) : NULL;
+    if (!a) {
+        if (user)
+            close(user);
+        return rnn__fault_memory(f);
+    }
+    *a = (struct rnn__attached){user, close, t->attached};
+    t->attached = a;
+    return 0;
+}
+
+int rnn__hang(struct rnn__trainer *t, int event, const rnn_filter *filter, rnn_handler *fn,
+              void *user, struct rnn__fault *f)
+{
+    int handle = rnn_on(t->engine, event, filter, fn, user);
+    return handle > 0 ? 0 : rnn__trainer_failed(t, t->engine, handle, f);
+}
+
+int rnn__hang_when(struct rnn__trainer *t, const struct rnn__when *when, rnn_handler *fn,
+                   void *user, struct rnn__fault *f)
+{
+    return rnn__hang(t, when->event, when->filtered ? &when->filter : NULL, fn, user, f);
+}
+
+/* ---- on, every, once, before, after ---- */
+
+/* The words that `every` knows, and the events that a plain number counts. */
+static const struct {
+    const char *word;
+    int event;
+} unit_list[] = {
+    {"epoch", RNN_EPOCH_COMPLETED},
+    {"iteration", RNN_ITERATION_COMPLETED},
+    {"chunk", RNN_TIME_ITERATION_COMPLETED},
+};
+enum { N_UNIT = sizeof unit_list / sizeof *unit_list };
+
+static int read_event(struct rnn__trainer *t, const json_t *options, const char *where,
+                      struct rnn__when *when, struct rnn__fault *f)
+{
+    const char *name = NULL;
+    int code = rnn__get_text(options, where, "on", &name, f);
+    if (code || !name)
+        return code;
+    when->event = rnn_event_find(t->engine, name);
+    return when->event >= 0
+               ? 0
+               : rnn__fault(f, RNN__ESPEC, "%s.on: '%s' is no event", where, name);
+}
+
+/* `every` is a number, or a word for the event itself. A number without `on` counts
+   batches. */
+static int read_every(const json_t *options, const char *where, struct rnn__when *when,
+                      struct rnn__fault *f)
+{
+    const char *word = json_string_value(json_object_get(options, "every"));
+    for (int i = 0; word && i < N_UNIT; i++)
+        if (strcmp(word, unit_list[i].word) == 0) {
+            when->event = unit_list[i].event;
+            return 0;
+        }
+    int code = rnn__get_integer(options, where, "every", 1, &when->filter.every, f);
+    if (!code && when->filter.every && !json_object_get(options, "on"))
+        when->event = RNN_ITERATION_COMPLETED;
+    return code;
+}
+
+static int read_once(const json_t *options, const char *where, struct rnn__when *when,
+                     struct rnn__fault *f)
+{
+    const json_t *once = json_object_get(options, "once");
+    size_t n = json_array_size(once);
+    if (!json_is_array(once))
+        return rnn__get_integer(options, where, "once", 1, &when->filter.once, f);
+    if (n == 0 || n > sizeof when->once_list / sizeof *when->once_list)
+        return rnn__fault(f, RNN__ESPEC, "%s.once: is not a list of 1 to 16 numbers",
+                          where);
+    for (size_t i = 0; i < n; i++) {
+        double value;
+        if (!rnn__is_number(json_array_get(once, i), &value) || value < 1 || value > 0x1p53)
+            return rnn__fault(f, RNN__ESPEC, "%s.once: holds what is no count", where);
+        when->once_list[i] = (int64_t)value;
+    }
+    when->filter.once_list = when->once_list;
+    when->filter.n_once = (int64_t)n;
+    return 0;
+}
+
+int rnn__read_when(struct rnn__trainer *t, const json_t *options, const char *where,
+                   struct rnn__when *when, struct rnn__fault *f)
+{
+    rnn_filter *filter = &when->filter;
+    int code = read_event(t, options, where, when, f);
+    if (!code)
+        code = read_every(options, where, when, f);
+    if (!code)
+        code = read_once(options, where, when, f);
+    filter->has_before = json_object_get(options, "before") != NULL;
+    filter->has_after = json_object_get(options, "after") != NULL;
+    if (!code)
+        code = rnn__get_integer(options, where, "before", 0, &filter->before, f);
+    if (!code)
+        code = rnn__get_integer(options, where, "after", 0, &filter->after, f);
+    bool once = filter->once || filter->n_once;
+    bool ranged = filter->every || filter->has_before || filter->has_after;
+    if (!code && once && ranged)
+        code = rnn__fault(f, RNN__ESPEC,
+                          "%s: once stands alone, without every, before, after", where);
+    when->filtered = once || ranged;
+    return code;
+}
+
+/* ---- numbers that handlers watch ---- */
+
+bool rnn__watched(struct rnn__trainer *t, const char *name, double *value)
+{
+    const rnn_engine_state *s = rnn_state_of(t->engine);
+    if (strcmp(name, "loss") != 0)
+        return rnn_metric_get(t->engine, name, value) == 0;
+    *value = s->output.value;
+    return !s->output.null;
+}
+
+int rnn__read_mode(const json_t *options, const char *where, const char *watched,
+                   bool *larger, struct rnn__fault *f)
+{
+    static const char *const words[] = {"min", "max"};
+    const char *dot = strrchr(watched, '.');
+    int mode = strcmp(dot ? dot + 1 : watched, "loss") != 0;
+    int code = rnn__get_word(options, where, "mode", words, 2, &mode, f);
+    *larger = mode == 1;
+    return code;
+}
+
+/* ---- trace: the names of events, as they fire ---- */
+
+struct trace {
+    FILE *file;
+    bool all;
+};
+
+static int trace_event(rnn_engine *e, int event, void *user)
+{
+    const struct trace *trace = user;
+    fprintf(trace->file, "%s\n", rnn_event_name(e, event));
+    /* To listen to an exception is to swallow it; a trace hands it on. */
+    return event == RNN_EXCEPTION_RAISED ? rnn_exception(e) : 0;
+}
+
+static void trace_close(void *user)
+{
+    struct trace *trace = user;
+    if (trace->file)
+        fclose(trace->file);
+    free(trace);
+}
+
+/* rnnc's own events only on request: BACKWARD_COMPLETED splits the update in two. */
+static int hang_trace(struct rnn__trainer *t, struct trace *trace, struct rnn__fault *f)
+{
+    int code = 0;
+    for (int event = 0; event < RNN_EVENT_COUNT && !code; event++)
+        if (trace->all || rnn_event_origin(event) != RNN_ORIGIN_OWN)
+            code = rnn__hang(t, event, NULL, trace_event, trace, f);
+    return code;
+}
+
+static int add_trace(struct rnn__trainer *t, const json_t *options, const char *where,
+                     struct rnn__fault *f)
+{
+    const char *name = "trace.txt";
+    struct trace *trace = calloc(1, sizeof *trace);
+    int code = rnn__attach(t, trace, trace_close, f);
+    if (!code)
+        code = rnn__get_flag(options, where, "all", &trace->all, f);
+    if (!code)
+        code = rnn__get_text(options, where, "file", &name, f);
+    if (code)
+        return code;
+    char *path = rnn__path_join(t->out, name);
+    trace->file = path ? fopen(path, "w") : NULL;
+    if (!trace->file)
+        rnn__fault_errno(f, path ? path : name, "cannot be written");
+    free(path);
+    return trace->file ? hang_trace(t, trace, f) : f->code;
+}
+
+/* ---- terminate_on_nan ---- */
+
+static int check_finite(rnn_engine *e, int event, void *user)
+{
+    struct rnn__trainer *t = user;
+    rnn_chunk_result chunk;
+    (void)event;
+    if (rnn_last_chunk(e, &chunk) != 0 || chunk.finite || !(chunk.weight > 0))
+        return 0;
+    t->diverged = true;
+    rnn_terminate(e, false);
+    return 0;
+}
+
+/* An exception, not a request to end: the update behind this event must not happen. */
+static int check_gradients(rnn_engine *e, int event, void *user)
+{
+    const struct rnn__trainer *t = user;
+    (void)event;
+    for (int i = 0; i < t->model->n_param; i++) {
+        int64_t n = 0;
+        const float *gradient = rnn_gradient(e, t->model->param[i].name, &n);
+        for (int64_t j = 0; gradient && t->model->param[i].trained && j < n; j++)
+            if (!isfinite(gradient[j]))
+                return rnn_raise(e, RNN_ENUMERIC,
+                                 "the gradient of %s is not finite; nothing was updated",
+                                 t->model->param[i].name);
+    }
+    return 0;
+}
+
+static int add_terminate_on_nan(struct rnn__trainer *t, const json_t *options,
+                                const char *where, struct rnn__fault *f)
+{
+    struct rnn__when when = {.event = RNN_TIME_ITERATION_COMPLETED};
+    bool gradients = false;
+    int code = rnn__read_when(t, options, where, &when, f);
+    if (!code)
+        code = rnn__get_flag(options, where, "gradients", &gradients, f);
+    if (!code && gradients)
+        code = rnn__hang(t, RNN_BACKWARD_COMPLETED, NULL, check_gradients, t, f);
+    return code ? code : rnn__hang_when(t, &when, check_finite, t, f);
+}
+
+/* ---- validate ---- */
+
+static int validate(rnn_engine *e, int event, void *user)
+{
+    struct rnn__trainer *t = user;
+    struct rnn__fault f = {0};
+    (void)event;
+    int code = rnn__validate(t, &f);
+    if (code < 0)
+        return rnn_raise(e, code, "%s", f.sentence);
+    if (code == 0)
+        rnn__log_validation(t);
+    return 0;
+}
+
+static int add_validate(struct rnn__trainer *t, const json_t *options, const char *where,
+                        struct rnn__fault *f)
+{
+    struct rnn__when when = {.event = RNN_EPOCH_COMPLETED};
+    int code = rnn__read_when(t, options, where, &when, f);
+    if (!code && !t->evaluator)
+        return options ? rnn__fault(f, RNN__ESPEC, "%s: there is no data.valid", where) : 0;
+    return code ? code : rnn__hang_when(t, &when, validate, t, f);
+}
+
+/* ---- early_stopping: as Ignite's EarlyStopping ---- */
+
+/* Counter and best are attributes of the engine, so that a checkpoint keeps them. */
+struct stopping {
+    struct rnn__trainer *t;
+    const char *watched;
+    bool larger;
+    int64_t patience;
+    double threshold;
+    int relative;    /* the threshold is a share of the best */
+    bool cumulative; /* the best moves only when it is beaten by the threshold */
+};
+
+static const char *const mode_words[] = {"abs", "rel"};
+static const char stopping_best[] = "early_stopping.best";
+static const char stopping_counter[] = "early_stopping.counter";
+static const char stopping_seen[] = "early_stopping.seen";
+
+static double attribute(rnn_engine *e, const char *name)
+{
+    double value = 0;
+    rnn_attribute_get(e, name, &value);
+    return value;
+}
+
+static int judge(rnn_engine *e, int event, void *user)
+{
+    const struct stopping *s = user;
+    double value, best = attribute(e, stopping_best);
+    (void)event;
+    if (!rnn__watched(s->t, s->watched, &value))
+        return 0;
+    bool first = attribute(e, stopping_seen) == 0;
+    double gain = s->larger ? value - best : best - value;
+    bool better = gain > s->threshold * (s->relative ? fabs(best) : 1);
+    rnn_attribute_set(e, stopping_seen, 1);
+    if (first || better || (gain > 0 && !s->cumulative))
+        rnn_attribute_set(e, stopping_best, value);
+    if (first || better) {
+        rnn_attribute_set(e, stopping_counter, 0);
+        return 0;
+    }
+    rnn_attribute_add(e, stopping_counter, 1);
+    if (attribute(e, stopping_counter) >= (double)s->patience)
+        rnn_terminate(e, false);
+    return 0;
+}
+
+static int keep_attributes(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    int code = rnn_attribute_keep(t->engine, stopping_best);
+    if (!code)
+        code = rnn_attribute_keep(t->engine, stopping_counter);
+    if (!code)
+        code = rnn_attribute_keep(t->engine, stopping_seen);
+    return code ? rnn__trainer_failed(t, t->engine, code, f) : 0;
+}
+
+static int add_early_stopping(struct rnn__trainer *t, const json_t *options,
+                              const char *where, struct rnn__fault *f)
+{
+    struct stopping *s = calloc(1, sizeof *s);
+    int code = rnn__attach(t, s, free, f);
+    if (code)
+        return code;
+    s->t = t;
+    s->watched = t->evaluator ? "valid.loss" : "loss";
+    code = rnn__get_text(options, where, "on", &s->watched, f);
+    if (!code)
+        code = rnn__read_mode(options, where, s->watched, &s->larger, f);
+    if (!code)
+        code = rnn__get_integer(options, where, "patience", 1, &s->patience, f);
+    if (!code && s->patience == 0)
+        code = rnn__fault(f, RNN__ESPEC, "%s: patience is not given", where);
+    if (!code)
+        code = rnn__get_number(options, where, "threshold", &s->threshold, f);
+    if (!code)
+        code =
+            rnn__get_word(options, where, "threshold_mode", mode_words, 2, &s->relative, f);
+    if (!code)
+        code = rnn__get_flag(options, where, "cumulative", &s->cumulative, f);
+    if (!code)
+        code = keep_attributes(t, f);
+    return code ? code : rnn__hang(t, RNN_EPOCH_COMPLETED, NULL, judge, s, f);
+}
+
+/* ---- time_limit ---- */
+
+struct limit {
+    double seconds, begin;
+};
+
+static int check_time(rnn_engine *e, int event, void *user)
+{
+    const struct limit *limit = user;
+    (void)event;
+    if (rnn__seconds() - limit->begin > limit->seconds)
+        rnn_terminate(e, false);
+    return 0;
+}
+
+static int add_time_limit(struct rnn__trainer *t, const json_t *options, const char *where,
+                          struct rnn__fault *f)
+{
+    struct rnn__when when = {.event = RNN_ITERATION_COMPLETED};
+    struct limit *limit = calloc(1, sizeof *limit);
+    int code = rnn__attach(t, limit, free, f);
+    if (code)
+        return code;
+    *limit = (struct limit){.seconds = 28800, .begin = rnn__seconds()};
+    code = rnn__get_number(options, where, "seconds", &limit->seconds, f);
+    if (!code)
+        code = rnn__read_when(t, options, where, &when, f);
+    return code ? code : rnn__hang_when(t, &when, check_time, limit, f);
+}
+
+/* ---- the table ---- */
+
+static const struct handler_kind {
+    const char *name;
+    int (*add)(struct rnn__trainer *t, const json_t *options, const char *where,
+               struct rnn__fault *f);
+    bool standard;
+    const char *keys[10];
+} kind_list[] = {
+    {"log", rnn__add_log, true, {"file", "format", RNN__WHEN_KEYS}},
+    {"trace", add_trace, false, {"file", "all"}},
+    {"terminate_on_nan", add_terminate_on_nan, true, {"gradients", RNN__WHEN_KEYS}},
+    {"validate", add_validate, true, {RNN__WHEN_KEYS}},
+    {"progress", rnn__add_progress, true, {RNN__WHEN_KEYS}},
+    {"early_stopping",
+     add_early_stopping,
+     false,
+     {"on", "patience", "threshold", "threshold_mode", "cumulative", "mode"}},
+    {"time_limit", add_time_limit, false, {"seconds", RNN__WHEN_KEYS}},
+    {"checkpoint", rnn__add_checkpoint, true, {"keep", "best", "mode", RNN__WHEN_KEYS}},
+};
+enum { N_KIND = sizeof kind_list / sizeof *kind_list };
+
+/* The handler's name in an entry of the list: "progress", or {"checkpoint": {…}}. */
+static const char *entry_name(json_t *entry, json_t **options)
+{
+    *options = NULL;
+    if (json_is_string(entry))
+        return json_string_value(entry);
+    void *at = json_object_iter(entry);
+    if (json_object_size(entry) != 1)
+        return NULL;
+    *options = json_object_iter_value(at);
+    return json_object_iter_key(at);
+}
+
+static int check_entry(json_t *entry, struct rnn__fault *f)
+{
+    const char *names[N_KIND + 1] = {0};
+    json_t *options;
+    const char *name = entry_name(entry, &options);
+    if (!name)
+        return rnn__fault(f, RNN__ESPEC,
+                          "train.handlers: an entry is neither NAME nor {NAME: {OPTIONS}}");
+    for (int i = 0; i < N_KIND; i++) {
+        names[i] = kind_list[i].name;
+        if (strcmp(names[i], name) == 0)
+            return 0;
+    }
+    const char *near = rnn__nearest(name, names);
+    rnn__fault(f, RNN__ESPEC, "train.handlers: unknown handler '%s'", name);
+    return near ? rnn__fault_add(f, "; did you mean '%s'?", near) : f->code;
+}
+
+static int add_entry(struct rnn__trainer *t, const struct handler_kind *kind,
+                     json_t *options, struct rnn__fault *f)
+{
+    char where[64];
+    snprintf(where, sizeof where, "train.handlers.%s", kind->name);
+    const char *word = json_string_value(options);
+    if (json_is_false(options) || (word && strcmp(word, "false") == 0))
+        return 0; /* {progress: false}: not even the standard one */
+    if (!json_is_object(options))
+        options = NULL;
+    int code = rnn__check_keys(options, where, kind->keys, f);
+    return code ? code : kind->add(t, options, where, f);
+}
+
+/* train.log stands for a log handler when the list has none. */
+static json_t *section_of(const struct rnn__trainer *t, const struct handler_kind *kind)
+{
+    bool has_section = kind->add == rnn__add_log;
+    return has_section ? json_object_get(json_object_get(t->json, "train"), kind->name)
+                       : NULL;
+}
+
+static int add_kind(struct rnn__trainer *t, const struct handler_kind *kind, json_t *list,
+                    struct rnn__fault *f)
+{
+    bool listed = false;
+    size_t i;
+    json_t *entry, *options;
+    json_array_foreach(list, i, entry)
+    {
+        const char *name = entry_name(entry, &options);
+        if (strcmp(name, kind->name) != 0)
+            continue;
+        listed = true;
+        int code = add_entry(t, kind, options, f);
+        if (code)
+            return code;
+    }
+    return listed || !kind->standard ? 0 : add_entry(t, kind, section_of(t, kind), f);
+}
+
+int rnn__handlers_add(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    json_t *list = json_object_get(json_object_get(t->json, "train"), "handlers");
+    size_t at;
+    json_t *entry;
+    int code = 0;
+    if (list && !json_is_array(list))
+        return rnn__fault(f, RNN__ESPEC, "train.handlers: is not a list");
+    json_array_foreach(list, at,
+                       entry) if ((code = check_entry(entry, f)) != 0) return code;
+    for (int i = 0; i < N_KIND && !code; i++)
+        code = add_kind(t, &kind_list[i], list, f);
+    return code;
+}

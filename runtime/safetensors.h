@@ -1,0 +1,76 @@
+/*
+ * safetensors.h — tensors by name in a file of the safetensors format: eight bytes
+ * of header length, a JSON header, the tensors' bytes one behind the other.
+ */
+#ifndef RNN_SAFETENSORS_H
+#define RNN_SAFETENSORS_H
+
+#include "io.h"
+
+#include <jansson.h>
+
+enum { RNN__TENSOR_RANK_MAX = 8 };
+
+/* clang-format off */
+/*    name  bytes of an element */
+#define RNN__DTYPE_LIST(X)                                                     \
+    X(BOOL, 1) X(U8, 1) X(I8, 1) X(U16, 2) X(I16, 2) X(U32, 4) X(I32, 4)       \
+    X(U64, 8) X(I64, 8) X(F16, 2) X(BF16, 2) X(F32, 4) X(F64, 8)
+/* clang-format on */
+
+enum rnn__dtype {
+#define X(name, bytes) RNN__##name,
+    RNN__DTYPE_LIST(X)
+#undef X
+};
+
+struct rnn__tensor {
+    const char *name;
+    enum rnn__dtype dtype;
+    int rank;
+    int64_t dim[RNN__TENSOR_RANK_MAX];
+    int64_t size;         /* elements */
+    int64_t begin, bytes; /* in the file, from the end of the header */
+    const void *data;     /* to write: F32 or F64; reading leaves NULL */
+};
+
+struct rnn__safetensors {
+    char *path;
+    int fd;
+    int64_t data; /* where the tensors' bytes begin in the file */
+    int n_tensor;
+    struct rnn__tensor *tensor; /* in the order of their bytes */
+    json_t *header;             /* owns the names */
+};
+
+/*
+ * Reads and checks the header: length, JSON without duplicates, known dtypes, sizes
+ * that fit the shapes, and bytes that tile the file without holes or overlaps.
+ * RNN_EIO, RNN_EFORMAT, RNN_ENOMEM; on failure nothing is left open.
+ */
+int rnn__safetensors_open(struct rnn__safetensors *s, const char *path,
+                          struct rnn__fault *f);
+void rnn__safetensors_close(struct rnn__safetensors *s);
+
+/* NULL when there is none. */
+const struct rnn__tensor *rnn__safetensors_find(const struct rnn__safetensors *s,
+                                                const char *name);
+const char *rnn__safetensors_metadata(const struct rnn__safetensors *s, const char *key);
+
+/* Converts a floating tensor to float or double, tensor->size of them. RNN_EFORMAT when it
+   is of another kind. */
+int rnn__safetensors_read_float(const struct rnn__safetensors *s,
+                                const struct rnn__tensor *t, float *out,
+                                struct rnn__fault *f);
+int rnn__safetensors_read_double(const struct rnn__safetensors *s,
+                                 const struct rnn__tensor *t, double *out,
+                                 struct rnn__fault *f);
+
+/*
+ * Writes the tensors, F32 or F64, sorted by width and name, atomically (rnn__write_file).
+ * metadata  NULL or an object of strings; borrowed
+ */
+int rnn__safetensors_write(const char *path, const struct rnn__tensor *tensor, int n_tensor,
+                           json_t *metadata, struct rnn__fault *f);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * services.c — what generated code may call.
+ *
+ * (Semi-)orthogonal initialisation, as torch.nn.init.orthogonal_ (Saxe, McClelland
+ * and Ganguli 2013): the Q of a QR decomposition of normal draws, each column with
+ * the sign that makes R's diagonal positive. Gram-Schmidt gives just this Q. Done
+ * twice it is orthogonal to rounding (Giraud, Langou and Rozložník 2005: "twice is
+ * enough"); inner products are summed in double, vectors stay in place.
+ */
+#include "services.h"
+
+#include <math.h>
+
+/* n vectors of `length` elements: element j of vector i at i * stride + j * step. */
+struct vectors {
+    float *at;
+    int64_t n, length, stride, step;
+};
+
+static double inner(const struct vectors *v, int64_t a, int64_t b)
+{
+    double sum = 0;
+    for (int64_t j = 0; j < v->length; j++)
+        sum += (double)v->at[a * v->stride + j * v->step] *
+               (double)v->at[b * v->stride + j * v->step];
+    return sum;
+}
+
+/* Takes vector b's share out of vector a. */
+static void project_out(struct vectors *v, int64_t a, int64_t b)
+{
+    double share = inner(v, a, b);
+    for (int64_t j = 0; j < v->length; j++) {
+        float *element = &v->at[a * v->stride + j * v->step];
+        *element = (float)(*element - share * (double)v->at[b * v->stride + j * v->step]);
+    }
+}
+
+static void normalise(struct vectors *v, int64_t a)
+{
+    double norm = sqrt(inner(v, a, a));
+    for (int64_t j = 0; j < v->length && norm > 0; j++) {
+        float *element = &v->at[a * v->stride + j * v->step];
+        *element = (float)(*element / norm);
+    }
+}
+
+static void orthogonal(float *matrix, int64_t rows, int64_t columns, double *scratch)
+{
+    (void)scratch; /* Gram-Schmidt needs none */
+    struct vectors v = rows <= columns ? (struct vectors){matrix, rows, columns, columns, 1}
+                                       : (struct vectors){matrix, columns, rows, 1, columns};
+    for (int64_t a = 0; a < v.n; a++)
+        for (int pass = 0; pass < 2; pass++) {
+            for (int64_t b = 0; b < a; b++)
+                project_out(&v, a, b);
+            normalise(&v, a);
+        }
+}
+
+const struct rnn_services rnn__services = {.orthogonal = orthogonal};

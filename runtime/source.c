@@ -1,0 +1,207 @@
+/*
+ * source.c — choosing a data source, checking values, and a source as the iterable
+ * that the engine runs over.
+ */
+#include "source.h"
+
+#include "settings.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- which source ---- */
+
+/* The first whose key the settings have; the last has none and takes the rest. */
+static const struct {
+    const char *key;
+    int (*make)(rnn_source *out, const struct rnn__source_setup *setup,
+                struct rnn__fault *f);
+} kind_list[] = {
+    {"text", rnn__text_source},
+    {"random", rnn__random_source},
+    {NULL, rnn__npy_source},
+};
+
+int rnn__source_make(rnn_source *out, const struct rnn__source_setup *setup,
+                     struct rnn__fault *f)
+{
+    if (!json_is_object(setup->json) || json_object_size(setup->json) == 0)
+        return rnn__fault(f, RNN__ESPEC, "%s: is no data source", setup->where);
+    int i = 0;
+    while (kind_list[i].key && !json_object_get(setup->json, kind_list[i].key))
+        i++;
+    return kind_list[i].make(out, setup, f);
+}
+
+bool rnn__source_is_text(const json_t *json)
+{
+    return json_object_get(json, "text") != NULL;
+}
+
+/* ---- shared by the sources ---- */
+
+int rnn__source_failed(const struct rnn__fault *f, char *sentence, size_t capacity)
+{
+    snprintf(sentence, capacity, "%s", f->sentence);
+    return f->code;
+}
+
+int rnn__source_rows(const struct rnn__source_setup *setup, const char *key,
+                     const struct rnn_model *model, int64_t *rows, struct rnn__fault *f)
+{
+    *rows = model->rows_max;
+    int code = rnn__get_integer(setup->json, setup->where, key, 1, rows, f);
+    if (!code && *rows > model->rows_max)
+        code = rnn__fault(f, RNN__ESPEC,
+                          "%s.%s: %lld rows, but the model was compiled for %lld at most; "
+                          "build it again with the larger number",
+                          setup->where, key, (long long)*rows, (long long)model->rows_max);
+    return code;
+}
+
+bool rnn__is_whole(const struct rnn_input *input)
+{
+    return input->kind == RNN_CLASS || input->kind == RNN_INTEGER;
+}
+
+static bool good_value(const struct rnn_input *input, const void *value)
+{
+    switch (input->kind) {
+    case RNN_REAL: return isfinite(*(const float *)value);
+    case RNN_FLAG: return *(const float *)value == 0 || *(const float *)value == 1;
+    case RNN_INTEGER:
+        return *(const int32_t *)value >= 0 && *(const int32_t *)value < INT32_MAX;
+    case RNN_CLASS: {
+        int32_t class = *(const int32_t *)value;
+        return (class >= 0 && class < input->classes) ||
+               (input->has_ignore && class == input->ignore);
+    }
+    }
+    return false;
+}
+
+int64_t rnn__first_bad_value(const struct rnn_input *input, const void *values, int64_t n)
+{
+    const char *at = values; /* floats and int32 are four bytes both */
+    int64_t i = 0;
+    while (i < n && good_value(input, at + 4 * i))
+        i++;
+    return i;
+}
+
+int rnn__describe_bad_value(const struct rnn_input *input, const void *value,
+                            struct rnn__fault *f)
+{
+    switch (input->kind) {
+    case RNN_REAL:
+        return rnn__fault_add(f, "is %g; reals must be finite",
+                              (double)*(const float *)value);
+    case RNN_FLAG:
+        return rnn__fault_add(f, "is %g; flags are 0 or 1", (double)*(const float *)value);
+    case RNN_INTEGER:
+        return rnn__fault_add(f, "is %d; integers must be 0 to 2147483646",
+                              *(const int32_t *)value);
+    case RNN_CLASS:
+        rnn__fault_add(f, "is %d; classes are 0 to %lld", *(const int32_t *)value,
+                       (long long)input->classes - 1);
+        return input->has_ignore ? rnn__fault_add(f, ", or %lld", (long long)input->ignore)
+                                 : f->code;
+    }
+    return f->code;
+}
+
+uint64_t rnn__mix(uint64_t x)
+{
+    x += 0x9E3779B97F4A7C15u;
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
+    return x ^ x >> 31;
+}
+
+/* ---- a source as an iterable ---- */
+
+static int restart(void *user, int64_t pass)
+{
+    rnn_source_run *run = user;
+    run->pass = pass;
+    run->position = 0;
+    return 0;
+}
+
+static int seek(void *user, int64_t position)
+{
+    rnn_source_run *run = user;
+    run->position = position;
+    return 0;
+}
+
+/* Clears what the source fills in, keeping the inputs' array. */
+static void clear_batch(rnn_source_run *run)
+{
+    rnn_array *input = run->batch.input;
+    memset(input, 0, (size_t)run->model->n_input * sizeof *input);
+    run->batch = (rnn_batch){.n_input = run->model->n_input, .input = input};
+}
+
+static int next(void *user, void **batch)
+{
+    rnn_source_run *run = user;
+    *batch = NULL;
+    if (run->position >= run->info.batches)
+        return 0;
+    clear_batch(run);
+    int code = run->source.read(run->source.user, run->pass, run->position, &run->batch,
+                                run->sentence, sizeof run->sentence);
+    if (code)
+        return code;
+    run->position++;
+    *batch = &run->batch;
+    return 0;
+}
+
+static int check_info(rnn_source_run *run)
+{
+    const rnn_source_info *info = &run->info;
+    const char *wrong = NULL;
+    if (info->batches < 1)
+        wrong = "the data hold no batch";
+    else if (info->steps < 1 || info->rows < 1)
+        wrong = "the data hold a batch without steps or rows";
+    else if (info->rows > run->model->rows_max)
+        wrong = "batches have more rows than the model was compiled for";
+    if (!wrong)
+        return 0;
+    snprintf(run->sentence, sizeof run->sentence, "%s", wrong);
+    return RNN_EDATA;
+}
+
+int rnn_source_open(rnn_source_run *run, const rnn_source *source,
+                    const struct rnn_model *model)
+{
+    *run = (rnn_source_run){.source = *source, .model = model};
+    run->batch.input = calloc((size_t)model->n_input + 1, sizeof *run->batch.input);
+    int code = run->batch.input ? 0 : RNN_ENOMEM;
+    if (!code)
+        code = source->open(source->user, model, run->sentence, sizeof run->sentence);
+    if (!code)
+        code =
+            source->describe(source->user, &run->info, run->sentence, sizeof run->sentence);
+    if (!code)
+        code = check_info(run);
+    if (code)
+        rnn_source_close(run);
+    else
+        run->iterable = (rnn_iterable){run->info.batches, restart, next, seek, run};
+    return code;
+}
+
+void rnn_source_close(rnn_source_run *run)
+{
+    if (run->source.close)
+        run->source.close(run->source.user);
+    run->source.close = NULL;
+    free(run->batch.input);
+    run->batch.input = NULL;
+}

@@ -1,0 +1,62 @@
+/*
+ * source.h — the library's own data sources, made from the settings.
+ *
+ *   source_npy.c     {x: a.npy, y: b.npy}       sequences
+ *   source_text.c    {text: corpus.txt}         a corpus in parallel streams
+ *   source_random.c  {random: true}             for trying and timing
+ *   source.c         which of them, and a source as an iterable
+ */
+#ifndef RNN_SOURCE_H
+#define RNN_SOURCE_H
+
+#include "rnn_data.h"
+#include "vocabulary.h"
+
+struct rnn__source_setup {
+    const json_t *json; /* must outlive the source */
+    const char *where;  /* "data.train", for messages */
+    const char *folder; /* of relative paths, or NULL */
+    uint64_t seed;
+    const struct rnn__vocabulary *vocabulary; /* text only; must outlive the source */
+};
+
+/* The source that the settings' keys ask for; after this, rnn_source_open, or
+   source.close. RNN__ESPEC, RNN_ENOMEM. */
+int rnn__source_make(rnn_source *out, const struct rnn__source_setup *setup,
+                     struct rnn__fault *f);
+/* Whether the settings are those of a text, and then its file (the caller frees) and level.
+ */
+bool rnn__source_is_text(const json_t *json);
+int rnn__source_text_file(const struct rnn__source_setup *setup, char **path,
+                          enum rnn__level *level, struct rnn__fault *f);
+
+/* One each, for the table in source.c; the settings have been copied by value. */
+int rnn__npy_source(rnn_source *out, const struct rnn__source_setup *setup,
+                    struct rnn__fault *f);
+int rnn__text_source(rnn_source *out, const struct rnn__source_setup *setup,
+                     struct rnn__fault *f);
+int rnn__random_source(rnn_source *out, const struct rnn__source_setup *setup,
+                       struct rnn__fault *f);
+
+/* ---- shared by the sources ---- */
+
+/* Copies the fault's sentence out; returns its code. */
+int rnn__source_failed(const struct rnn__fault *f, char *sentence, size_t capacity);
+
+/* Rows of a batch: the setting `key`, by default as many as the model was compiled for. */
+int rnn__source_rows(const struct rnn__source_setup *setup, const char *key,
+                     const struct rnn_model *model, int64_t *rows, struct rnn__fault *f);
+
+/* Index of the first of n values that the input may not hold; n when all are good.
+   `values` are floats or int32, as the input's kind says. */
+int64_t rnn__first_bad_value(const struct rnn_input *input, const void *values, int64_t n);
+/* "is 12; classes are 0 to 9": that value in words, to the fault's sentence. */
+int rnn__describe_bad_value(const struct rnn_input *input, const void *value,
+                            struct rnn__fault *f);
+/* Whether the input's values are int32, not float. */
+bool rnn__is_whole(const struct rnn_input *input);
+
+/* A well mixed function of its argument (splitmix64; Steele, Lea, Flood 2014). */
+uint64_t rnn__mix(uint64_t x);
+
+#endif

@@ -1,0 +1,219 @@
+/*
+ * source_text.c — a corpus as parallel streams: next-symbol prediction.
+ *
+ *     data:
+ *       train: {text: corpus.txt, level: char, part: [0, 0.9], streams: 32, length: 512}
+ *
+ * The part of the text, n symbols, is cut into S streams of (n - 1) / S steps: row s
+ * of the batch is stream s. Input x at a step is a symbol, y the symbol behind it, so
+ * both are the same numbers in memory, one apart, and no batch copies anything:
+ *
+ *     stream 0            stream 1            …
+ *     |a b c d e f g h i j|k l m n o p q r s t|
+ *      x0 ----------->     x1 ----------->
+ *        y0 ----------->     y1 ----------->
+ *
+ * Without `length` a pass is one batch, whole streams. With it, batches of `length`
+ * steps follow each other, each going on where the last one stopped; the first of a
+ * pass starts anew.
+ */
+#include "settings.h"
+#include "source.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct text_source {
+    struct rnn__source_setup setup;
+    const struct rnn_model *model;
+    int64_t streams, length; /* length 0: whole streams */
+    double begin, end;       /* of the text, 0 to 1 */
+    bool drop_last;
+    int32_t *text; /* classes; the part begins at `first` */
+    int64_t first, steps;
+    uint8_t *start; /* [streams]: ones */
+};
+
+static const char *const option_list[] = {"text",   "level",     "part", "streams",
+                                          "length", "drop_last", NULL};
+
+/* ---- settings ---- */
+
+static int read_part(struct text_source *s, struct rnn__fault *f)
+{
+    const json_t *part = json_object_get(s->setup.json, "part");
+    s->begin = 0, s->end = 1;
+    if (!part)
+        return 0;
+    if (json_array_size(part) == 2 && rnn__is_number(json_array_get(part, 0), &s->begin) &&
+        rnn__is_number(json_array_get(part, 1), &s->end) && s->begin >= 0 &&
+        s->begin < s->end && s->end <= 1)
+        return 0;
+    return rnn__fault(f, RNN__ESPEC, "%s.part: is not [from, to] with 0 <= from < to <= 1",
+                      s->setup.where);
+}
+
+static int read_settings(struct text_source *s, struct rnn__fault *f)
+{
+    int code = rnn__check_keys(s->setup.json, s->setup.where, option_list, f);
+    if (!code)
+        code = rnn__source_rows(&s->setup, "streams", s->model, &s->streams, f);
+    if (!code)
+        code = rnn__get_integer(s->setup.json, s->setup.where, "length", 1, &s->length, f);
+    if (!code)
+        code = rnn__get_flag(s->setup.json, s->setup.where, "drop_last", &s->drop_last, f);
+    return code ? code : read_part(s, f);
+}
+
+int rnn__source_text_file(const struct rnn__source_setup *setup, char **path,
+                          enum rnn__level *level, struct rnn__fault *f)
+{
+    const struct rnn__vocabulary *known = setup->vocabulary;
+    const char *name = NULL,
+               *word = known->n && known->level == RNN__BYTE ? "byte" : "char";
+    int code = rnn__get_text(setup->json, setup->where, "text", &name, f);
+    if (!code)
+        code = rnn__get_text(setup->json, setup->where, "level", &word, f);
+    if (!code && !rnn__level_of(word, level))
+        code = rnn__fault(f, RNN__ESPEC, "%s.level: '%s' is not byte or char", setup->where,
+                          word);
+    if (code)
+        return code;
+    *path = rnn__path_join(setup->folder, name);
+    return *path ? 0 : rnn__fault_memory(f);
+}
+
+/* ---- the model ---- */
+
+/* How far ahead of the text an input reads: x 0, y 1; -1 for other names. */
+static int ahead_of(const struct rnn_input *input)
+{
+    static const char *const name_list[] = {"x", "y"};
+    for (int i = 0; i < 2; i++)
+        if (strcmp(input->name, name_list[i]) == 0)
+            return i;
+    return -1;
+}
+
+static int check_input(const struct text_source *s, const struct rnn_input *input,
+                       struct rnn__fault *f)
+{
+    int64_t known = s->setup.vocabulary->n;
+    if (ahead_of(input) < 0)
+        return rnn__fault(f, RNN_EDATA, "%s: a text fills x and y, not input '%s'",
+                          s->setup.where, input->name);
+    if (input->kind != RNN_CLASS || input->per_sequence || input->size != 1)
+        return rnn__fault(f, RNN_EDATA,
+                          "%s: a text fills inputs of kind class; '%s' is none",
+                          s->setup.where, input->name);
+    if (input->classes < known)
+        return rnn__fault(
+            f, RNN_EDATA, "%s: the text has %lld distinct symbols, input '%s' %lld classes",
+            s->setup.where, (long long)known, input->name, (long long)input->classes);
+    return 0;
+}
+
+/* ---- opening ---- */
+
+static int load_text(struct text_source *s, struct rnn__fault *f)
+{
+    char *path = NULL;
+    enum rnn__level level;
+    int64_t n = 0;
+    int code = rnn__source_text_file(&s->setup, &path, &level, f);
+    if (!code && level != s->setup.vocabulary->level)
+        code = rnn__fault(f, RNN__ESPEC, "%s.level: is not the one that the model learned",
+                          s->setup.where);
+    if (!code)
+        code = rnn__vocabulary_encode_file(s->setup.vocabulary, path, &s->text, &n, f);
+    if (!code) {
+        s->first = (int64_t)floor(s->begin * (double)n);
+        int64_t symbols = (int64_t)floor(s->end * (double)n) - s->first;
+        s->steps = (symbols - 1) / s->streams;
+        if (symbols < 2 || s->steps < 1)
+            code = rnn__fault(f, RNN_EDATA,
+                              "%s: %lld symbols are too few for %lld streams (%s)", path,
+                              (long long)symbols, (long long)s->streams, s->setup.where);
+    }
+    free(path);
+    return code;
+}
+
+static int source_open(void *user, const struct rnn_model *model, char *sentence,
+                       size_t capacity)
+{
+    struct text_source *s = user;
+    struct rnn__fault f = {0};
+    s->model = model;
+    int code = read_settings(s, &f);
+    for (int i = 0; i < model->n_input && !code; i++)
+        code = check_input(s, &model->input[i], &f);
+    if (!code)
+        code = load_text(s, &f);
+    if (!code) {
+        s->start = malloc((size_t)s->streams);
+        if (s->start)
+            memset(s->start, 1, (size_t)s->streams);
+        else
+            code = rnn__fault_memory(&f);
+    }
+    return code ? rnn__source_failed(&f, sentence, capacity) : 0;
+}
+
+static int64_t batch_steps(const struct text_source *s)
+{
+    return s->length && s->length < s->steps ? s->length : s->steps;
+}
+
+static int source_describe(void *user, rnn_source_info *out, char *sentence,
+                           size_t capacity)
+{
+    const struct text_source *s = user;
+    (void)sentence, (void)capacity;
+    int64_t length = batch_steps(s);
+    bool rest = s->steps % length != 0 && !s->drop_last;
+    *out = (rnn_source_info){.batches = s->steps / length + rest,
+                             .rows = s->streams,
+                             .steps = length,
+                             .continues = s->length > 0};
+    return 0;
+}
+
+static int source_read(void *user, int64_t pass, int64_t position, rnn_batch *out,
+                       char *sentence, size_t capacity)
+{
+    const struct text_source *s = user;
+    (void)pass, (void)sentence, (void)capacity;
+    int64_t length = batch_steps(s), at = position * length, left = s->steps - at;
+    out->steps = left < length ? left : length;
+    out->rows = s->streams;
+    out->start = position == 0 ? s->start : NULL;
+    for (int i = 0; i < s->model->n_input; i++)
+        out->input[i] = (rnn_array){
+            .data = s->text + s->first + at + ahead_of(&s->model->input[i]),
+            .steps = out->steps,
+            .step_stride = 1,
+            .row_stride = s->steps,
+        };
+    return 0;
+}
+
+static void source_close(void *user)
+{
+    struct text_source *s = user;
+    free(s->text);
+    free(s->start);
+    free(s);
+}
+
+int rnn__text_source(rnn_source *out, const struct rnn__source_setup *setup,
+                     struct rnn__fault *f)
+{
+    struct text_source *s = calloc(1, sizeof *s);
+    if (!s)
+        return rnn__fault_memory(f);
+    s->setup = *setup;
+    *out = (rnn_source){source_open, source_describe, source_read, source_close, s};
+    return 0;
+}

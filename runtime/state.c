@@ -1,0 +1,259 @@
+/*
+ * state.c — numbers by name, and the engine's progress as a dict.
+ *
+ * A dict counts what is completed: while a batch is in work, neither its iteration
+ * nor its place in the data counts, so that a run resumed from the dict does it
+ * again (or, in a trainer, what is left of it). The epoch is not stored: as in
+ * Ignite it follows from the iteration and the epoch's length.
+ */
+#include "engine.h"
+
+#include <math.h>
+#include <string.h>
+
+rnn_engine_state *rnn_state_of(rnn_engine *e) { return &e->state; }
+
+/* ---- numbers ---- */
+
+int rnn__number_find(const struct rnn__numbers *numbers, const char *name)
+{
+    for (int i = 0; i < numbers->n; i++)
+        if (strcmp(numbers->number[i].name, name) == 0)
+            return i;
+    return RNN_EINVAL;
+}
+
+int rnn__number_make(rnn_engine *e, struct rnn__numbers *numbers, const char *name)
+{
+    int found = rnn__number_find(numbers, name);
+    if (found >= 0)
+        return found;
+    char *copy = rnn__copy_text(&e->allocator, name);
+    void *table = numbers->number;
+    if (!copy || !rnn__grow(&e->allocator, &table, &numbers->capacity, numbers->n,
+                            sizeof *numbers->number)) {
+        rnn__free(&e->allocator, copy);
+        return rnn__fail(e, RNN_ENOMEM, "no memory for %s", name);
+    }
+    numbers->number = table;
+    numbers->number[numbers->n] = (struct rnn__number){.name = copy};
+    return numbers->n++;
+}
+
+void rnn__numbers_free(rnn_engine *e, struct rnn__numbers *numbers)
+{
+    for (int i = 0; i < numbers->n; i++)
+        rnn__free(&e->allocator, numbers->number[i].name);
+    rnn__free(&e->allocator, numbers->number);
+}
+
+static int set(rnn_engine *e, struct rnn__numbers *numbers, const char *name, double value)
+{
+    int i = rnn__number_make(e, numbers, name);
+    if (i < 0)
+        return i;
+    numbers->number[i].value = value;
+    return 0;
+}
+
+static int get(const struct rnn__numbers *numbers, const char *name, double *value)
+{
+    int i = rnn__number_find(numbers, name);
+    if (i < 0)
+        return i;
+    *value = numbers->number[i].value;
+    return 0;
+}
+
+int rnn_attribute_set(rnn_engine *e, const char *name, double value)
+{
+    return set(e, &e->attributes, name, value);
+}
+
+int rnn_attribute_add(rnn_engine *e, const char *name, double step)
+{
+    double value = 0;
+    get(&e->attributes, name, &value);
+    return set(e, &e->attributes, name, value + step);
+}
+
+int rnn_attribute_get(const rnn_engine *e, const char *name, double *value)
+{
+    const rnn_engine_state *s = &e->state;
+    const struct {
+        const char *name;
+        int64_t value;
+    } own[] = {
+        {"epoch", s->epoch},
+        {"iteration", s->iteration},
+        {"time_iteration", s->time_iteration},
+        {"chunk", s->chunk},
+    };
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (strcmp(own[i].name, name) == 0) {
+            *value = (double)own[i].value;
+            return 0;
+        }
+    if (strcmp(name, "output") == 0) {
+        *value = s->output.null ? NAN : s->output.value;
+        return 0;
+    }
+    return get(&e->attributes, name, value);
+}
+
+int rnn_attribute_keep(rnn_engine *e, const char *name)
+{
+    int i = rnn__number_make(e, &e->attributes, name);
+    if (i < 0)
+        return i;
+    e->attributes.number[i].keep = true;
+    return 0;
+}
+
+int rnn_metric_set(rnn_engine *e, const char *name, double value)
+{
+    return set(e, &e->metrics, name, value);
+}
+
+int rnn_metric_get(const rnn_engine *e, const char *name, double *value)
+{
+    return get(&e->metrics, name, value);
+}
+
+const char *rnn_metric_at(const rnn_engine *e, int i, double *value)
+{
+    if (i < 0 || i >= e->metrics.n)
+        return NULL;
+    if (value)
+        *value = e->metrics.number[i].value;
+    return e->metrics.number[i].name;
+}
+
+/* ---- the dict ---- */
+
+int rnn_state_save(const rnn_engine *e, rnn_state_dict *out)
+{
+    const rnn_engine_state *s = &e->state;
+    bool by_iters = s->max_iters != RNN_NONE;
+    rnn_state_dict d = {
+        .epoch_length = s->epoch_length,
+        .iteration = s->iteration - e->in_process,
+        .epoch = RNN_NONE,
+        .max_epochs = by_iters ? RNN_NONE : s->max_epochs,
+        .max_iters = s->max_iters,
+        .time_iteration = s->time_iteration - e->chunk_open,
+        .pass = e->pass,
+        .position = e->position - (e->position > 0 && e->in_process),
+    };
+    for (int i = 0; i < e->attributes.n; i++) {
+        const struct rnn__number *a = &e->attributes.number[i];
+        if (!a->keep)
+            continue;
+        if (d.n_entry == RNN_STATE_ENTRIES_MAX)
+            return RNN_EINVAL;
+        d.entry[d.n_entry++] = (rnn_state_entry){a->name, a->value};
+    }
+    *out = d;
+    return 0;
+}
+
+static const rnn_state_entry *entry_find(const rnn_state_dict *d, const char *name)
+{
+    for (int i = 0; i < d->n_entry; i++)
+        if (strcmp(d->entry[i].name, name) == 0)
+            return &d->entry[i];
+    return NULL;
+}
+
+static int check_entries(rnn_engine *e, const rnn_state_dict *d)
+{
+    if (d->n_entry < 0 || d->n_entry > RNN_STATE_ENTRIES_MAX)
+        return rnn__fail(e, RNN_EINVAL, "state has %d entries", (int)d->n_entry);
+    for (int i = 0; i < e->attributes.n; i++) {
+        const struct rnn__number *a = &e->attributes.number[i];
+        if (a->keep && !entry_find(d, a->name))
+            return rnn__fail(e, RNN_EINVAL, "state lacks the attribute '%s'", a->name);
+    }
+    return 0;
+}
+
+static bool given(int64_t key) { return key != RNN_NONE; }
+
+/* The rules of Engine.load_state_dict; leaves both counters in *d. */
+static int check_progress(rnn_engine *e, rnn_state_dict *d)
+{
+    if (given(d->iteration) == given(d->epoch))
+        return rnn__fail(e, RNN_EINVAL, "state must have one of iteration and epoch");
+    if (given(d->max_epochs) == given(d->max_iters))
+        return rnn__fail(e, RNN_EINVAL, "state must have one of max_epochs and max_iters");
+    int64_t counter = given(d->iteration) ? d->iteration : d->epoch;
+    if (counter < 0)
+        return rnn__fail(e, RNN_EINVAL, "state counts %lld completed", (long long)counter);
+    if (counter == 0) {
+        d->iteration = d->epoch = 0;
+        if (given(d->epoch_length) && d->epoch_length < 1)
+            return rnn__fail(e, RNN_EINVAL, "epoch_length must be positive");
+    } else if (d->epoch_length < 1)
+        return rnn__fail(e, RNN_EINVAL, "epoch_length must be positive to place %lld",
+                         (long long)counter);
+    else if (given(d->epoch) && d->epoch > INT64_MAX / d->epoch_length)
+        return rnn__fail(e, RNN_EINVAL, "epoch %lld is too large", (long long)d->epoch);
+    else if (given(d->epoch))
+        d->iteration = d->epoch * d->epoch_length;
+    else
+        d->epoch = d->iteration / d->epoch_length;
+
+    bool by_iters = given(d->max_iters);
+    int64_t limit = by_iters ? d->max_iters : d->max_epochs;
+    int64_t done = by_iters ? d->iteration : d->epoch;
+    if (limit < 1 || limit < done)
+        return rnn__fail(e, RNN_EINVAL, "state is at %s %lld of %lld",
+                         by_iters ? "iteration" : "epoch", (long long)done,
+                         (long long)limit);
+    if (d->pass < RNN_NONE || d->position < RNN_NONE || d->time_iteration < RNN_NONE)
+        return rnn__fail(e, RNN_EINVAL, "state's place in the data is negative");
+    return 0;
+}
+
+/* Makes all attributes first, so that a failure leaves no value changed. */
+static int load_entries(rnn_engine *e, const rnn_state_dict *d)
+{
+    for (int i = 0; i < d->n_entry; i++) {
+        int made = rnn__number_make(e, &e->attributes, d->entry[i].name);
+        if (made < 0)
+            return made;
+    }
+    for (int i = 0; i < d->n_entry; i++)
+        set(e, &e->attributes, d->entry[i].name, d->entry[i].value);
+    return 0;
+}
+
+int rnn_state_load(rnn_engine *e, const rnn_state_dict *in)
+{
+    if (atomic_load(&e->running))
+        return rnn__fail(e, RNN_EBUSY, "a running engine cannot load a state");
+    rnn_state_dict d = *in;
+    int status = check_entries(e, &d);
+    if (status == 0)
+        status = check_progress(e, &d);
+    if (status == 0)
+        status = load_entries(e, &d);
+    if (status < 0)
+        return status;
+
+    rnn_engine_state *s = &e->state;
+    s->epoch_length = d.epoch_length;
+    s->iteration = d.iteration;
+    s->epoch = d.epoch;
+    s->max_epochs = d.max_epochs;
+    s->max_iters = d.max_iters;
+    s->time_iteration = given(d.time_iteration) ? d.time_iteration : 0;
+    s->batch = NULL;
+    e->pass = d.pass;
+    e->position = d.position;
+    e->seek = e->loaded = true;
+    e->phase = RNN__IDLE;
+    e->data_open = e->in_process = e->chunk_open = e->whole_epoch = false;
+    atomic_store(&e->requests, 0); /* a past terminate() is no part of this state */
+    return 0;
+}

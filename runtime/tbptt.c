@@ -1,0 +1,667 @@
+/*
+ * tbptt.c — the trainer: truncated backpropagation through time as a process.
+ *
+ * For each batch: the state starts anew unless it is carried; for each chunk of
+ * tbptt_step steps:
+ *
+ *     STATE_RESET             when a row starts anew
+ *     TIME_ITERATION_STARTED
+ *     train                   forward, loss, backward, update: one fused procedure, or
+ *       grad                  … in two, when somebody listens in between
+ *       BACKWARD_COMPLETED
+ *       update
+ *       OPTIM_STEP_COMPLETED
+ *     TIME_ITERATION_COMPLETED   output = the chunk's loss
+ *
+ * and the batch's output is the mean. This is create_supervised_tbptt_trainer's
+ * update, with what it lacks: counters on its events, a place for handlers between
+ * backward and step, and a stop between chunks. That stop is why the process is
+ * resumable: it returns RNN_PAUSED, keeps `stage` and `step0`, and is called again.
+ * What is needed to go on after a restart of the program lies in attributes that the
+ * state dict keeps (enum rnn__kept).
+ *
+ * The state is double-buffered. A chunk reads one block and writes the other; they
+ * are swapped once the update is through, so the carried state is whole at any event.
+ *
+ * The loop allocates nothing: all arrays are made with the trainer, in one block.
+ */
+#include "tbptt.h"
+#include "machine.h"
+#include "services.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+static const char *const kept_names[RNN__KEPT_COUNT] = {
+    [RNN__KEPT_ITERATION] = "tbptt.iteration",
+    [RNN__KEPT_STEP] = "tbptt.step",
+    [RNN__KEPT_CHUNK] = "tbptt.chunk",
+    [RNN__KEPT_LOSS_SUM] = "tbptt.loss_sum",
+    [RNN__KEPT_WEIGHT_SUM] = "tbptt.weight_sum",
+    [RNN__KEPT_CARRIED] = "tbptt.carried",
+    [RNN__KEPT_LOSS] = "tbptt.loss",
+};
+
+static double *kept(rnn_engine *e, enum rnn__kept what)
+{
+    const struct rnn__tbptt *t = e->trainer;
+    return &e->attributes.number[t->kept[what]].value;
+}
+
+struct rnn__tbptt *rnn__tbptt_of(const rnn_engine *e) { return e->trainer; }
+
+/* ---- counters that schedules read ---- */
+
+static double epoch_of(rnn_engine *e) { return (double)e->state.epoch; }
+static double iteration_of(rnn_engine *e) { return (double)e->state.iteration; }
+static double time_iteration_of(rnn_engine *e) { return (double)e->state.time_iteration; }
+static double chunk_of(rnn_engine *e) { return (double)e->state.chunk; }
+static double loss_of(rnn_engine *e) { return *kept(e, RNN__KEPT_LOSS); }
+
+static double epochs_of(rnn_engine *e)
+{
+    const rnn_engine_state *s = &e->state;
+    if (s->max_epochs != RNN_NONE)
+        return (double)s->max_epochs;
+    return s->max_iters != RNN_NONE && s->epoch_length > 0
+               ? ceil((double)s->max_iters / (double)s->epoch_length)
+               : 0;
+}
+
+static const struct {
+    const char *name;
+    double (*value)(rnn_engine *e);
+} counters[] = {
+    {"epoch", epoch_of},         {"epochs", epochs_of},
+    {"iteration", iteration_of}, {"time_iteration", time_iteration_of},
+    {"chunk", chunk_of},         {"loss", loss_of},
+};
+
+enum { N_COUNTER = sizeof counters / sizeof *counters };
+
+static int find_counters(struct rnn__tbptt *t)
+{
+    for (int i = 0; i < N_COUNTER; i++)
+        t->scalar_of[i] = -1;
+    for (int32_t s = 0; s < t->model->n_scalar; s++) {
+        if (!t->model->scalar[s].counter)
+            continue;
+        int i = 0;
+        while (i < N_COUNTER && strcmp(counters[i].name, t->model->scalar[s].name) != 0)
+            i++;
+        if (i == N_COUNTER)
+            return rnn__fail(NULL, RNN_EABI,
+                             "the model reads a counter '%s' that is not known",
+                             t->model->scalar[s].name);
+        t->scalar_of[i] = s;
+    }
+    return 0;
+}
+
+static void set_counters(rnn_engine *e, struct rnn__tbptt *t)
+{
+    for (int i = 0; i < N_COUNTER; i++)
+        if (t->scalar_of[i] >= 0)
+            t->shared->scalars[t->scalar_of[i]] = counters[i].value(e);
+}
+
+/* ---- the batch ---- */
+
+static int check_array(rnn_engine *e, const struct rnn__tbptt *t, int32_t i,
+                       bool with_targets)
+{
+    const struct rnn_input *input = &t->model->input[i];
+    const rnn_array *array = &t->batch.input[i];
+    if (input->for_loss_only && !with_targets)
+        return 0;
+    if (!input->per_sequence && array->steps != t->batch.steps)
+        return rnn__fail(e, RNN_EDATA,
+                         "%s has %" PRId64 " steps, but the batch has %" PRId64
+                         ": all inputs of a batch must be of one length",
+                         input->name, array->steps, t->batch.steps);
+    if (!array->data && !t->batch.load)
+        return rnn__fail(e, RNN_EDATA, "the batch has no data for %s", input->name);
+    return 0;
+}
+
+/* Strides as given, else those of a plain array with time along `dim`. */
+static void set_strides(struct rnn__tbptt *t, int32_t i)
+{
+    const struct rnn_input *input = &t->model->input[i];
+    const rnn_array *array = &t->batch.input[i];
+    int64_t size = input->size;
+    t->step_stride[i] = array->step_stride;
+    t->row_stride[i] = array->row_stride;
+    if (array->step_stride || array->row_stride)
+        return;
+    bool row_major = t->options.dim == 1 || input->per_sequence;
+    t->step_stride[i] = row_major ? size : size * t->batch.rows;
+    t->row_stride[i] = row_major && !input->per_sequence ? size * array->steps : size;
+}
+
+int rnn__tbptt_take_batch(rnn_engine *e, struct rnn__tbptt *t, bool with_targets)
+{
+    const struct rnn_model *m = t->model;
+    const rnn_batch *b = &t->batch;
+    if (b->n_input != m->n_input || (!b->input && m->n_input > 0))
+        return rnn__fail(e, RNN_EDATA, "the batch has %d inputs, the model %d",
+                         (int)b->n_input, (int)m->n_input);
+    if (b->steps < 1)
+        return rnn__fail(e, RNN_EDATA, "the batch has no steps");
+    if (b->rows < 1 || b->rows > m->rows_max)
+        return rnn__fail(e, RNN_EDATA,
+                         "the batch has %" PRId64
+                         " rows, the model was compiled for 1 to %" PRId64,
+                         b->rows, m->rows_max);
+    for (int32_t i = 0; i < m->n_input; i++) {
+        int status = check_array(e, t, i, with_targets);
+        if (status < 0)
+            return status;
+        set_strides(t, i);
+    }
+    return 0;
+}
+
+static int prepare(rnn_engine *e, struct rnn__tbptt *t, void *batch)
+{
+    memset(t->array, 0, (size_t)t->model->n_input * sizeof *t->array);
+    t->batch = (rnn_batch){.n_input = t->model->n_input, .input = t->array};
+    int status = 0;
+    if (t->options.prepare_batch)
+        status = t->options.prepare_batch(e, batch, &t->batch, t->options.prepare_user);
+    else if (batch)
+        t->batch = *(const rnn_batch *)batch;
+    else
+        status = rnn__fail(e, RNN_EDATA, "there is no batch: a trainer needs data");
+    return status < 0 ? status : rnn__tbptt_take_batch(e, t, true);
+}
+
+/* ---- a chunk ---- */
+
+int rnn__tbptt_fill_chunk(rnn_engine *e, struct rnn__tbptt *t, int64_t step0, int64_t steps)
+{
+    enum { ELEMENT_BYTES = 4 }; /* float and int32_t */
+    if (t->batch.load) {
+        e->raised = 0;
+        int status = t->batch.load(&t->batch, step0, steps);
+        if (status < 0 && e->raised != status)
+            rnn__fail(e, status, "reading steps from %" PRId64 ": %s", step0,
+                      rnn_error_text(status));
+        if (status < 0)
+            return status;
+    }
+    for (int32_t i = 0; i < t->model->n_input; i++) {
+        const char *data = t->batch.input[i].data;
+        bool whole = !t->batch.load && !t->model->input[i].per_sequence && data;
+        t->at[i] = whole ? data + step0 * t->step_stride[i] * ELEMENT_BYTES : data;
+    }
+    set_counters(e, t);
+    struct rnn_chunk *c = &t->chunk;
+    c->steps = steps;
+    c->rows = t->batch.rows;
+    c->rng = (struct rnn_rng){.seed = t->shared->seed,
+                              .iteration = e->state.iteration,
+                              .row0 = t->batch.row0,
+                              .step0 = step0};
+    c->state_in = t->state[0];
+    c->state_out = t->state[1];
+    c->outputs = NULL;
+    c->metrics = t->metric;
+    c->training = t->trains;
+    c->loss = c->gradient_norm = NAN;
+    c->weight = 0;
+    c->finite = true;
+    return 0;
+}
+
+int rnn__tbptt_run(rnn_engine *e, struct rnn__tbptt *t, rnn_procedure *procedure)
+{
+    if (!procedure)
+        return 0;
+    int status = rnn__team_run(t->shared->team, procedure, &t->chunk);
+    if (status == 0)
+        return 0;
+    status = status < 0 ? status : RNN_EDEVICE;
+    return rnn__fail(e, status, "model %s: %s", t->model->name, rnn_error_text(status));
+}
+
+/* Which rows start anew in this chunk; whether any does. */
+static bool mark_starts(struct rnn__tbptt *t)
+{
+    size_t rows = (size_t)t->batch.rows;
+    memset(t->start, t->fresh, (size_t)t->model->rows_max);
+    if (!t->fresh && t->first_chunk && t->batch.start)
+        memcpy(t->start, t->batch.start, rows);
+    return memchr(t->start, 1, rows) != NULL;
+}
+
+/* Rows that this batch does not have keep their state. */
+static void keep_absent_rows(struct rnn__tbptt *t)
+{
+    const struct rnn_model *m = t->model;
+    if (!t->options.carry || t->batch.rows == m->rows_max)
+        return;
+    for (int32_t i = 0; i < m->n_state; i++) {
+        const struct rnn_state *s = &m->state[i];
+        int64_t from = s->offset * m->rows_max + t->batch.rows * s->size;
+        size_t bytes = (size_t)((m->rows_max - t->batch.rows) * s->size) * sizeof(float);
+        memcpy(t->state[1] + from, t->state[0] + from, bytes);
+    }
+}
+
+static void swap_states(struct rnn__tbptt *t)
+{
+    keep_absent_rows(t);
+    float *left = t->state[1];
+    t->state[1] = t->state[0];
+    t->state[0] = left;
+    t->fresh = false;
+}
+
+static int train_in_two(rnn_engine *e, struct rnn__tbptt *t)
+{
+    int status = rnn__tbptt_run(e, t, t->model->grad);
+    if (status < 0 || !t->chunk.finite || !(t->chunk.weight > 0))
+        return status;
+    status = rnn__fire(e, RNN_BACKWARD_COMPLETED);
+    if (status == 0)
+        status = rnn__tbptt_run(e, t, t->model->update);
+    return status < 0 ? status : rnn__fire(e, RNN_OPTIM_STEP_COMPLETED);
+}
+
+static int compute(rnn_engine *e, struct rnn__tbptt *t)
+{
+    int status = rnn__tbptt_fill_chunk(e, t, t->step0, t->steps);
+    if (status < 0)
+        return status;
+    if (!t->trains)
+        return rnn__tbptt_run(e, t, t->model->eval);
+    bool watched = rnn_has_handler(e, NULL, RNN_BACKWARD_COMPLETED) ||
+                   rnn_has_handler(e, NULL, RNN_OPTIM_STEP_COMPLETED);
+    return watched ? train_in_two(e, t) : rnn__tbptt_run(e, t, t->model->train);
+}
+
+/* ---- sums ---- */
+
+/* Chunks without weight have no loss, and count in no mean. */
+static void add_loss(rnn_engine *e, const struct rnn__tbptt *t)
+{
+    const struct rnn_chunk *c = &t->chunk;
+    e->state.output = (rnn_output){.value = c->loss, .null = !(c->weight > 0)};
+    if (e->state.output.null)
+        return;
+    double weight = t->options.report == RNN_REPORT_WEIGHTED ? c->weight : 1;
+    *kept(e, RNN__KEPT_LOSS_SUM) += c->loss * weight;
+    *kept(e, RNN__KEPT_WEIGHT_SUM) += weight;
+    *kept(e, RNN__KEPT_LOSS) = c->loss;
+}
+
+static rnn_output mean_loss(rnn_engine *e)
+{
+    double weight = *kept(e, RNN__KEPT_WEIGHT_SUM);
+    if (!(weight > 0))
+        return (rnn_output){.null = true};
+    return (rnn_output){.value = *kept(e, RNN__KEPT_LOSS_SUM) / weight};
+}
+
+static void add_metrics(struct rnn__tbptt *t)
+{
+    const struct rnn_chunk *c = &t->chunk;
+    if (t->trains || !(c->weight > 0))
+        return;
+    t->epoch_loss_sum += c->loss * c->weight;
+    t->epoch_weight_sum += c->weight;
+    for (int32_t i = 0; i < t->model->n_metric; i++)
+        t->metric_sum[i] += t->metric[i] * c->weight;
+}
+
+/* An evaluator's metrics so far this epoch: means weighted as the loss is. */
+static void publish_metrics(rnn_engine *e, struct rnn__tbptt *t)
+{
+    if (t->trains || !(t->epoch_weight_sum > 0))
+        return;
+    struct rnn__number *number = e->metrics.number;
+    number[t->loss_number].value = t->epoch_loss_sum / t->epoch_weight_sum;
+    for (int32_t i = 0; i < t->model->n_metric; i++)
+        number[t->metric_number[i]].value = t->metric_sum[i] / t->epoch_weight_sum;
+}
+
+static void clear_metrics(struct rnn__tbptt *t)
+{
+    t->epoch_loss_sum = t->epoch_weight_sum = 0;
+    memset(t->metric_sum, 0, (size_t)t->model->n_metric * sizeof *t->metric_sum);
+}
+
+/* ---- the process ---- */
+
+/* The first batch after a loaded state may be one of which chunks are done already. */
+static bool goes_on(rnn_engine *e)
+{
+    return e->loaded && *kept(e, RNN__KEPT_STEP) > 0 &&
+           (int64_t)*kept(e, RNN__KEPT_ITERATION) == e->state.iteration;
+}
+
+/* A state is carried from the batch before; at the head of a run, only one that came from a
+   checkpoint or from outside. */
+static bool continues_state(rnn_engine *e, const struct rnn__tbptt *t)
+{
+    bool has_before = e->state.iteration > 1 || e->loaded || t->given;
+    return t->options.carry && has_before && *kept(e, RNN__KEPT_CARRIED) != 0;
+}
+
+static int begin_batch(rnn_engine *e, struct rnn__tbptt *t, void *batch)
+{
+    int status = prepare(e, t, batch);
+    if (status < 0)
+        return status;
+    if (e->state.iter_counter == 1)
+        clear_metrics(t);
+    t->stage = RNN__CHUNK_NEXT;
+    t->first_chunk = true;
+    if (goes_on(e)) {
+        t->step0 = (int64_t)*kept(e, RNN__KEPT_STEP);
+        t->fresh = false;
+        t->first_chunk = false;
+        return 0;
+    }
+    t->step0 = 0;
+    t->fresh = !continues_state(e, t);
+    t->given = false;
+    *kept(e, RNN__KEPT_ITERATION) = (double)e->state.iteration;
+    *kept(e, RNN__KEPT_STEP) = *kept(e, RNN__KEPT_CHUNK) = 0;
+    *kept(e, RNN__KEPT_LOSS_SUM) = *kept(e, RNN__KEPT_WEIGHT_SUM) = 0;
+    return 0;
+}
+
+static int start_chunk(rnn_engine *e, struct rnn__tbptt *t)
+{
+    int64_t left = t->batch.steps - t->step0;
+    t->steps = left < t->options.tbptt_step ? left : t->options.tbptt_step;
+    e->state.chunk = (int64_t)*kept(e, RNN__KEPT_CHUNK);
+    int status = mark_starts(t) ? rnn__fire(e, RNN_STATE_RESET) : 0;
+    if (status < 0)
+        return status;
+    e->state.time_iteration++;
+    e->chunk_open = true;
+    t->stage = RNN__CHUNK_STARTED;
+    return rnn__fire(e, RNN_TIME_ITERATION_STARTED);
+}
+
+static int finish_chunk(rnn_engine *e, struct rnn__tbptt *t)
+{
+    int status = compute(e, t);
+    if (status < 0)
+        return status;
+    swap_states(t);
+    add_loss(e, t);
+    add_metrics(t);
+    t->step0 += t->steps;
+    t->first_chunk = false;
+    *kept(e, RNN__KEPT_CARRIED) = 1;
+    *kept(e, RNN__KEPT_STEP) = (double)t->step0;
+    *kept(e, RNN__KEPT_CHUNK) += 1;
+    e->chunk_open = false;
+    t->stage = RNN__CHUNK_NEXT;
+    return rnn__fire(e, RNN_TIME_ITERATION_COMPLETED);
+}
+
+/* A request to end waits for the batch's end, as in Ignite, unless the options or a loss
+   that is not finite say otherwise; an interrupt does not wait. */
+static bool stops_here(const rnn_engine *e, const struct rnn__tbptt *t)
+{
+    int requests = atomic_load(&e->requests);
+    if (requests & (RNN__TERMINATE | RNN__TERMINATE_EPOCH))
+        return t->stage == RNN__CHUNK_NEXT &&
+               (t->options.terminate_at_chunk || (t->chunk.weight > 0 && !t->chunk.finite));
+    return (requests & RNN__INTERRUPT) != 0;
+}
+
+static int process(rnn_engine *e, void *batch, rnn_output *output, void *user)
+{
+    struct rnn__tbptt *t = e->trainer;
+    (void)user;
+    int status = e->new_batch ? begin_batch(e, t, batch) : 0;
+    while (status == 0 && t->step0 < t->batch.steps) {
+        bool started = t->stage == RNN__CHUNK_STARTED;
+        status = started ? finish_chunk(e, t) : start_chunk(e, t);
+        if (status == 0 && t->step0 < t->batch.steps && stops_here(e, t))
+            return RNN_PAUSED;
+    }
+    if (status < 0)
+        return status;
+    publish_metrics(e, t);
+    *output = mean_loss(e);
+    return 0;
+}
+
+/* ---- making one ---- */
+
+/* One block cut into arrays. With base NULL it only measures. */
+struct cutter {
+    char *base;
+    size_t used;
+};
+
+static void *cut(struct cutter *c, int64_t count, size_t element_bytes)
+{
+    enum { LINE = 64 };
+    size_t at = c->used;
+    size_t bytes = (size_t)count * element_bytes;
+    c->used += (bytes + LINE - 1) / LINE * LINE;
+    return c->base ? c->base + at : NULL;
+}
+
+static void cut_shared(struct cutter *c, const struct rnn_model *m, struct rnn__shared *s)
+{
+    s->params = cut(c, m->params_size, sizeof(float));
+    s->grads = cut(c, m->params_size, sizeof(float));
+    s->optimizer = cut(c, m->optimizer_size, sizeof(float));
+    s->optimizer_scalars = cut(c, m->n_optimizer_scalar, sizeof(double));
+    s->scalars = cut(c, m->n_scalar, sizeof(double));
+    s->workspace = cut(c, m->workspace_bytes, 1);
+}
+
+static void cut_own(struct cutter *c, const struct rnn_model *m, struct rnn__tbptt *t)
+{
+    for (int i = 0; i < 2; i++)
+        t->state[i] = cut(c, m->state_size * m->rows_max, sizeof(float));
+    t->forward_state = cut(c, m->state_size * m->rows_max, sizeof(float));
+    t->start = cut(c, m->rows_max, 1);
+    t->array = cut(c, m->n_input, sizeof *t->array);
+    t->at = cut(c, m->n_input, sizeof *t->at);
+    t->step_stride = cut(c, m->n_input, sizeof *t->step_stride);
+    t->row_stride = cut(c, m->n_input, sizeof *t->row_stride);
+    t->metric = cut(c, m->n_metric, sizeof *t->metric);
+    t->metric_sum = cut(c, m->n_metric, sizeof *t->metric_sum);
+    t->metric_number = cut(c, m->n_metric, sizeof *t->metric_number);
+}
+
+/* Lays a trainer (or, without `shared`, an evaluator) out in one block. */
+static struct rnn__tbptt *make_block(const rnn_allocator *a, const struct rnn_model *m,
+                                     struct rnn__shared *shared)
+{
+    struct cutter measure = {NULL, 0};
+    struct rnn__tbptt unused_t;
+    struct rnn__shared unused_s;
+    cut(&measure, 1, sizeof unused_t);
+    cut(&measure, 1, sizeof unused_s);
+    cut_own(&measure, m, &unused_t);
+    if (!shared)
+        cut_shared(&measure, m, &unused_s);
+
+    struct cutter c = {rnn__alloc(a, measure.used, 64), 0};
+    if (!c.base)
+        return NULL;
+    struct rnn__tbptt *t = cut(&c, 1, sizeof *t);
+    struct rnn__shared *own = cut(&c, 1, sizeof *own);
+    t->block = c.base;
+    cut_own(&c, m, t);
+    if (!shared)
+        cut_shared(&c, m, own);
+    t->shared = shared ? shared : own;
+    t->trains = !shared;
+    t->model = m;
+    t->fresh = t->forward_fresh = true;
+    return t;
+}
+
+static void destroy(rnn_engine *e)
+{
+    struct rnn__tbptt *t = e->trainer;
+    if (t->trains)
+        rnn__team_free(t->shared->team, &e->allocator);
+    rnn__free(&e->allocator, t->block);
+}
+
+/* What a chunk holds unchanged from one to the next. */
+static void fix_chunk(struct rnn__tbptt *t)
+{
+    struct rnn__shared *s = t->shared;
+    t->chunk = (struct rnn_chunk){
+        .model = t->model,
+        .start = t->start,
+        .scalars = s->scalars,
+        .input = t->at,
+        .step_stride = t->step_stride,
+        .row_stride = t->row_stride,
+        .params = s->params,
+        .grads = s->grads,
+        .optimizer = s->optimizer,
+        .optimizer_scalars = s->optimizer_scalars,
+        .workspace = s->workspace,
+        .team = rnn__team_base(s->team),
+        .services = &rnn__services,
+    };
+}
+
+static int check_options(const struct rnn_model *m, const rnn_tbptt_options *o)
+{
+    if (m->abi_version != RNN_ABI_VERSION)
+        return rnn__fail(NULL, RNN_EABI,
+                         "model %s speaks version %d of the ABI, this is %d", m->name,
+                         (int)m->abi_version, (int)RNN_ABI_VERSION);
+    const char *lacks = rnn__machine_lacks(m->target);
+    if (lacks)
+        return rnn__fail(NULL, RNN_EDEVICE,
+                         "model %s was compiled for %s, but this machine has no %s", m->name,
+                         m->target, lacks);
+    if (o->optimizer || o->loss_fn)
+        return rnn__fail(NULL, RNN_EINVAL,
+                         "optimizer and loss are compiled into model %s: give NULL",
+                         m->name);
+    if (o->tbptt_step < 0 || o->tbptt_step > m->steps_max)
+        return rnn__fail(NULL, RNN_EINVAL,
+                         "tbptt_step is %" PRId64
+                         ", model %s was compiled for 1 to %" PRId64,
+                         o->tbptt_step, m->name, m->steps_max);
+    if (o->dim != 0 && o->dim != 1)
+        return rnn__fail(NULL, RNN_EINVAL, "dim, the time axis, is %d; it can be 0 or 1",
+                         o->dim);
+    if (o->threads < 0)
+        return rnn__fail(NULL, RNN_EINVAL, "threads is %d", o->threads);
+    if (o->device && strcmp(o->device, "cpu") != 0)
+        return rnn__fail(NULL, RNN_EDEVICE, "there is no device '%s' here; cpu is",
+                         o->device);
+    return 0;
+}
+
+static int team_size(const struct rnn_model *m, int wanted)
+{
+    int n = wanted ? wanted : rnn__processor_count();
+    int most = m->threads_max > 0 ? (int)m->threads_max : 1;
+    return n < most ? n : most;
+}
+
+/* The named numbers: kept in the state dict, and an evaluator's metrics. */
+static int make_numbers(rnn_engine *e, struct rnn__tbptt *t)
+{
+    for (int i = 0; i < RNN__KEPT_COUNT; i++) {
+        int status = rnn_attribute_keep(e, kept_names[i]);
+        if (status < 0)
+            return status;
+        t->kept[i] = rnn__number_find(&e->attributes, kept_names[i]);
+    }
+    if (t->trains)
+        return 0;
+    t->loss_number = rnn__number_make(e, &e->metrics, "loss");
+    int status = t->loss_number;
+    for (int32_t i = 0; i < t->model->n_metric && status >= 0; i++)
+        status = t->metric_number[i] =
+            rnn__number_make(e, &e->metrics, t->model->metric[i].name);
+    return status < 0 ? status : 0;
+}
+
+static int make_shared(rnn_engine *e, struct rnn__tbptt *t)
+{
+    const struct rnn_model *m = t->model;
+    struct rnn__shared *s = t->shared;
+    int n = team_size(m, t->options.threads);
+    int status = rnn__team_new(&s->team, n, &e->allocator);
+    if (status < 0)
+        return rnn__fail(NULL, status, "starting %d threads: %s", n,
+                         rnn_error_text(status));
+    for (int32_t i = 0; i < m->n_scalar; i++)
+        s->scalars[i] = m->scalar[i].value;
+    return 0;
+}
+
+static int make(rnn_engine **out, const struct rnn_model *m, struct rnn__shared *shared,
+                const rnn_tbptt_options *options, const rnn_allocator *a)
+{
+    rnn_engine *e;
+    int status = rnn_engine_new(&e, process, NULL, a);
+    if (status < 0)
+        return status;
+    struct rnn__tbptt *t = make_block(&e->allocator, m, shared);
+    if (!t) {
+        rnn_close(e);
+        return rnn__fail(NULL, RNN_ENOMEM, "no memory for model %s", m->name);
+    }
+    e->trainer = t;
+    e->destroy = destroy;
+    t->options = *options;
+    if (!t->options.tbptt_step)
+        t->options.tbptt_step = m->steps_max;
+    status = find_counters(t);
+    if (status == 0 && make_numbers(e, t) < 0)
+        status = rnn__fail(NULL, RNN_ENOMEM, "no memory for model %s", m->name);
+    if (status == 0 && !shared)
+        status = make_shared(e, t);
+    if (status == 0)
+        fix_chunk(t);
+    if (status == 0 && !shared) {
+        status = rnn_init(e, options->seed);
+        if (status < 0)
+            rnn__fail(NULL, status, "%s", rnn_engine_error(e));
+    }
+    if (status < 0) {
+        rnn_close(e);
+        return status;
+    }
+    *out = e;
+    return 0;
+}
+
+int rnn_tbptt_trainer(rnn_engine **out, const struct rnn_model *model,
+                      const rnn_tbptt_options *options)
+{
+    static const rnn_tbptt_options defaults;
+    const rnn_tbptt_options *o = options ? options : &defaults;
+    if (!out || !model)
+        return rnn__fail(NULL, RNN_EINVAL, "a trainer needs a model");
+    int status = check_options(model, o);
+    return status < 0 ? status : make(out, model, NULL, o, o->allocator);
+}
+
+int rnn_tbptt_evaluator(rnn_engine **out, rnn_engine *trainer,
+                        const rnn_tbptt_options *options)
+{
+    static const rnn_tbptt_options defaults;
+    const rnn_tbptt_options *o = options ? options : &defaults;
+    struct rnn__tbptt *t = trainer ? rnn__tbptt_of(trainer) : NULL;
+    if (!out || !t)
+        return rnn__fail(NULL, RNN_EINVAL, "an evaluator needs a trainer");
+    int status = check_options(t->model, o);
+    return status < 0 ? status : make(out, t->model, t->shared, o, &trainer->allocator);
+}

@@ -1,0 +1,78 @@
+/*
+ * tbptt.h — a trainer's or evaluator's memory, shared by tbptt.c (the loop) and
+ * access.c (reading and writing from outside).
+ */
+#ifndef RNN_TBPTT_H
+#define RNN_TBPTT_H
+
+#include "engine.h"
+#include "threads.h"
+
+/* What stands between the calls of the process; see tbptt.c. */
+enum rnn__stage { RNN__CHUNK_NEXT, RNN__CHUNK_STARTED };
+
+/* Numbers that a state dict carries, so that a batch can be gone on with. */
+enum rnn__kept {
+    RNN__KEPT_ITERATION, /* whose batch is in progress */
+    RNN__KEPT_STEP,      /* steps done of it */
+    RNN__KEPT_CHUNK,     /* chunks done of it */
+    RNN__KEPT_LOSS_SUM,
+    RNN__KEPT_WEIGHT_SUM,
+    RNN__KEPT_CARRIED, /* 1: the state block holds what a chunk has left */
+    RNN__KEPT_LOSS,    /* the last chunk's, for schedules that read it */
+    RNN__KEPT_COUNT
+};
+
+/* What an evaluator shares with its trainer. */
+struct rnn__shared {
+    float *params, *grads, *optimizer;
+    double *optimizer_scalars, *scalars;
+    void *workspace;
+    uint64_t seed;
+    struct rnn__team *team;
+};
+
+struct rnn__tbptt {
+    const struct rnn_model *model;
+    rnn_tbptt_options options;
+    bool trains; /* owns what is shared */
+    struct rnn__shared *shared;
+    void *block; /* the one allocation that this and all arrays lie in */
+
+    float *state[2];      /* as found, as left: swapped by each chunk */
+    float *forward_state; /* rnn_forward's own */
+    bool fresh, forward_fresh;
+    bool given;     /* the state was set from outside since the last batch began */
+    uint8_t *start; /* [rows_max] */
+
+    rnn_array *array; /* [n_input] for prepare_batch, the next four likewise */
+    const void **input, **at;
+    int64_t *step_stride, *row_stride;
+
+    rnn_batch batch;
+    enum rnn__stage stage;
+    bool first_chunk; /* of this batch */
+    int64_t step0, steps;
+    struct rnn_chunk chunk;
+
+    int kept[RNN__KEPT_COUNT];
+    int scalar_of[8]; /* counters that scalars want: tbptt.c's table */
+
+    double *metric, *metric_sum; /* [n_metric] of a chunk, weighted over an epoch */
+    double epoch_loss_sum, epoch_weight_sum;
+    int loss_number,
+        *metric_number; /* [n_metric] where they stand among the engine's metrics */
+};
+
+/* The trainer behind an engine; NULL when it has none. */
+struct rnn__tbptt *rnn__tbptt_of(const rnn_engine *e);
+
+/* Reads and checks the batch: shapes, strides, lengths. */
+int rnn__tbptt_take_batch(rnn_engine *e, struct rnn__tbptt *t, bool with_targets);
+/* Fills the chunk for `steps` steps of the batch from step0. */
+int rnn__tbptt_fill_chunk(rnn_engine *e, struct rnn__tbptt *t, int64_t step0,
+                          int64_t steps);
+/* Runs a procedure of the model on the team. */
+int rnn__tbptt_run(rnn_engine *e, struct rnn__tbptt *t, rnn_procedure *procedure);
+
+#endif

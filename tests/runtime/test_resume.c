@@ -1,0 +1,272 @@
+/*
+ * test_resume.c — progress saved, loaded and gone on with; limits raised.
+ */
+#include "harness.h"
+
+static struct trace t;
+static struct notices notices;
+
+static rnn_engine *engine(void)
+{
+    rnn_engine *e = NULL;
+    t = (struct trace){{0}, {0}};
+    notices = (struct notices){0};
+    CHECK(rnn_engine_new(&e, trace_process, &t, NULL) == 0, "no engine");
+    rnn_set_notice(e, count_notice, &notices);
+    trace_on(e, &t);
+    return e;
+}
+
+static rnn_state_dict dict(int64_t iteration, int64_t epoch, int64_t length,
+                           int64_t max_epochs)
+{
+    return (rnn_state_dict){.epoch_length = length,
+                            .iteration = iteration,
+                            .epoch = epoch,
+                            .max_epochs = max_epochs,
+                            .max_iters = RNN_NONE,
+                            .time_iteration = RNN_NONE,
+                            .pass = RNN_NONE,
+                            .position = RNN_NONE};
+}
+
+/* Ignite runs the same events, but over batch a, and out of phase from then on. */
+static void resume_in_an_epoch(bool seeks)
+{
+    rnn_engine *e = engine();
+    struct source source = {.n = 2};
+    rnn_iterable data = source_iterable(&source, true, seeks);
+    rnn_state_dict d = dict(3, RNN_NONE, 2, 3);
+    CHECK(rnn_state_load(e, &d) == 0, "%s", rnn_engine_error(e));
+    CHECK(rnn_engine_run(e, &data, NULL) == 0, "%s", rnn_engine_error(e));
+    CHECK_TEXT(t.text, "S1.3 ES2.3 GS2.3 GC2.3 IS2.4 IC2.4 EC2.4 ES3.4 GS3.4 STOP3.4 GC3.4 "
+                       "IS3.5 IC3.5 GS3.5 GC3.5 IS3.6 IC3.6 EC3.6 C3.6");
+    CHECK_TEXT(t.batches, "b a b");
+    CHECK(source.n_seek == seeks, "%d seeks", source.n_seek);
+    rnn_close(e);
+}
+
+static void test_a_resumed_epoch_runs_what_is_missing_on_its_own_data(void)
+{
+    resume_in_an_epoch(true);
+    resume_in_an_epoch(false);
+}
+
+/* ---- what is refused ---- */
+
+static void refuse(const char *what, rnn_state_dict d)
+{
+    rnn_engine *e = engine();
+    int status = rnn_state_load(e, &d);
+    CHECK(status == RNN_EINVAL, "%s: %d", what, status);
+    CHECK(rnn_state_of(e)->iteration == 0 && rnn_state_of(e)->epoch_length == RNN_NONE,
+          "%s: the state has changed", what);
+    rnn_close(e);
+}
+
+static void test_contradictory_states_are_refused(void)
+{
+    rnn_state_dict d;
+    refuse("iteration and epoch", dict(2, 1, 2, 3));
+    refuse("neither iteration nor epoch", dict(RNN_NONE, RNN_NONE, 2, 3));
+    refuse("no limit", dict(2, RNN_NONE, 2, RNN_NONE));
+    d = dict(2, RNN_NONE, 2, 3), d.max_iters = 9;
+    refuse("two limits", d);
+    refuse("no epoch_length", dict(2, RNN_NONE, RNN_NONE, 3));
+    refuse("epoch_length 0", dict(2, RNN_NONE, 0, 3));
+    refuse("progress beyond the limit", dict(8, RNN_NONE, 2, 3));
+    refuse("negative iteration", dict(-7, RNN_NONE, 2, 3));
+    refuse("epoch times length overflows", dict(RNN_NONE, INT64_MAX / 2, 4, INT64_MAX));
+    d = dict(RNN_NONE, RNN_NONE, 2, RNN_NONE), d.max_iters = 3, d.iteration = 4;
+    refuse("iterations beyond max_iters", d);
+    d = dict(2, RNN_NONE, 2, 3), d.n_entry = RNN_STATE_ENTRIES_MAX + 1;
+    refuse("too many entries", d);
+}
+
+static void test_either_counter_gives_the_other(void)
+{
+    rnn_engine *e = engine();
+    rnn_state_dict d = dict(RNN_NONE, 2, 5, 3);
+    CHECK(rnn_state_load(e, &d) == 0, "%s", rnn_engine_error(e));
+    CHECK(rnn_state_of(e)->iteration == 10, "%d", (int)rnn_state_of(e)->iteration);
+    d = dict(13, RNN_NONE, 5, 3);
+    CHECK(rnn_state_load(e, &d) == 0, "%s", rnn_engine_error(e));
+    CHECK(rnn_state_of(e)->epoch == 2, "%d", (int)rnn_state_of(e)->epoch);
+    d = dict(0, RNN_NONE, RNN_NONE, 3);
+    CHECK(rnn_state_load(e, &d) == 0, "%s", rnn_engine_error(e));
+    rnn_close(e);
+}
+
+static void test_kept_attributes_are_mandatory_and_come_back(void)
+{
+    rnn_engine *e = engine(), *other = engine();
+    CHECK(rnn_attribute_keep(e, "best") == 0, "keep");
+    rnn_attribute_set(e, "best", 0.25);
+    rnn_attribute_set(e, "passing", 1);
+    rnn_engine_run(e, NULL, &(rnn_run_options){.max_epochs = 1, .epoch_length = 2});
+    rnn_state_dict d;
+    CHECK(rnn_state_save(e, &d) == 0, "save");
+    CHECK(d.n_entry == 1 && d.iteration == 2 && d.epoch == RNN_NONE && d.max_epochs == 1,
+          "%d entries, iteration %d", (int)d.n_entry, (int)d.iteration);
+    double best = 0;
+    CHECK(rnn_state_load(other, &d) == 0, "%s", rnn_engine_error(other));
+    CHECK(rnn_attribute_get(other, "best", &best) == 0 && best == 0.25, "best %g", best);
+    d.n_entry = 0;
+    CHECK(rnn_state_load(e, &d) == RNN_EINVAL, "best is missing");
+    CHECK(strstr(rnn_engine_error(e), "best"), "%s", rnn_engine_error(e));
+    rnn_close(e);
+    rnn_close(other);
+}
+
+/* ---- finished runs ---- */
+
+/* Ignite starts again from 0 in each of these. */
+static void test_a_finished_run_is_left_alone_with_a_notice(void)
+{
+    struct source source = {.n = 2};
+    rnn_iterable data = source_iterable(&source, true, true);
+    rnn_engine *e = engine();
+    rnn_state_dict d = dict(6, RNN_NONE, 2, 3);
+    CHECK(rnn_state_load(e, &d) == 0, "%s", rnn_engine_error(e));
+    CHECK(rnn_engine_run(e, &data, NULL) == 0, "%s", rnn_engine_error(e));
+    CHECK_TEXT(t.text, "");
+    CHECK(notices.n == 1 && rnn_state_of(e)->iteration == 6, "%d notices", notices.n);
+
+    d = dict(3, RNN_NONE, 2, 3);
+    CHECK(rnn_state_load(e, &d) == 0, "%s", rnn_engine_error(e));
+    CHECK(rnn_engine_run(e, &data, &(rnn_run_options){.max_epochs = 1}) == 0, "%s",
+          rnn_engine_error(e));
+    CHECK(notices.n == 2 && rnn_state_of(e)->iteration == 3, "%d notices", notices.n);
+    rnn_close(e);
+}
+
+static void test_a_larger_limit_goes_on_and_restart_begins_anew(void)
+{
+    struct source source = {.n = 2};
+    rnn_iterable data = source_iterable(&source, true, true);
+    rnn_engine *e = engine();
+    rnn_engine_run(e, &data, &(rnn_run_options){.max_epochs = 1});
+    t = (struct trace){{0}, {0}};
+    rnn_engine_run(e, &data, &(rnn_run_options){.max_epochs = 2});
+    CHECK_TEXT(t.text,
+               "S1.2 ES2.2 GS2.2 GC2.2 IS2.3 IC2.3 GS2.3 GC2.3 IS2.4 IC2.4 EC2.4 C2.4");
+    t = (struct trace){{0}, {0}};
+    CHECK(rnn_engine_run(e, &data, &(rnn_run_options){.max_epochs = 1}) == RNN_EINVAL,
+          "a limit behind the progress was accepted");
+    CHECK(rnn_engine_run(e, &data, &(rnn_run_options){.max_iters = 1, .restart = true}) ==
+              0,
+          "%s", rnn_engine_error(e));
+    CHECK_TEXT(t.text, "S0.0 ES1.0 GS1.0 GC1.0 IS1.1 IC1.1 TERM1.1 C1.1");
+    rnn_close(e);
+}
+
+static void test_contradictory_options_are_refused(void)
+{
+    struct source source = {.n = 2};
+    rnn_iterable data = source_iterable(&source, true, true), broken = data;
+    broken.next = NULL;
+    rnn_engine *e = engine();
+    static const rnn_run_options bad[] = {{.max_epochs = 1, .max_iters = 1},
+                                          {.max_epochs = -1},
+                                          {.max_iters = -1},
+                                          {.epoch_length = -1}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK(rnn_engine_run(e, &data, &bad[i]) == RNN_EINVAL, "options %d", (int)i);
+    CHECK(rnn_engine_run(e, NULL, NULL) == RNN_EINVAL, "no data and no epoch_length");
+    CHECK(rnn_engine_run(e, &broken, NULL) == RNN_EINVAL, "data without next");
+    CHECK_TEXT(t.text, "");
+    rnn_engine_run(e, &data, &(rnn_run_options){.max_epochs = 1});
+    CHECK(rnn_engine_run(e, &data, &(rnn_run_options){.max_iters = 9}) == RNN_EINVAL,
+          "mode");
+    CHECK(
+        rnn_engine_run(e, &data, &(rnn_run_options){.max_epochs = 2, .epoch_length = 3}) ==
+            RNN_EINVAL,
+        "another epoch_length");
+    rnn_state_of(e)->max_epochs = RNN_NONE;
+    CHECK(rnn_engine_run(e, &data, &(rnn_run_options){.max_iters = 3}) == 0, "%s",
+          rnn_engine_error(e));
+    rnn_close(e);
+}
+
+/* ---- saved anywhere, resumed in another engine: the same batches ---- */
+
+enum { STOPS = 40 };
+
+struct stop {
+    int after; /* firings until the interrupt */
+    rnn_state_dict dict;
+};
+
+static int stop_later(rnn_engine *e, int event, void *user)
+{
+    struct stop *s = user;
+    (void)event;
+    if (--s->after == 0)
+        rnn_interrupt(e);
+    return 0;
+}
+
+static void interrupt_on_all(rnn_engine *e, struct stop *s)
+{
+    for (int event = 0; event < RNN_EVENT_COUNT; event++)
+        if (event != RNN_EXCEPTION_RAISED && event != RNN_INTERRUPT)
+            rnn_on(e, event, NULL, stop_later, s);
+}
+
+/* Batches of the first engine up to its interrupt, then those of a second that loads the
+   dict, are those of an uninterrupted run. */
+static void resume_after(int after, int64_t epoch_length)
+{
+    struct source source = {.n = 3};
+    rnn_iterable data = source_iterable(&source, true, true);
+    rnn_run_options options = {.max_epochs = 3, .epoch_length = epoch_length};
+    rnn_engine *whole = engine();
+    rnn_engine_run(whole, &data, &options);
+    char expected[sizeof t.batches];
+    memcpy(expected, t.batches, sizeof expected);
+    rnn_close(whole);
+
+    rnn_engine *e = engine();
+    struct stop s = {.after = after};
+    interrupt_on_all(e, &s);
+    source = (struct source){.n = 3};
+    int status = rnn_engine_run(e, &data, &options);
+    CHECK(rnn_state_save(e, &s.dict) == 0, "save");
+    rnn_close(e);
+    char batches[sizeof t.batches];
+    memcpy(batches, t.batches, sizeof batches);
+    if (status == RNN_PAUSED) {
+        e = engine();
+        source = (struct source){.n = 3};
+        CHECK(rnn_state_load(e, &s.dict) == 0, "%s", rnn_engine_error(e));
+        CHECK(rnn_engine_run(e, &data, &(rnn_run_options){0}) == 0, "%s",
+              rnn_engine_error(e));
+        if (t.batches[0])
+            append(batches, sizeof batches, t.batches);
+        rnn_close(e);
+    }
+    CHECK(strcmp(batches, expected) == 0, "stopped after %d events: got %s, expected %s",
+          after, batches, expected);
+}
+
+static void test_a_state_saved_at_any_event_resumes_exactly(void)
+{
+    for (int after = 1; after < STOPS; after++) {
+        resume_after(after, 0);
+        resume_after(after, 2);
+        resume_after(after, 4);
+    }
+}
+
+int main(void)
+{
+    test_a_resumed_epoch_runs_what_is_missing_on_its_own_data();
+    test_contradictory_states_are_refused();
+    test_either_counter_gives_the_other();
+    test_kept_attributes_are_mandatory_and_come_back();
+    test_a_finished_run_is_left_alone_with_a_notice();
+    test_a_larger_limit_goes_on_and_restart_begins_anew();
+    test_contradictory_options_are_refused();
+    test_a_state_saved_at_any_event_resumes_exactly();
+    return check_result();
+}

@@ -1,0 +1,221 @@
+/*
+ * test_rnnc_build.c — rnnc build and rnnc bench as commands: what they leave, what they
+ * say.
+ *
+ *     test_rnnc_build RNNC SPEC
+ */
+#include "check.h"
+#include "runtime/scratch.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+
+#include <jansson.h>
+
+extern char **environ;
+
+#if defined(__SANITIZE_ADDRESS__)
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
+enum { MOST_BYTES = 1000 * 1000 };
+
+static const char *rnnc, *spec;
+static char out_path[256], err_path[256]; /* what the last program wrote */
+static char trainer[256];                 /* built once, for several tests */
+
+/* ---- running programs ---- */
+
+/* Runs argv (NULL ends it), its output to out.txt and err.txt of the scratch folder; the
+   exit status, or -1. */
+static int run_in(char **environment, const char *const *argv)
+{
+    pid_t child;
+    int status = -1;
+    posix_spawn_file_actions_t to;
+    posix_spawn_file_actions_init(&to);
+    posix_spawn_file_actions_addopen(&to, 1, out_path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    posix_spawn_file_actions_addopen(&to, 2, err_path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (posix_spawnp(&child, argv[0], &to, NULL, (char **)(uintptr_t)argv, environment) ==
+        0)
+        waitpid(child, &status, 0);
+    posix_spawn_file_actions_destroy(&to);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+#define RUN(...) run_in(environ, (const char *const[]){__VA_ARGS__, NULL})
+
+/* A file of the scratch folder; lives until the next call. */
+static const char *written(const char *file)
+{
+    static char *text;
+    free(text);
+    return text = scratch_read(scratch_path(file));
+}
+
+static const char *built(const char *name)
+{
+    const char *path = scratch_path(name);
+    int status = RUN(rnnc, "build", spec, "-o", path);
+    CHECK(status == 0, "status %d: %s", status, written("err.txt"));
+    return path;
+}
+
+/* ---- a trainer ---- */
+
+static void test_a_trainer_is_small_and_needs_libc_and_libm_alone(void)
+{
+    struct stat st = {0};
+    CHECK(stat(trainer, &st) == 0 && st.st_size > 0 && st.st_size < MOST_BYTES,
+          "%lld bytes", (long long)st.st_size);
+    CHECK(RUN("ldd", trainer) == 0, "%s", written("err.txt"));
+    char *text = scratch_read(out_path);
+    const char *const needed[] = {"libc.so", "libm.so", "linux-vdso", "ld-linux"};
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        int known = 0;
+        for (int i = 0; i < 4; i++)
+            known += strstr(line, needed[i]) != NULL;
+        CHECK(known, "the trainer needs %s", line);
+    }
+    free(text);
+}
+
+static void test_a_trainer_trains_as_rnnc_run_does(void)
+{
+    const char *own = scratch_path("own"), *run = scratch_path("run");
+    CHECK(RUN(trainer, "--out", own, "--quiet", "--threads", "1") == 0, "%s",
+          written("err.txt"));
+    CHECK(RUN(rnnc, "run", spec, "--out", run, "--quiet", "--threads", "1") == 0, "%s",
+          written("err.txt"));
+    char a[1100], b[1100];
+    snprintf(a, sizeof a, "%s/checkpoint_1.safetensors", own);
+    snprintf(b, sizeof b, "%s/checkpoint_1.safetensors", run);
+    CHECK(RUN("cmp", a, b) == 0, "the checkpoints differ: %s", written("out.txt"));
+}
+
+static void test_a_trainer_refuses_keys_that_are_compiled_in(void)
+{
+    CHECK(RUN(trainer, "--set", "inputs.x=[3]") == 2, "it was taken");
+    CHECK(strstr(written("err.txt"), "rnnc build"), "%s", written("err.txt"));
+}
+
+static void test_the_same_spec_gives_the_same_bytes(void)
+{
+    const char *again = built("again");
+    CHECK(RUN("cmp", trainer, again) == 0, "%s", written("out.txt"));
+}
+
+static void test_a_trainer_refuses_a_machine_below_its_level(void)
+{
+    const char *path = scratch_path("v4");
+    struct utsname host;
+    if (uname(&host) != 0 || strcmp(host.machine, "x86_64") != 0)
+        return;
+    int status = RUN(rnnc, "build", spec, "--target", "x86-64-v4", "-o", path);
+    CHECK(status == 0, "%s", written("err.txt"));
+#if defined(__x86_64__)
+    if (!__builtin_cpu_supports("avx512f"))
+        CHECK(RUN(path, "info") == 8 && strstr(written("err.txt"), "avx512f"), "%s",
+              written("err.txt"));
+#endif
+}
+
+/* ---- parts ---- */
+
+static void test_several_kinds_stand_beside_each_other(void)
+{
+    static const char *const suffixes[] = {"", ".o", ".ll", ".s", ".h", ".a"};
+    const char *path = scratch_path("parts");
+    int status =
+        RUN(rnnc, "build", spec, "-o", path, "--emit", "exe,obj,llvm,asm,header,static");
+    CHECK(status == 0, "%s", written("err.txt"));
+    for (int i = 0; i < 6; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "parts%s", suffixes[i]);
+        CHECK(scratch_exists(scratch_path(name)), "%s is missing", name);
+    }
+    CHECK(strstr(written("parts.h"), "extern const struct rnn_model rnn_model_"), "%s",
+          written("parts.h"));
+    CHECK(!strstr(written("parts.h"), "/tmp"), "the header tells a path");
+}
+
+/* ---- mistakes ---- */
+
+static void test_a_build_that_fails_leaves_what_stood_there(void)
+{
+    char *nothing[] = {(char[]){"PATH=/nonexistent"}, NULL};
+    const char *path = scratch_write("before", "as it was", 9);
+    const char *const command[] = {rnnc, "build", spec, "-o", path, NULL};
+    CHECK(run_in(nothing, command) == 8, "%s", written("err.txt"));
+    CHECK(strstr(written("err.txt"), "'cc'"), "%s", written("err.txt"));
+    CHECK_TEXT(written("before"), "as it was");
+}
+
+static void test_mistakes_have_their_exit_status(void)
+{
+    const char *path = scratch_path("x");
+    CHECK(RUN(rnnc, "build", spec, "-o", path, "--emit", "elf") == 2, "%s",
+          written("err.txt"));
+    CHECK(RUN(rnnc, "build", spec) == 2, "%s", written("err.txt"));
+    CHECK(RUN(rnnc, "build", scratch_path("none.yaml"), "-o", path) == 3, "%s",
+          written("err.txt"));
+    CHECK(RUN(rnnc, "build", spec, "-o", scratch_path("no/folder")) == 5, "%s",
+          written("err.txt"));
+    CHECK(!scratch_exists(path), "a build that failed left a file");
+}
+
+/* ---- bench ---- */
+
+static double number_at(const json_t *o, const char *key, const char *inner)
+{
+    return json_number_value(json_object_get(json_object_get(o, key), inner));
+}
+
+static void test_bench_tells_times_of_both_in_one_line(void)
+{
+    int status = RUN(rnnc, "bench", spec, "--json", "--threads", "1", "--secs", "0.2");
+    CHECK(status == 0, "status %d: %s", status, written("err.txt"));
+    json_t *o = json_loads(written("out.txt"), 0, NULL);
+    CHECK(o, "not JSON: %s", written("out.txt"));
+    const char *const variants[] = {"fused", "unfused"};
+    for (int i = 0; i < 2; i++) {
+        double p10 = number_at(o, variants[i], "p10_us");
+        double median = number_at(o, variants[i], "us_per_chunk");
+        double p90 = number_at(o, variants[i], "p90_us");
+        CHECK(0 < p10 && p10 <= median && median <= p90, "%s: %g, %g, %g", variants[i], p10,
+              median, p90);
+    }
+    CHECK(json_number_value(json_object_get(o, "peak_gflops")) > 0, "no peak");
+    CHECK(json_array_size(json_object_get(o, "kernels")) > 0, "no kernels");
+    json_decref(o);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 3) {
+        fprintf(stderr, "usage: test_rnnc_build RNNC SPEC\n");
+        return 2;
+    }
+    rnnc = argv[1];
+    spec = argv[2];
+    scratch_open();
+    snprintf(out_path, sizeof out_path, "%s/out.txt", scratch_folder);
+    snprintf(err_path, sizeof err_path, "%s/err.txt", scratch_folder);
+    snprintf(trainer, sizeof trainer, "%s", built("trainer"));
+    if (!SANITIZED)
+        test_a_trainer_is_small_and_needs_libc_and_libm_alone();
+    test_a_trainer_trains_as_rnnc_run_does();
+    test_a_trainer_refuses_keys_that_are_compiled_in();
+    test_the_same_spec_gives_the_same_bytes();
+    test_a_trainer_refuses_a_machine_below_its_level();
+    test_several_kinds_stand_beside_each_other();
+    test_a_build_that_fails_leaves_what_stood_there();
+    test_mistakes_have_their_exit_status();
+    test_bench_tells_times_of_both_in_one_line();
+    scratch_close();
+    return check_result();
+}

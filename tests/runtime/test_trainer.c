@@ -1,0 +1,477 @@
+/*
+ * test_trainer.c — the command line of a trainer, run as a user would: what it leaves
+ * in the run's folder, what it prints, how it ends.
+ */
+#include "bigram_model.h"
+#include "check.h"
+#include "npy_bytes.h"
+#include "rnn_config.h"
+#include "safetensors.h"
+#include "scratch.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+
+/* 4 streams of 40 steps in batches of 20: 2 iterations of 3 chunks an epoch. */
+static const char settings[] =
+    "{\"name\": \"bigram\", \"spec\": \"specs/bigram.yaml\","
+    " \"data\": {\"train\": {\"text\": \"corpus.txt\", \"streams\": \"4\", \"length\": 20},"
+    "            \"valid\": {\"text\": \"corpus.txt\", \"streams\": 2}},"
+    " \"train\": {\"epochs\": 4, \"seed\": 1, \"handlers\": ["
+    "    {\"checkpoint\": {\"every\": \"epoch\", \"keep\": 2, \"best\": \"valid.loss\"}},"
+    "    {\"log\": {\"every\": \"chunk\"}}, \"trace\"]}}";
+
+static char output[1 << 16], errors[1 << 16];
+
+static int redirect(int fd, const char *name)
+{
+    int kept = dup(fd), file = open(scratch_path(name), O_RDWR | O_CREAT | O_TRUNC, 0666);
+    dup2(file, fd);
+    close(file);
+    return kept;
+}
+
+static void restore(int fd, int kept, char *out, size_t capacity)
+{
+    ssize_t n = pread(fd, out, capacity - 1, 0);
+    out[n < 0 ? 0 : n] = '\0';
+    dup2(kept, fd);
+    close(kept);
+}
+
+/* Runs the trainer with the words of a command line; what it prints is in output, errors.
+ */
+static int run_settings(const char *json, const char *line)
+{
+    char words[1024], *argv[32] = {(char[]){"trainer"}};
+    struct rnn_config config = {json, scratch_folder, "name: bigram\n"};
+    int argc = 1;
+    snprintf(words, sizeof words, "%s", line);
+    for (char *word = strtok(words, " "); word; word = strtok(NULL, " "))
+        argv[argc++] = word;
+    fflush(stdout);
+    int out = redirect(1, "stdout"), err = redirect(2, "stderr");
+    int status = rnn_trainer_main(argc, argv, &bigram, &config);
+    fflush(stdout);
+    restore(1, out, output, sizeof output);
+    restore(2, err, errors, sizeof errors);
+    return status;
+}
+
+static int run(const char *line) { return run_settings(settings, line); }
+
+static int count(const char *text, const char *part)
+{
+    int n = 0;
+    for (; (text = strstr(text, part)); text += strlen(part))
+        n++;
+    return n;
+}
+
+/* The bytes of two files are the same. */
+static bool same_file(const char *a, const char *b)
+{
+    char *x = calloc(2, 1 << 16), *y = x + (1 << 16);
+    FILE *f = fopen(a, "rb"), *g = fopen(b, "rb");
+    size_t n = f ? fread(x, 1, 1 << 16, f) : 0, m = g ? fread(y, 1, 1 << 16, g) : 1;
+    bool same = n == m && n > 0 && memcmp(x, y, n) == 0;
+    if (f)
+        fclose(f);
+    if (g)
+        fclose(g);
+    free(x);
+    return same;
+}
+
+static void read_table(const char *path, float out[25])
+{
+    struct rnn__fault f = {0};
+    struct rnn__safetensors s;
+    memset(out, 0, 25 * sizeof *out);
+    CHECK(rnn__safetensors_open(&s, path, &f) == 0, "%s", f.sentence);
+    const struct rnn__tensor *t = rnn__safetensors_find(&s, "table");
+    CHECK(t && rnn__safetensors_read_float(&s, t, out, &f) == 0, "%s", f.sentence);
+    rnn__safetensors_close(&s);
+}
+
+/* Whether every line is a JSON object; the n-th of an event goes to *found (borrowed). */
+static json_t *log_line(const char *text, const char *event, int n)
+{
+    json_t *found = NULL;
+    char *copy = strdup(text);
+    for (char *line = strtok(copy, "\n"); line; line = strtok(NULL, "\n")) {
+        json_error_t error;
+        json_t *object = json_loads(line, JSON_REJECT_DUPLICATES, &error);
+        CHECK(json_is_object(object), "line '%s': %s", line, error.text);
+        const char *name = json_string_value(json_object_get(object, "event"));
+        if (name && strcmp(name, event) == 0 && n-- == 0)
+            found = json_incref(object);
+        json_decref(object);
+    }
+    free(copy);
+    return found;
+}
+
+/* ---- train ---- */
+
+static void test_a_run_leaves_log_checkpoints_and_spec(void)
+{
+    CHECK(run("--out runs/a --no-progress") == 0, "%s", errors);
+    char *log = scratch_read("runs/a/log.jsonl"), *spec = scratch_read("runs/a/spec.yaml");
+    CHECK(count(log, "\"time_iteration_completed\"") == 24, "log:\n%s", log);
+    CHECK(count(log, "\"iteration_completed\"") == 8, "log:\n%s", log);
+    CHECK(count(log, "\"epoch_completed\"") == 4, "log:\n%s", log);
+    CHECK(count(log, "\"validation\"") == 4, "log:\n%s", log);
+    json_t *chunk = log_line(log, "time_iteration_completed", 5);
+    json_int_t epoch, iteration, time_iteration, index;
+    double loss;
+    CHECK(json_unpack(chunk, "{s:I, s:I, s:I, s:I, s:F}", "epoch", &epoch, "iteration",
+                      &iteration, "time_iteration", &time_iteration, "chunk", &index,
+                      "loss", &loss) == 0,
+          "members");
+    CHECK(epoch == 1 && iteration == 2 && time_iteration == 6 && index == 2 && loss > 0,
+          "counters");
+    json_t *valid = log_line(log, "validation", 3);
+    double accuracy = -1;
+    json_unpack(valid, "{s:F}", "accuracy", &accuracy);
+    CHECK(accuracy > 0.5, "accuracy %g after four epochs", accuracy);
+    CHECK_TEXT(spec, "name: bigram\n");
+    CHECK(scratch_exists("runs/a/checkpoint_6.safetensors") &&
+              scratch_exists("runs/a/checkpoint_8.safetensors") &&
+              scratch_exists("runs/a/checkpoint_best.safetensors"),
+          "checkpoints");
+    CHECK(!scratch_exists("runs/a/checkpoint_4.safetensors"), "keep 2");
+    CHECK(strstr(errors, "last state in runs/a/checkpoint_8.safetensors"), "%s", errors);
+    CHECK(!strchr(errors, '\033'), "escape codes in a pipe");
+    json_decref(chunk);
+    json_decref(valid);
+    free(log);
+    free(spec);
+}
+
+static void test_a_trace_names_events_as_fired(void)
+{
+    char *trace = scratch_read("runs/a/trace.txt");
+    CHECK(
+        strstr(trace, "STARTED\nEPOCH_STARTED\nGET_BATCH_STARTED\nGET_BATCH_COMPLETED\n") ==
+            trace,
+        "%.200s", trace);
+    CHECK(count(trace, "TIME_ITERATION_STARTED\nTIME_ITERATION_COMPLETED\n") == 24,
+          "chunks");
+    CHECK(count(trace, "STATE_RESET") == 0 && count(trace, "BACKWARD") == 0, "own events");
+    free(trace);
+}
+
+static void test_the_same_seed_gives_the_same_run(void)
+{
+    CHECK(run("--out runs/b --quiet") == 0, "%s", errors);
+    CHECK_TEXT(errors, "");
+    CHECK(same_file("runs/a/log.jsonl", "runs/b/log.jsonl"), "logs differ");
+    CHECK(same_file("runs/a/checkpoint_8.safetensors", "runs/b/checkpoint_8.safetensors"),
+          "checkpoints differ");
+    CHECK(run("--out runs/c --seed 2 --quiet --max-iterations 1") == 0, "%s", errors);
+    CHECK(scratch_exists("runs/c/checkpoint_1.safetensors"), "last state");
+    CHECK(!scratch_exists("runs/c/checkpoint_2.safetensors"), "--max-iterations");
+}
+
+static void test_init_reads_what_a_run_has_left(void)
+{
+    float before[25], after[25];
+    CHECK(run("--out runs/d --quiet --init runs/a/checkpoint_8.safetensors "
+              "--set optimizer.lr=0 --set train.epochs=1 --log runs/extra.jsonl") == 0,
+          "%s", errors);
+    read_table("runs/a/checkpoint_8.safetensors", before);
+    read_table("runs/d/checkpoint_2.safetensors", after);
+    CHECK(memcmp(before, after, sizeof before) == 0, "parameters differ");
+    char *log = scratch_read("runs/extra.jsonl");
+    CHECK(count(log, "\"time_iteration_completed\"") == 6, "--log:\n%s", log);
+    free(log);
+}
+
+static void test_a_resumed_run_is_the_uninterrupted_one(void)
+{
+    static const char *const stops[] = {"1", "2", "5"};
+    for (int i = 0; i < 3; i++) {
+        char line[128];
+        snprintf(line, sizeof line, "--out runs/r%d --quiet --max-iterations %s", i,
+                 stops[i]);
+        CHECK(run(line) == 0, "%s", errors);
+        snprintf(line, sizeof line, "--resume runs/r%d --quiet", i);
+        CHECK(run(line) == 0, "%s", errors);
+        snprintf(line, sizeof line, "runs/r%d/checkpoint_8.safetensors", i);
+        CHECK(same_file(line, "runs/a/checkpoint_8.safetensors"), "after %s iterations",
+              stops[i]);
+        snprintf(line, sizeof line, "runs/r%d/log.jsonl", i);
+        char *log = scratch_read(line);
+        CHECK(count(log, "\"time_iteration_completed\"") == 24, "log after %s", stops[i]);
+        free(log);
+    }
+}
+
+/* A run that was killed behind a checkpoint, in the middle of a line. */
+static void test_a_resumed_log_has_every_line_once(void)
+{
+    CHECK(run("--out runs/k --quiet --max-iterations 3") == 0, "%s", errors);
+    FILE *log = fopen("runs/k/log.jsonl", "a");
+    fputs("{\"event\": \"time_iteration_completed\", \"epoch\": 2, \"iteration\": 4, "
+          "\"time_iteration\": 10, \"chunk\": 0, \"loss\": 1}\n{\"event\": \"time_it",
+          log);
+    fclose(log);
+    CHECK(run("--resume runs/k --quiet") == 0, "%s", errors);
+    CHECK(same_file("runs/k/log.jsonl", "runs/a/log.jsonl"), "logs differ");
+}
+
+/* ---- endings ---- */
+
+static void test_exit_status_tells_whose_mistake_it_was(void)
+{
+    static const struct {
+        int status;
+        const char *line, *expected;
+    } list[] = {
+        {2, "--bogus", "unknown option --bogus"},
+        {2, "--thread 2", "did you mean --threads?"},
+        {2, "teach", "unknown command 'teach'"},
+        {2, "--threads x", "not a whole number"},
+        {2, "--threads", "--threads needs N"},
+        {2, "--quiet=1", "takes no value"},
+        {2, "--set model=5", "rnnc build specs/bigram.yaml --set model=5"},
+        {2, "--set optimizer.lr=fast", "not a number"},
+        {2, "--set optimizer.lr", "not KEY=VALUE"},
+        {2, "--init x --resume", "exclude"},
+        {3, "--set train.epoch=5", "train: unknown key 'epoch'; did you mean 'epochs'?"},
+        {3, "--set train.epochs=soon", "whole number"},
+        {3, "--set train.handlers.checkpoint.keeps=3", "did you mean 'keep'?"},
+        {3, "--set train.handlers.chekpoint.keep=3", "did you mean 'checkpoint'?"},
+        {3, "--set data.train.steams=5", "did you mean 'streams'?"},
+        {3, "--set tbptt.step=99", "compiled for 8"},
+        {3, "--set tbptt.carry=some", "one of none batch stream"},
+        {4, "--set data.train.streams=1 --set data.train.part=[0,0.001]", "too few"},
+        {5, "--set data.train.text=gone.txt", "gone.txt: cannot be opened: No such file"},
+        {5, "--out corpus.txt/runs", "folder cannot be made"},
+        {6, "--set blow_up=2", "the loss is not finite (epoch 2, iteration 3, chunk 0)"},
+        {9, "--init corpus.txt", "not a safetensors file"},
+        {9, "--resume runs/nothing", "no checkpoint"},
+        {9, "eval --out runs/nothing", "give one with --init FILE"},
+    };
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        char line[256];
+        snprintf(line, sizeof line, "%s%s", list[i].line,
+                 strstr(list[i].line, "--out") || strstr(list[i].line, "--resume")
+                     ? ""
+                     : " --out runs/x");
+        int status = run(line);
+        CHECK(status == list[i].status, "%s: exit status %d, expected %d\n%s", line, status,
+              list[i].status, errors);
+        CHECK(strstr(errors, list[i].expected), "%s: \"%s\" lacks \"%s\"", line, errors,
+              list[i].expected);
+    }
+}
+
+static void test_divergence_keeps_the_last_finite_state(void)
+{
+    float table[25];
+    CHECK(run("--out runs/nan --quiet --set blow_up=2") == 6, "%s", errors);
+    read_table("runs/nan/checkpoint_3.safetensors", table);
+    for (int i = 0; i < 25; i++)
+        CHECK(isfinite(table[i]), "table[%d]", i);
+    char *log = scratch_read("runs/nan/log.jsonl");
+    CHECK(strstr(log, "\"loss\": null"), "log:\n%s", log);
+    free(log);
+}
+
+static void test_every_tensor_that_does_not_fit_is_told(void)
+{
+    float x[6] = {0};
+    struct rnn__fault f = {0};
+    struct rnn__tensor list[] = {
+        {.name = "table",
+         .dtype = RNN__F32,
+         .rank = 2,
+         .dim = {2, 3},
+         .size = 6,
+         .data = x},
+        {.name = "optimizer.m", .dtype = RNN__F32, .size = 1, .data = x},
+    };
+    CHECK(rnn__safetensors_write("runs/other.safetensors", list, 2, NULL, &f) == 0, "%s",
+          f.sentence);
+    CHECK(run("--out runs/x --init runs/other.safetensors") == 9, "%s", errors);
+    CHECK(strstr(errors, "table: [2, 3] in the file, the model needs [5, 5]"), "%s",
+          errors);
+    CHECK(strstr(errors, "optimizer.m: the model has no such parameter"), "%s", errors);
+}
+
+static void test_a_damaged_checkpoint_is_noticed(void)
+{
+    struct rnn__fault f = {0};
+    struct rnn__safetensors s;
+    CHECK(run("--out runs/damage --quiet --max-iterations 2") == 0, "%s", errors);
+    CHECK(rnn__safetensors_open(&s, "runs/damage/checkpoint_2.safetensors", &f) == 0, "%s",
+          f.sentence);
+    int fd = open(s.path, O_WRONLY);
+    const struct rnn__tensor *t = rnn__safetensors_find(&s, "table");
+    CHECK(pwrite(fd, "\x55", 1, (off_t)(s.data + t->begin + 17)) == 1, "pwrite");
+    close(fd);
+    rnn__safetensors_close(&s);
+    CHECK(run("--resume runs/damage --quiet") == 9, "%s", errors);
+    CHECK(strstr(errors, "'table' is damaged"), "%s", errors);
+}
+
+/* A run without end, in a child; a signal ends it within a chunk. */
+static void test_a_signal_leaves_a_checkpoint(int number, int expected)
+{
+    char line[128];
+    snprintf(line, sizeof line, "--out runs/s%d --quiet --set train.epochs=100000000",
+             number);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(run_settings(
+            "{\"name\": \"b\", \"data\": {\"train\": {\"text\": \"corpus.txt\", "
+            "\"streams\": 4}}, \"train\": {\"handlers\": [{\"checkpoint\": "
+            "false}, {\"log\": false}]}}",
+            line));
+    nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
+    kill(child, number);
+    int status = 0;
+    waitpid(child, &status, 0);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == expected, "status %x", status);
+    snprintf(line, sizeof line, "info --out runs/s%d", number);
+    CHECK(run(line) == 0, "%s", errors);
+    snprintf(line, sizeof line, "eval --out runs/s%d", number);
+    CHECK(run(line) == 0, "%s", errors);
+}
+
+/* ---- handlers ---- */
+
+static void test_early_stopping_waits_for_patience(void)
+{
+    /* without learning no validation is better than the first */
+    CHECK(run("--out runs/e --set optimizer.lr=0 --set train.epochs=50 "
+              "--set train.handlers.early_stopping.patience=3") == 0,
+          "%s", errors);
+    char *log = scratch_read("runs/e/log.jsonl");
+    CHECK(count(log, "\"epoch_completed\"") == 4, "%d epochs",
+          count(log, "\"epoch_completed\""));
+    CHECK(count(errors, "Epoch [") == 4 && strstr(errors, "Epoch [4/50]: [2/2] loss="),
+          "progress:\n%s", errors);
+    CHECK(strstr(errors, "valid.accuracy="), "progress:\n%s", errors);
+    free(log);
+}
+
+static void test_settings_say_what_is_logged_and_kept(void)
+{
+    static const char quiet[] =
+        "{\"name\": \"few\", \"data\": {\"train\": {\"text\": \"corpus.txt\", \"streams\": "
+        "4, "
+        "\"length\": 20}}, \"train\": {\"epochs\": 3, \"max_iterations\": \"5\", \"log\": "
+        "{\"every\": \"epoch\", \"file\": \"few.jsonl\"}, \"handlers\": [{\"checkpoint\": "
+        "{\"every\": 2, \"keep\": 9}}, {\"progress\": \"false\"}, {\"trace\": {\"all\": "
+        "\"true\"}}, "
+        "{\"terminate_on_nan\": {\"gradients\": true}}]}}";
+    CHECK(run_settings(quiet, "") == 0, "%s", errors);
+    char *log = scratch_read("runs/few/few.jsonl"),
+         *trace = scratch_read("runs/few/trace.txt");
+    CHECK(count(log, "\n") == 2 && count(log, "epoch_completed") == 2, "log:\n%s", log);
+    CHECK(scratch_exists("runs/few/checkpoint_2.safetensors") &&
+              scratch_exists("runs/few/checkpoint_4.safetensors") &&
+              scratch_exists("runs/few/checkpoint_5.safetensors"),
+          "checkpoints");
+    CHECK(count(errors, "Epoch") == 0, "%s", errors);
+    CHECK(count(trace, "BACKWARD_COMPLETED\nOPTIM_STEP_COMPLETED\n") == 15, "trace:\n%s",
+          trace);
+    CHECK(count(trace, "STATE_RESET") == 3, "carried:\n%s", trace);
+    CHECK(count(trace, "SAVED_CHECKPOINT") == 2, "trace:\n%s", trace);
+    free(log);
+    free(trace);
+}
+
+/* ---- other commands ---- */
+
+static void test_eval_prints_the_metrics(void)
+{
+    double loss = 0, accuracy = 0;
+    CHECK(run("eval --out runs/a") == 0, "%s", errors);
+    CHECK(sscanf(output, "loss %lf\naccuracy %lf\n", &loss, &accuracy) == 2, "\"%s\"",
+          output);
+    char *log = scratch_read("runs/a/log.jsonl");
+    json_t *valid = log_line(log, "validation", 3);
+    CHECK(json_number_value(json_object_get(valid, "loss")) == loss, "loss %.17g", loss);
+    json_decref(valid);
+    free(log);
+}
+
+static void test_sample_goes_on_from_the_prompt(void)
+{
+    static char first[sizeof output];
+    CHECK(run("sample --init runs/a/checkpoint_8.safetensors --prompt ab --length 20 "
+              "--temperature 0") == 0,
+          "%s", errors);
+    CHECK_TEXT(output, "abcdeabcdeabcdeabcdeab\n");
+    CHECK(run("sample --out runs/a --length 30 --seed 5") == 0, "%s", errors);
+    memcpy(first, output, sizeof first);
+    CHECK(strlen(first) == 31, "\"%s\"", first);
+    CHECK(run("sample --out runs/a --length 30 --seed 5") == 0, "%s", errors);
+    CHECK_TEXT(output, first);
+    CHECK(run("sample --out runs/a --prompt xyz") == 4, "%s", errors);
+    CHECK(strstr(errors, "--prompt:1: byte 0"), "%s", errors);
+}
+
+static void test_help_and_info(void)
+{
+    CHECK(run("--help") == 0 && strstr(output, "--max-iterations N"), "%s", output);
+    CHECK(run("info") == 0, "%s", errors);
+    CHECK(strstr(output, "parameter  table [5, 5]\n"), "%s", output);
+    CHECK(strstr(output, "number     optimizer.lr = 1\n"), "%s", output);
+}
+
+static void test_one_source_may_stand_alone(void)
+{
+    int64_t x[2 * 9], y[2 * 9];
+    for (int i = 0; i < 18; i++)
+        x[i] = i % 5, y[i] = (i + 1) % 5;
+    npy_write("x.npy", 1, npy_header("<i8", "(2, 9)"), x, sizeof x);
+    npy_write("y.npy", 1, npy_header("<i8", "(2, 9)"), y, sizeof y);
+    CHECK(
+        run_settings("{\"name\": \"npy\", \"data\": {\"x\": \"x.npy\", \"y\": \"y.npy\"}}",
+                     "--quiet") == 0,
+        "%s", errors);
+    CHECK(scratch_exists("runs/npy/checkpoint_1.safetensors"), "runs/NAME");
+    CHECK(run_settings("{\"name\": \"npy\"}", "--quiet") == 4, "%s", errors);
+    CHECK(run_settings("{\"data\": ", "--quiet") == 3, "%s", errors);
+}
+
+int main(void)
+{
+    char corpus[162];
+    scratch_open();
+    for (size_t i = 0; i < sizeof corpus; i++)
+        corpus[i] = (char)('a' + i % 5);
+    scratch_write("corpus.txt", corpus, sizeof corpus);
+    if (chdir(scratch_folder) != 0)
+        return 1;
+    test_a_run_leaves_log_checkpoints_and_spec();
+    test_a_trace_names_events_as_fired();
+    test_the_same_seed_gives_the_same_run();
+    test_init_reads_what_a_run_has_left();
+    test_a_resumed_run_is_the_uninterrupted_one();
+    test_a_resumed_log_has_every_line_once();
+    test_eval_prints_the_metrics();
+    test_sample_goes_on_from_the_prompt();
+    test_exit_status_tells_whose_mistake_it_was();
+    test_divergence_keeps_the_last_finite_state();
+    test_every_tensor_that_does_not_fit_is_told();
+    test_a_damaged_checkpoint_is_noticed();
+    test_a_signal_leaves_a_checkpoint(SIGINT, 130);
+    test_a_signal_leaves_a_checkpoint(SIGTERM, 143);
+    test_early_stopping_waits_for_patience();
+    test_settings_say_what_is_logged_and_kept();
+    test_help_and_info();
+    test_one_source_may_stand_alone();
+    if (chdir("/") != 0)
+        return 1;
+    scratch_close();
+    return check_result();
+}
