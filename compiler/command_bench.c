@@ -1,0 +1,494 @@
+/*
+ * command_bench.c — rnnc bench: the time of a chunk, fused and unfused.
+ *
+ * What is timed is the trainer's own step: an engine with handlers, made by
+ * rnn_tbptt_trainer, on random data of the spec's shapes. A chunk lasts from the
+ * TIME_ITERATION_COMPLETED before it (the first of a batch: from its
+ * TIME_ITERATION_STARTED) to its own, so events count and the making of data does not.
+ *
+ * Fused and unfused take turns in slices, so that a slow spell of the machine meets both;
+ * medians and the outer tenths are reported. The peak is measured in the same run, on as
+ * many threads: nothing but fma, compiled for the same level (emit/peak.c).
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <jansson.h>
+
+#include "commands.h"
+#include "engine.h"
+#include "source.h"
+#include "threads.h"
+
+enum { N_SLICE = 4, MAX_SAMPLES = 1 << 18, MIN_SAMPLES = 2 };
+static const double warm_up_seconds = 1, seconds_otherwise = 3, part_seconds = 0.5;
+
+/* ---- times ---- */
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Durations in microseconds; what is beyond MAX_SAMPLES is not kept. */
+typedef struct {
+    double *us;
+    int n;
+} Samples;
+
+static Samples samples_new(Arena *arena)
+{
+    return (Samples){.us = NEW_ARRAY(arena, double, MAX_SAMPLES)};
+}
+
+static void samples_add(Samples *s, double seconds)
+{
+    if (s->n < MAX_SAMPLES)
+        s->us[s->n++] = 1e6 * seconds;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The value below which `part` of the samples lie; NaN: there are none. */
+static double quantile(Samples *s, double part)
+{
+    if (s->n == 0)
+        return NAN;
+    qsort(s->us, (size_t)s->n, sizeof *s->us, by_value);
+    return s->us[(int)(part * (s->n - 1) + 0.5)];
+}
+
+/* ---- arithmetic ---- */
+
+/* How often a nest of the stage runs its contraction in a full chunk. */
+static double points_of(const Unit *u, const Stage *s, const Nest *nest)
+{
+    double steps = (double)u->steps_max, rows = (double)u->rows_max;
+    switch (s->kind) {
+    case STAGE_ONCE: return 1;
+    case STAGE_ROWS: return rows;
+    case STAGE_TIME: return steps * rows;
+    case STAGE_SUM:
+        return (nest->sum & AXIS_TIME ? steps : 1) * (nest->sum & AXIS_ROW ? rows : 1);
+    }
+    BUG("stage of kind %d", (int)s->kind);
+}
+
+static double flops_of_nest(const Unit *u, const Stage *s, const Nest *nest)
+{
+    const Contraction *c = nest->contraction;
+    if (!c)
+        return 0;
+    return 2 * (double)c->n_batch * (double)c->m * (double)c->n * (double)c->k *
+           points_of(u, s, nest);
+}
+
+/* Of all products of a procedure, in a full chunk. */
+static double flops_of(const Unit *u, ProcId proc)
+{
+    double sum = 0;
+    const Procedure *p = &u->plan->proc[proc];
+    for (int i = 0; i < p->n_stage; i++)
+        for (int g = 0; g < p->stage[i].n_group; g++)
+            for (int n = 0; n < p->stage[i].group[g].n_nest; n++)
+                sum += flops_of_nest(u, &p->stage[i], &p->stage[i].group[g].nest[n]);
+    return sum;
+}
+
+/* ---- a model being timed ---- */
+
+/* The parts of a chunk, in order, when handlers listen in between. */
+enum { PART_GRAD, PART_UPDATE, N_PART };
+
+typedef struct {
+    Unit *unit;
+    Compiled compiled;
+    json_t *data;
+    rnn_source_run run;
+    rnn_engine *engine, *evaluator;
+    double last, deadline; /* of this slice */
+    int left;              /* samples that the slice must still take */
+    bool warm;
+    Samples chunk, part[N_PART], forward;
+    Samples *into; /* chunk or forward */
+} Variant;
+
+static int on_started(rnn_engine *e, int event, void *user)
+{
+    Variant *v = user;
+    (void)event;
+    if (rnn_state_of(e)->chunk == 0)
+        v->last = now();
+    return 0;
+}
+
+static int on_completed(rnn_engine *e, int event, void *user)
+{
+    Variant *v = user;
+    double t = now();
+    (void)event;
+    if (v->warm)
+        samples_add(v->into, t - v->last);
+    v->last = t;
+    if (--v->left <= 0 && t >= v->deadline)
+        rnn_terminate(e, true);
+    return 0;
+}
+
+static int on_part(rnn_engine *e, int event, void *user)
+{
+    Variant *v = user;
+    double t = now();
+    (void)e;
+    samples_add(&v->part[event == RNN_BACKWARD_COMPLETED ? PART_GRAD : PART_UPDATE],
+                t - v->last);
+    v->last = t;
+    return 0;
+}
+
+static int on_part_started(rnn_engine *e, int event, void *user)
+{
+    Variant *v = user;
+    (void)e, (void)event;
+    v->last = now();
+    return 0;
+}
+
+static int engine_failed(const rnn_engine *e)
+{
+    fprintf(stderr, "rnnc bench: %s\n", rnn_engine_error(e));
+    return EXIT_MACHINE;
+}
+
+static int hang(rnn_engine *e, int event, rnn_handler *fn, Variant *v)
+{
+    int handle = rnn_on(e, event, NULL, fn, v);
+    if (handle < 0)
+        engine_failed(e);
+    return handle;
+}
+
+/* Sequences of the data when they are random as well, else eight chunks. */
+static int64_t sequence_steps(const Unit *u)
+{
+    int64_t steps = 8 * u->steps_max;
+    return spec_flag(u->spec, "data.train.random", false)
+               ? spec_integer(u->spec, "data.train.steps", steps)
+               : steps;
+}
+
+static int open_data(Variant *v)
+{
+    rnn_source source;
+    struct rnn__fault fault = {0};
+    const Unit *u = v->unit;
+    v->data = json_pack("{s:b, s:I, s:I}", "random", 1, "batch", (json_int_t)u->rows_max,
+                        "steps", (json_int_t)sequence_steps(u));
+    struct rnn__source_setup setup = {.json = v->data, .where = "data.train", .seed = 1};
+    int code = rnn__source_make(&source, &setup, &fault);
+    if (code == 0)
+        code = rnn_source_open(&v->run, &source, v->compiled.model);
+    if (code == 0)
+        return EXIT_DONE;
+    fprintf(stderr, "rnnc bench: %s\n", fault.code ? fault.sentence : v->run.sentence);
+    v->run.source.close = NULL;
+    return EXIT_DATA;
+}
+
+static int open_engine(Variant *v, int threads)
+{
+    rnn_tbptt_options o = {.threads = threads, .seed = 1, .terminate_at_chunk = true};
+    if (rnn_tbptt_trainer(&v->engine, v->compiled.model, &o) < 0)
+        return engine_failed(NULL);
+    if (hang(v->engine, RNN_TIME_ITERATION_STARTED, on_started, v) < 0 ||
+        hang(v->engine, RNN_TIME_ITERATION_COMPLETED, on_completed, v) < 0)
+        return EXIT_MACHINE;
+    return EXIT_DONE;
+}
+
+static int variant_open(Arena *arena, const CommandLine *c, bool fuse, int threads,
+                        Variant *v)
+{
+    int status = EXIT_DONE;
+    CommandLine own = *c;
+    own.options.fuse = fuse;
+    v->chunk = samples_new(arena);
+    v->unit = command_unit(arena, &own, &status);
+    if (!v->unit)
+        return status;
+    if (!pipeline_run(v->unit, NULL))
+        return EXIT_SPEC;
+    status = compiled_make(v->unit, false, &v->compiled);
+    if (status == EXIT_DONE)
+        status = open_data(v);
+    return status == EXIT_DONE ? open_engine(v, threads) : status;
+}
+
+static void variant_close(Variant *v)
+{
+    rnn_close(v->evaluator);
+    rnn_close(v->engine);
+    if (v->run.source.close)
+        rnn_source_close(&v->run);
+    json_decref(v->data);
+    compiled_free(&v->compiled);
+}
+
+/* Runs an engine of the variant's for so long, and for MIN_SAMPLES chunks at least. */
+static int run_slice(Variant *v, rnn_engine *e, double seconds, bool warm)
+{
+    rnn_run_options o = {.max_epochs = INT32_MAX, .restart = true};
+    v->deadline = now() + seconds;
+    v->left = MIN_SAMPLES;
+    v->warm = warm;
+    return rnn_engine_run(e, &v->run.iterable, &o) < 0 ? engine_failed(e) : EXIT_DONE;
+}
+
+static int time_in_turn(Variant *v, int n, double seconds)
+{
+    int status = EXIT_DONE;
+    for (int i = 0; i < n && status == EXIT_DONE; i++) {
+        v[i].into = &v[i].chunk;
+        status = run_slice(&v[i], v[i].engine, warm_up_seconds, false);
+    }
+    for (int slice = 0; slice < N_SLICE; slice++)
+        for (int i = 0; i < n && status == EXIT_DONE; i++)
+            status = run_slice(&v[i], v[i].engine, seconds / N_SLICE, true);
+    return status;
+}
+
+/* The fused chunk's parts: listened to between backward and update, then forward alone. */
+static int time_parts(Arena *arena, Variant *v)
+{
+    rnn_tbptt_options o = {.terminate_at_chunk = true};
+    Samples chunk = samples_new(arena);
+    v->forward = samples_new(arena);
+    for (int i = 0; i < N_PART; i++)
+        v->part[i] = samples_new(arena);
+    if (hang(v->engine, RNN_TIME_ITERATION_STARTED, on_part_started, v) < 0 ||
+        hang(v->engine, RNN_BACKWARD_COMPLETED, on_part, v) < 0 ||
+        hang(v->engine, RNN_OPTIM_STEP_COMPLETED, on_part, v) < 0)
+        return EXIT_MACHINE;
+    v->into = &chunk;
+    int status = run_slice(v, v->engine, part_seconds, true);
+    if (status != EXIT_DONE)
+        return status;
+    if (rnn_tbptt_evaluator(&v->evaluator, v->engine, &o) < 0)
+        return engine_failed(NULL);
+    if (hang(v->evaluator, RNN_TIME_ITERATION_STARTED, on_part_started, v) < 0 ||
+        hang(v->evaluator, RNN_TIME_ITERATION_COMPLETED, on_completed, v) < 0)
+        return EXIT_MACHINE;
+    v->into = &v->forward;
+    return run_slice(v, v->evaluator, part_seconds, true);
+}
+
+/* ---- the machine's peak ---- */
+
+/* GFLOP/s of the procedure on the team, the best of several rounds. */
+static double best_rate(struct rnn__team *team, int threads, const struct rnn_model *peak,
+                        float *out)
+{
+    double best = 0;
+    struct rnn_chunk chunk = {
+        .steps = 1 << 20, .params = out, .team = rnn__team_base(team)};
+    for (int i = 0; i < 40; i++) {
+        double start = now();
+        rnn__team_run(team, peak->step, &chunk);
+        double rate =
+            (double)peak->output_size * (double)chunk.steps * threads / (now() - start);
+        best = rate > best ? rate : best;
+    }
+    return best / 1e9;
+}
+
+/* 0 when it cannot be measured, after a message. */
+static double measure_peak(Arena *arena, const Unit *u, int threads)
+{
+    double peak = 0;
+    struct rnn__team *team = NULL;
+    const rnn_allocator *a = rnn__allocator_or_default(NULL);
+    EmitModule *m = emit_peak(arena, u->diag, u->target);
+    Jit *jit = m ? jit_new(m, u->diag) : NULL;
+    diag_flush(u->diag);
+    if (jit && rnn__team_new(&team, threads, a) == 0)
+        peak = best_rate(team, threads, jit_model(jit), NEW_ARRAY(arena, float, threads));
+    rnn__team_free(team, a);
+    if (jit)
+        jit_free(jit);
+    emit_free(m);
+    return peak;
+}
+
+/* ---- the report ---- */
+
+typedef struct {
+    const char *name;
+    double us, gflops, share;
+} Kernel;
+
+typedef struct {
+    Kernel at[4];
+    int n;
+} Kernels;
+
+/* Nothing when the part was never seen: a model without a loss has no backward. */
+static void add_kernel(Kernels *k, const char *name, Samples *s, double flops, double peak)
+{
+    double us = quantile(s, 0.5), gflops = flops / us / 1e3;
+    if (s->n > 0)
+        k->at[k->n++] = (Kernel){name, us, gflops, peak > 0 ? gflops / peak : 0};
+}
+
+/* The whole chunk and its parts. */
+static Kernels kernels_of(Variant *v, double peak)
+{
+    Kernels k = {.n = 0};
+    const Unit *u = v->unit;
+    double grad = flops_of(u, PROC_GRAD), update = flops_of(u, PROC_UPDATE);
+    add_kernel(&k, "train", &v->chunk, grad + update, peak);
+    add_kernel(&k, "grad", &v->part[PART_GRAD], grad, peak);
+    add_kernel(&k, "update", &v->part[PART_UPDATE], update, peak);
+    add_kernel(&k, "eval", &v->forward, flops_of(u, PROC_EVAL), peak);
+    return k;
+}
+
+static void print_times_json(const char *name, Samples *s)
+{
+    printf("\"%s\": {\"us_per_chunk\": %.3f, \"p10_us\": %.3f, \"p90_us\": %.3f, "
+           "\"chunks\": %d}, ",
+           name, quantile(s, 0.5), quantile(s, 0.1), quantile(s, 0.9), s->n);
+}
+
+static void print_json(Variant *v, int threads, double peak, const Kernels *k)
+{
+    printf("{");
+    print_times_json("fused", &v[0].chunk);
+    print_times_json("unfused", &v[1].chunk);
+    printf("\"peak_gflops\": %.1f, \"threads\": %d, \"target\": \"%s\", \"kernels\": [",
+           peak, threads, v->unit->target->name);
+    for (int i = 0; i < k->n; i++)
+        printf("%s{\"name\": \"%s\", \"us\": %.3f, \"gflops\": %.2f, \"share\": %.4f}",
+               i ? ", " : "", k->at[i].name, k->at[i].us, k->at[i].gflops, k->at[i].share);
+    printf("]}\n");
+}
+
+static void print_times(const char *name, Samples *s)
+{
+    printf("%-10s %12.1f %12.1f %12.1f %10d\n", name, quantile(s, 0.5), quantile(s, 0.1),
+           quantile(s, 0.9), s->n);
+}
+
+static void print_table(Variant *v, int threads, double peak, const Kernels *k)
+{
+    const Unit *u = v->unit;
+    printf("%s: chunks of %lld steps x %lld rows, %d thread%s, %s, peak %.1f GFLOP/s\n\n",
+           u->spec->name, (long long)u->steps_max, (long long)u->rows_max, threads,
+           threads == 1 ? "" : "s", u->target->name, peak);
+    printf("%-10s %12s %12s %12s %10s\n", "us a chunk", "median", "10 %", "90 %", "chunks");
+    print_times("fused", &v[0].chunk);
+    print_times("unfused", &v[1].chunk);
+    printf("\n%-10s %12s %12s %12s\n", "fused", "us", "GFLOP/s", "of peak");
+    for (int i = 0; i < k->n; i++)
+        printf("%-10s %12.1f %12.1f %10.1f %%\n", k->at[i].name, k->at[i].us,
+               k->at[i].gflops, 100 * k->at[i].share);
+}
+
+/* ---- the command ---- */
+
+typedef struct {
+    int threads; /* 0: as many as the machine has */
+    double seconds;
+} BenchOptions;
+
+typedef enum { OPTION_OTHER, OPTION_READ, OPTION_WRONG } OptionFound;
+
+/* The number behind --name, least <= number <= most. */
+static OptionFound read_number(const CommandLine *c, int *at, const char *name,
+                               double least, double most, double *out)
+{
+    const char *arg = c->rest[*at], *text = "";
+    size_t length = strlen(name);
+    if (strncmp(arg, name, length) != 0 || (arg[length] && arg[length] != '='))
+        return OPTION_OTHER;
+    if (arg[length])
+        text = arg + length + 1;
+    else if (*at + 1 < c->n_rest)
+        text = c->rest[++*at];
+    char *end;
+    double number = strtod(text, &end);
+    if (*text && !*end && number >= least && number <= most) {
+        *out = number;
+        return OPTION_READ;
+    }
+    fprintf(stderr, "rnnc bench: %s wants a number from %g to %g, not '%s'\n", name, least,
+            most, text);
+    return OPTION_WRONG;
+}
+
+static bool read_options(const CommandLine *c, BenchOptions *o)
+{
+    double threads = 0;
+    *o = (BenchOptions){.seconds = seconds_otherwise};
+    for (int i = 0; i < c->n_rest; i++) {
+        const char *arg = c->rest[i];
+        OptionFound found = read_number(c, &i, "--threads", 1, PLAN_MAX_THREADS, &threads);
+        if (found == OPTION_OTHER)
+            found = read_number(c, &i, "--secs", 0.01, 3600, &o->seconds);
+        if (found == OPTION_OTHER)
+            fprintf(stderr,
+                    "rnnc bench: unknown option %s; besides the compiler's there are "
+                    "--threads N and --secs S\n",
+                    arg);
+        if (found != OPTION_READ)
+            return false;
+    }
+    o->threads = (int)threads;
+    return true;
+}
+
+static int team_size(const struct rnn_model *m, int wanted)
+{
+    int n = wanted ? wanted : rnn__processor_count();
+    return n < m->threads_max ? n : m->threads_max;
+}
+
+static int bench(Arena *arena, const CommandLine *c, const BenchOptions *o, Variant v[2])
+{
+    int status = EXIT_DONE;
+    for (int i = 0; i < 2 && status == EXIT_DONE; i++)
+        status = variant_open(arena, c, i == 0, o->threads, &v[i]);
+    if (status == EXIT_DONE)
+        status = time_in_turn(v, 2, o->seconds);
+    if (status == EXIT_DONE)
+        status = time_parts(arena, &v[0]);
+    if (status != EXIT_DONE)
+        return status;
+    int threads = team_size(v->compiled.model, o->threads);
+    double peak = measure_peak(arena, v->unit, threads);
+    Kernels kernels = kernels_of(&v[0], peak);
+    if (c->json)
+        print_json(v, threads, peak, &kernels);
+    else
+        print_table(v, threads, peak, &kernels);
+    return EXIT_DONE;
+}
+
+int command_bench(Arena *arena, const CommandLine *c)
+{
+    BenchOptions o;
+    if (!read_options(c, &o))
+        return EXIT_USAGE;
+    Variant *v = NEW_ARRAY(arena, Variant, 2);
+    int status = bench(arena, c, &o, v);
+    for (int i = 0; i < 2; i++)
+        variant_close(&v[i]);
+    return status;
+}

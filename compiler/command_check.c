@@ -1,0 +1,37 @@
+/*
+ * command_check.c — rnnc check: read a spec and say every mistake; when there is none, say
+ * what was understood. --grad compares gradients instead.
+ */
+#include "commands.h"
+#include "report.h"
+
+static int check_gradients(Unit *u)
+{
+    if (!pipeline_run(u, "grad"))
+        return EXIT_SPEC;
+    if (u->graph->loss == NO_NODE) {
+        fprintf(stderr, "rnnc check: %s has no loss: there are no gradients to check\n",
+                u->options.spec_path);
+        return EXIT_SPEC;
+    }
+    if (gradients_check(u, stdout))
+        return EXIT_DONE;
+    fprintf(stderr,
+            "rnnc check: a gradient is wrong: this is a bug of ours, please report it "
+            "with the spec\n");
+    return EXIT_BUG;
+}
+
+int command_check(Arena *arena, const CommandLine *c)
+{
+    int status = EXIT_DONE;
+    Unit *u = command_unit(arena, c, &status);
+    if (!u)
+        return status;
+    if (c->grad)
+        return check_gradients(u);
+    if (!pipeline_run(u, NULL))
+        return EXIT_SPEC;
+    summary_print(u, stdout);
+    return EXIT_DONE;
+}

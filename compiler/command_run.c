@@ -1,0 +1,83 @@
+/*
+ * command_run.c — rnnc run: compile in memory, then train with the trainer's own command
+ * line. Also what other commands share: a unit for a command line, a model from a unit.
+ */
+#include "commands.h"
+#include "config.h"
+#include "graph/describe.h"
+#include "graph/interp.h"
+#include "rnn_config.h"
+
+Unit *command_unit(Arena *arena, const CommandLine *c, int *status)
+{
+    const char *why = NULL;
+    Unit *u = NEW(arena, Unit);
+    u->arena = arena;
+    u->diag = diag_new(arena, stderr);
+    u->options = c->options;
+    u->target = target_find(c->options.target, &why);
+    if (!u->target) {
+        const char *names[16];
+        int n = 0;
+        for (; n < n_target && n < COUNT(names); n++)
+            names[n] = targets[n].name;
+        const char *near = c->options.target ? diag_nearest(c->options.target, names, n) : NULL;
+        fprintf(stderr, "rnnc: %s%s%s%s\n", why ? why : "unknown target",
+                near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+        *status = c->options.target ? EXIT_USAGE : EXIT_MACHINE;
+        return NULL;
+    }
+    return u;
+}
+
+int compiled_make(Unit *u, bool interpreter, Compiled *out)
+{
+    *out = (Compiled){0};
+    if (interpreter) {
+        out->model = interp_model(u->arena, u->graph, INTERP_F32, u->steps_max, u->rows_max);
+        return EXIT_DONE;
+    }
+    struct rnn_model *tables = graph_describe(u->arena, u->graph, u->steps_max, u->rows_max);
+    EmitModule *m = emit_plan(u->arena, u->diag, u->plan, tables, u->target);
+    out->jit = m ? jit_new(m, u->diag) : NULL;
+    emit_free(m);
+    diag_flush(u->diag);
+    if (!out->jit)
+        return EXIT_MACHINE;
+    out->model = jit_model(out->jit);
+    return EXIT_DONE;
+}
+
+void compiled_free(Compiled *c)
+{
+    if (c->jit)
+        jit_free(c->jit);
+    *c = (Compiled){0};
+}
+
+static int train(Arena *arena, const CommandLine *c, const Unit *u, const struct rnn_model *model)
+{
+    struct rnn_config config = {config_json(u), config_folder(u), config_spec_text(u)};
+    char **argv = NEW_ARRAY(arena, char *, c->n_rest + 2);
+    argv[0] = arena_print(arena, "rnnc run %s", c->operand);
+    for (int i = 0; i < c->n_rest; i++)
+        argv[i + 1] = c->rest[i];
+    return rnn_trainer_main(c->n_rest + 1, argv, model, &config);
+}
+
+int command_run(Arena *arena, const CommandLine *c)
+{
+    int status = EXIT_DONE;
+    Compiled compiled;
+    Unit *u = command_unit(arena, c, &status);
+    if (!u)
+        return status;
+    /* the interpreter reads the graph as it was before the passes for machine code */
+    if (!pipeline_run(u, c->interpreter ? "grad" : NULL))
+        return EXIT_SPEC;
+    status = compiled_make(u, c->interpreter, &compiled);
+    if (status == EXIT_DONE)
+        status = train(arena, c, u, compiled.model);
+    compiled_free(&compiled);
+    return status;
+}

@@ -1,0 +1,123 @@
+/*
+ * pipeline.c — the table of passes. Read this first: a compilation is these rows, top to
+ * bottom, each followed by its verifier; `rnnc explain --after PASS` stops at one and
+ * shows what stands then.
+ */
+#include "pipeline.h"
+
+#include "extents.h"
+#include "passes/build.h"
+#include "passes/fuse.h"
+#include "passes/grad.h"
+#include "passes/settle.h"
+#include "passes/simplify.h"
+#include "passes/stage.h"
+#include "passes/stash.h"
+
+/* ---- what each row does ---- */
+
+static void run_read(Unit *u)
+{
+    const Options *o = &u->options;
+    u->spec = spec_read(u->arena, u->diag, o->spec_path, o->library, o->override, o->n_override);
+    if (u->spec)
+        extents_of_spec(u);
+}
+
+static void run_build(Unit *u) { u->graph = build_pass(u->arena, u->diag, u->spec); }
+
+static void run_grad(Unit *u)
+{
+    if (u->graph->loss != NO_NODE)
+        grad_pass(u->graph);
+}
+
+/* A parameter that the loss does not reach is not updated: PyTorch skips it. */
+static void run_simplify(Unit *u)
+{
+    Graph *g = u->graph;
+    for (int i = 0; i < g->n_param; i++)
+        if (g->param[i].gradient == NO_NODE)
+            g->param[i].next = NO_NODE;
+    simplify_pass(g);
+    merge_pass(g);
+}
+
+static void run_stash(Unit *u)
+{
+    stash_pass(u->graph);
+    settle_pass(u->graph);
+}
+
+static void run_fuse(Unit *u)
+{
+    const Target *t = u->target;
+    PlanTarget target = {t->name, t->vector, t->tile_vectors, 512 << 10};
+    u->plan = fuse_pass(u->arena, u->graph, &target, u->options.fuse, u->steps_max, u->rows_max);
+}
+
+static void run_place(Unit *u) { place_pass(u->plan); }
+
+/* ---- what each row shows ---- */
+
+static void dump_graph(const Unit *u, FILE *out) { graph_dump(u->graph, out); }
+static void verify_graph(const Unit *u) { graph_verify(u->graph); }
+static void dump_plan(const Unit *u, FILE *out) { plan_dump(u->plan, out); }
+static void verify_plan(const Unit *u) { plan_verify(u->plan); }
+
+static void dump_spec(const Unit *u, FILE *out)
+{
+    Text t = {.arena = u->arena};
+    tree_print(&t, u->spec->root);
+    fputs(t.text, out);
+}
+
+static const char *stage_word(const Graph *g, const Stages *s, NodeId id)
+{
+    if (s->recurrent[id])
+        return "scan";
+    return g->node[id].axes & AXIS_TIME ? "map" : g->node[id].axes ? "rows" : "once";
+}
+
+static void dump_stages(const Unit *u, FILE *out)
+{
+    const Graph *g = u->graph;
+    const Stages *s = stage_pass(g);
+    for (NodeId id = 0; id < g->n_node; id++)
+        fprintf(out, "%-4s  %%%d = %s\n", stage_word(g, s, id), id, op_defs[g->node[id].op]->name);
+}
+
+static void run_nothing(Unit *u) { (void)u; }
+
+const Pass passes[] = {
+    {"read", "YAML to typed spec, every mistake reported", run_read, dump_spec, NULL},
+    {"build", "calls inlined, names resolved, shapes inferred: the graph of one step", run_build,
+     dump_graph, verify_graph},
+    {"grad", "backward phase of the same graph", run_grad, dump_graph, verify_graph},
+    {"simplify", "algebra: fold, share, merge and reorder products", run_simplify, dump_graph,
+     verify_graph},
+    {"stage", "map or scan: what runs for all steps at once, what step by step", run_nothing,
+     dump_stages, NULL},
+    {"stash", "what the backward pass reads: kept or recomputed", run_stash, dump_graph,
+     verify_graph},
+    {"fuse", "graph to plan: loop nests, buffers, accesses", run_fuse, dump_plan, verify_plan},
+    {"place", "buffers get offsets in one workspace", run_place, dump_plan, verify_plan},
+};
+const int n_pass = COUNT(passes);
+
+bool pipeline_run(Unit *u, const char *last)
+{
+    for (int i = 0; i < n_pass; i++) {
+        int before = diag_errors(u->diag);
+        passes[i].run(u);
+        bool failed = diag_errors(u->diag) > before;
+        diag_flush(u->diag);
+        if (failed)
+            return false;
+        if (passes[i].verify)
+            passes[i].verify(u);
+        if (last && str_eq(last, passes[i].name))
+            break;
+    }
+    return true;
+}

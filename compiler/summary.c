@@ -1,0 +1,296 @@
+/*
+ * summary.c — what rnnc check says of a spec without mistakes: what was understood, how
+ * large it is, how much a chunk computes, and the settings with their defaults.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "graph/describe.h"
+#include "report.h"
+
+typedef struct {
+    const Unit *u;
+    Arena *arena;
+    FILE *out;
+} Summary;
+
+/* ---- what goes in ---- */
+
+static const char *kind_print(Arena *arena, const Input *in)
+{
+    switch ((InputKind)in->kind) {
+    case INPUT_REAL:
+        return in->shape.rank
+                   ? arena_print(arena, "real %s", shape_print(arena, &in->shape))
+                   : "real";
+    case INPUT_INTEGER: return "integer";
+    case INPUT_FLAG: return "flag";
+    case INPUT_CLASS: return arena_print(arena, "class(%" PRId64 ")", in->classes);
+    }
+    BUG("an input of kind %d", in->kind);
+}
+
+static void print_inputs(const Summary *s)
+{
+    const Graph *g = s->u->graph;
+    fprintf(s->out, "\ninputs\n");
+    for (int i = 0; i < g->n_input; i++) {
+        const Input *in = &g->input[i];
+        fprintf(s->out, "  %-28s %-14s %s%s", in->name, kind_print(s->arena, in),
+                in->per_sequence ? "once a sequence" : "each step",
+                in->for_loss_only ? ", read by the loss alone" : "");
+        if (in->has_ignore)
+            fprintf(s->out, ", %" PRId64 " does not count", in->ignore);
+        fprintf(s->out, "\n");
+    }
+}
+
+/* ---- parameters ---- */
+
+static const VarDecl *declared_in(const Def *def, Loc at)
+{
+    for (int i = 0; i < def->n_param; i++) {
+        Loc l = def->param[i].loc;
+        if (l.source == at.source && l.line == at.line && l.column == at.column)
+            return &def->param[i];
+    }
+    return NULL;
+}
+
+static const char *default_of(const char *path)
+{
+    for (int i = 0; i < n_spec_key; i++)
+        if (str_eq(spec_keys[i].path, path))
+            return spec_keys[i].otherwise;
+    return "";
+}
+
+/* The rule for a parameter's first values, as it stands in the spec or the library. */
+static const char *rule_of(const Summary *s, const Param *p)
+{
+    const Spec *spec = s->u->spec;
+    const VarDecl *decl = declared_in(spec->model, p->loc);
+    for (int i = 0; i < spec->n_def && !decl; i++)
+        decl = declared_in(&spec->def[i], p->loc);
+    if (!decl)
+        return "";
+    return decl->init ? lang_print(s->arena, decl->init)
+                      : default_of("cells.*.params.*.init");
+}
+
+static void print_params(const Summary *s, const struct rnn_model *m)
+{
+    const Graph *g = s->u->graph;
+    fprintf(s->out, "\nparameters\n");
+    for (int i = 0; i < g->n_param; i++) {
+        const Param *p = &g->param[i];
+        const char *not_trained = !p->trained              ? "   not trained"
+                                  : p->gradient == NO_NODE ? "   the loss does not reach it"
+                                                           : "";
+        fprintf(s->out, "  %-28s %-14s %10" PRId64 "   %s%s\n", p->name,
+                shape_print(s->arena, &p->shape), shape_size(&p->shape), rule_of(s, p),
+                s->u->spec->loss ? not_trained : "");
+    }
+    fprintf(s->out, "  %-28s %-14s %10" PRId64 "\n", "total", "", m->params_size);
+}
+
+static void print_states(const Summary *s, const struct rnn_model *m)
+{
+    if (m->n_state)
+        fprintf(s->out, "\nstates, of each row\n");
+    for (int i = 0; i < m->n_state; i++) {
+        Shape shape = {.rank = m->state[i].rank};
+        memcpy(shape.dim, m->state[i].dim, sizeof shape.dim);
+        fprintf(s->out, "  %-28s %-14s %10" PRId64 "\n", m->state[i].name,
+                shape_print(s->arena, &shape), m->state[i].size);
+    }
+}
+
+static void print_output(const Summary *s)
+{
+    const Graph *g = s->u->graph;
+    if (g->output != NO_NODE)
+        fprintf(s->out, "\noutput of a step     %s\n",
+                shape_print(s->arena, &g->node[g->output].shape));
+}
+
+/* ---- how it is trained ---- */
+
+static void print_variant(const Summary *s, const struct rnn_model *m)
+{
+    const Unit *u = s->u;
+    const char *carried = m->n_state ? "" : "; the model has no state to carry";
+    if (!u->spec->loss)
+        fprintf(s->out,
+                "tbptt                no loss: the model can be run, not trained%s\n",
+                carried);
+    else if (u->spec->tbptt_step)
+        fprintf(
+            s->out,
+            "tbptt                truncated after %" PRId64
+            " steps: the loss of a chunk is differentiated through\n"
+            "                     the chunk's own steps, then the parameters are updated; "
+            "states go on to the\n"
+            "                     next chunk detached, so that no gradient goes back over "
+            "its border%s\n",
+            u->steps_max, carried);
+    else
+        fprintf(s->out,
+                "tbptt                none: a chunk is a whole sequence, the gradient goes "
+                "back "
+                "to its first step%s\n",
+                carried);
+    if (u->spec->loss)
+        fprintf(s->out, "                     a batch's loss is the %s\n",
+                str_eq(spec_text(u->spec, "tbptt.report", ""), "weighted")
+                    ? "mean of its chunks' losses weighted by their steps"
+                    : "unweighted mean of its chunks' losses");
+}
+
+static void print_training(const Summary *s, const struct rnn_model *m)
+{
+    const Unit *u = s->u;
+    fprintf(s->out, "chunk                at most %" PRId64 " steps × %" PRId64 " rows\n",
+            u->steps_max, u->rows_max);
+    if (u->spec->loss)
+        fprintf(s->out, "loss                 %s\n", lang_print(s->arena, u->spec->loss));
+    for (int i = 0; i < u->spec->n_metric; i++)
+        fprintf(s->out, "metric               %s = %s\n", u->spec->metric[i].name,
+                lang_print(s->arena, u->spec->metric[i].value));
+    if (u->spec->optimizer)
+        fprintf(s->out, "optimizer            %s\n",
+                lang_print(s->arena, u->spec->optimizer));
+    print_variant(s, m);
+}
+
+/* ---- how large ---- */
+
+static void print_memory(const Summary *s, const struct rnn_model *m)
+{
+    const Plan *p = s->u->plan;
+    double params = 4.0 * (double)m->params_size;
+    double optimizer = 4.0 * (double)m->optimizer_size + 8.0 * m->n_optimizer_scalar;
+    double states = 2 * 4.0 * (double)m->state_size * (double)p->rows_max;
+    const struct {
+        const char *name;
+        double bytes;
+    } part[] = {
+        {"parameters", params},
+        {"gradients", s->u->spec->loss ? params : 0},
+        {"optimizer", optimizer},
+        {"states carried", states},
+        {"workspace of a chunk", (double)p->workspace_bytes},
+    };
+    double sum = 0;
+    fprintf(s->out, "\nmemory\n");
+    for (int i = 0; i < COUNT(part); i++) {
+        fprintf(s->out, "  %-28s %14s\n", part[i].name,
+                bytes_print(s->arena, part[i].bytes));
+        sum += part[i].bytes;
+    }
+    fprintf(s->out, "  %-28s %14s, and %s for each thread\n", "in all",
+            bytes_print(s->arena, sum), bytes_print(s->arena, (double)p->scratch_bytes));
+}
+
+static void print_work(const Summary *s)
+{
+    const Plan *p = s->u->plan;
+    ProcId forward = s->u->spec->loss ? PROC_GRAD : PROC_STEP;
+    const struct {
+        const char *name;
+        ProcId proc;
+        int phase;
+    } part[] = {
+        {"forward", forward, PHASE_FORWARD},
+        {"backward", forward, PHASE_BACKWARD},
+        {"update", PROC_UPDATE, ANY_PHASE},
+    };
+    double sum = 0;
+    fprintf(s->out, "\noperations of a chunk              products    elementwise\n");
+    for (int i = 0; i < COUNT(part); i++) {
+        Cost c = cost_of_procedure(p, part[i].proc, part[i].phase);
+        fprintf(s->out, "  %-28s %12s   %12s\n", part[i].name,
+                count_print(s->arena, c.product), count_print(s->arena, c.elementwise));
+        sum += c.product + c.elementwise;
+    }
+    fprintf(s->out, "  %-28s %12s   = %s for each step of a row\n", "in all",
+            count_print(s->arena, sum),
+            count_print(s->arena, sum / (double)p->steps_max / (double)p->rows_max));
+}
+
+/* ---- settings ---- */
+
+/* Whether the row of the schema is `section` and one more name. */
+static bool is_key_of(const Key *row, const char *section, const char **name)
+{
+    size_t n = strlen(section);
+    if (strncmp(row->path, section, n) != 0 || row->path[n] != '.')
+        return false;
+    *name = row->path + n + 1;
+    return !strpbrk(*name, ".*[");
+}
+
+static const char *value_print(const Summary *s, const Tree *t)
+{
+    if (t->kind == TREE_SCALAR)
+        return t->text;
+    Text out = {.arena = s->arena};
+    text_add(&out, "[");
+    for (int i = 0; i < t->n; i++)
+        text_add(&out, "%s%s%s", i ? ", " : "", t->kind == TREE_MAP ? t->key[i] : "",
+                 t->kind == TREE_LIST && t->child[i]->kind == TREE_SCALAR
+                     ? t->child[i]->text
+                 : t->kind == TREE_LIST && t->child[i]->n ? t->child[i]->key[0]
+                                                          : "");
+    text_add(&out, "]");
+    return out.text;
+}
+
+/* What the spec gives, then the defaults of what it leaves out. */
+static void print_section(const Summary *s, const char *section, const char *rows)
+{
+    const Tree *given = spec_tree(s->u->spec, section);
+    const char *name, *separator = "  otherwise ";
+    fprintf(s->out, "%s\n", section);
+    for (int i = 0; given && i < given->n; i++)
+        fprintf(s->out, "  %-28s %s\n", given->key[i], value_print(s, given->child[i]));
+    for (int i = 0; i < n_spec_key; i++) {
+        if (!is_key_of(&spec_keys[i], rows, &name) || tree_get(given, name) ||
+            !*spec_keys[i].otherwise)
+            continue;
+        fprintf(s->out, "%s%s %s", separator, name, spec_keys[i].otherwise);
+        separator = ", ";
+    }
+    if (separator[0] == ',')
+        fprintf(s->out, "\n");
+}
+
+static void print_settings(const Summary *s)
+{
+    const Tree *data = s->u->spec->data;
+    fprintf(s->out, "\n");
+    print_section(s, "tbptt", "tbptt");
+    for (int i = 0; data && i < data->n; i++)
+        print_section(s, arena_print(s->arena, "data.%s", data->key[i]), "data.*");
+    print_section(s, "train", "train");
+    for (int i = 0; i < s->u->graph->n_scalar; i++)
+        fprintf(s->out, "%s  %-28s %g\n",
+                i ? "" : "numbers that --set changes in a built trainer\n",
+                s->u->graph->scalar[i].name, s->u->graph->scalar[i].value);
+}
+
+void summary_print(const Unit *u, FILE *out)
+{
+    const Summary s = {.u = u, .arena = u->arena, .out = out};
+    const struct rnn_model *m =
+        graph_describe(u->arena, u->graph, u->steps_max, u->rows_max);
+    fprintf(out, "%s: %" PRId64 " parameters\n", u->spec->name, m->params_size);
+    print_inputs(&s);
+    print_params(&s, m);
+    print_states(&s, m);
+    print_output(&s);
+    print_training(&s, m);
+    print_memory(&s, m);
+    print_work(&s);
+    print_settings(&s);
+}

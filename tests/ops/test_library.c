@@ -1,0 +1,165 @@
+/*
+ * test_library.c — every cell, loss, optimizer and function of the library, and every
+ * operation of the table: interpreter against unfused against fused.
+ *
+ *     test_library cells|losses|optimizers|functions|ops [NAME]
+ *
+ * The library is walked (library_specs.h), so a new definition is tested as it is added;
+ * an operation that no expression of the table below reaches fails.
+ */
+#include <stdlib.h>
+
+#include "check.h"
+#include "differential.h"
+#include "ops/library_specs.h"
+
+enum { STEPS = 4, ROWS = 3 };
+
+static const char *const outcome_words[] = {"passed", "failed", "refused", "unsuitable"};
+
+static Outcome try_text(const char *name, const char *text)
+{
+    Trial t = {.name = name, .text = text, .steps = STEPS, .rows = ROWS, .seed = 1};
+    Outcome o = differential_run(&t);
+    if (o == TRIAL_FAILED || getenv("RNNC_VERBOSE"))
+        fprintf(stderr, "%s: %s\n%s\n", name, outcome_words[o], text);
+    return o;
+}
+
+/* ---- definitions ---- */
+
+static void test_code_agrees_with_interpreter(const LibraryCase *c)
+{
+    int n[TRIAL_OUTCOMES] = {0};
+    for (int i = 0; i < c->n_text; i++) {
+        n[try_text(c->name, c->text[i])]++;
+        if (n[TRIAL_PASSED] + n[TRIAL_FAILED] > 0 && !c->every)
+            break;
+    }
+    CHECK(n[TRIAL_FAILED] == 0, "%s", c->name);
+    CHECK(!c->plain || n[TRIAL_PASSED] > 0, "%s: %d refused, %d unsuitable", c->name,
+          n[TRIAL_REFUSED], n[TRIAL_UNSUITABLE]);
+    printf("%-40s %d passed, %d refused, %d unsuitable\n", c->name, n[TRIAL_PASSED],
+           n[TRIAL_REFUSED], n[TRIAL_UNSUITABLE]);
+}
+
+static void test_library(Arena *a, DefKind kind, const char *name)
+{
+    LibraryCases cases = library_cases(a, kind);
+    CHECK(cases.n > 0, "the library has none");
+    for (int i = 0; i < cases.n; i++)
+        if (!name || str_eq(name, cases.item[i].name))
+            test_code_agrees_with_interpreter(&cases.item[i]);
+}
+
+/* ---- operations ---- */
+
+/* Of v, w: [9]; M: [5, 9], which varies by row; W: [5, 9], a parameter; c: a class of 9. */
+static const char *const expressions[] = {
+    "v + w", "v - w * v", "v / (w^2 + 1)", "-v", "(v^2 + 0.5)^w", "v^3", "2^v",
+    "where(v < w, v, w)", "where(v <= w and w > 0.1, v, 2 * w)",
+    "where(v == w or not (v != w), v, v * w)", "min(v, w)", "max(v, w, 0.1)", "abs(v)",
+    "sign(v) * w", "floor(3 * v) + w", "round(3 * v) * v", "mod(v, 0.7)", "exp(v)",
+    "expm1(v)", "log(v^2 + 0.5)", "log1p(v^2)", "sqrt(v^2 + 0.3)", "rsqrt(v^2 + 0.3)",
+    "tanh(v)", "erf(v)", "sin(v)", "cos(v)", "detach(v) * w", "v > 0", "spike(v)",
+    "sum(v) * w", "mean(M, axis=0)", "max(M, axis=0) + v", "min(M, axis=1)", "prod(v)",
+    "prod(M, axis=1)", "norm(v) * w", "argmax(v) * w", "argmax(M, axis=0) * v",
+    "logsumexp(v)", "softmax(v)", "log_softmax(M, axis=1)", "softmax(M, axis=0)", "W @ v",
+    "M @ v", "W @ (v * w)", "outer(v, w)", "dot(v, w) * v", "transpose(M) @ (W @ v)",
+    "M @ transpose(W)", "transpose(M) @ M", "einsum(\"ij,kj->ik\", W, M)",
+    "einsum(\"ij,j->ij\", W, v)", "einsum(\"ij,ij->i\", M, W)", "einsum(\"i,j->\", v, w)",
+    "concat(v, w)", "concat(M, W, axis=1)", "[v, w, 2 * v]", "v[2:7]", "v[::-1]", "v[1::3] + w[8:0:-3]",
+    "M[1, :] + v", "M[:, 2]", "M[1:4, ::2]", "v[-1] * w", "reshape(M, [9, 5]) @ (W @ v)",
+    "reshape(v, [3, 3]) @ reshape(w, [3, 3])", "transpose(reshape(M, [5, 3, 3]), [2, 0, 1])",
+    "transpose(W)[c] + M[:, 0]", "v[c] * w", "one_hot(c) * v", "dropout(v, 0.3)",
+    "v * training + w", "arange(9) * v", "zeros([9]) + v[0]", "ones([2, 9]) * w",
+    "exp(-W) @ v", "W[2, :] * v", "sum(W) * v", "softmax(W, axis=1) @ v", "iteration * v",
+    "clamp(v, -0.5, 0.5)", "v * m", "where(s, v, w)",
+};
+
+/* The expression outside a recurrence, and inside one. */
+static const char *const places[] = {
+    "    h' = tanh(P @ u)\n    v = P @ u\n    w = Q @ u\n",
+    "    h' = tanh(P @ u + R @ h + 0.2 * s)\n    v = P @ u + h\n    w = Q @ u - 0.5 * h\n",
+    "    v = P @ u + 0.3 * h\n    w = Q @ u\n",
+};
+
+static const char *expression_spec(Arena *a, const char *expression, int place)
+{
+    bool fed_back = place == 2; /* the result is the next state */
+    return arena_print(
+        a,
+        "rnnc: 1\nname: trial\n"
+        "inputs: {u: [4], c: class(9), s: flag, m: {kind: real, per: sequence}}\n"
+        "model:\n  params:\n"
+        "    P: {shape: [9, 4], init: uniform(0.7)}\n"
+        "    Q: {shape: [9, 4], init: uniform(0.7)}\n"
+        "    R: {shape: [9, 9], init: uniform(0.3)}\n"
+        "    W: {shape: [5, 9], init: uniform(0.5)}\n"
+        "    V: {shape: [5, 4], init: uniform(0.5)}\n"
+        "  state: {h: [9]}\n  step: |\n%s"
+        "    M = outer(V @ u, 0.5 + v) + W\n    y = %s\n%s"
+        "  output: y\nloss: mean((y - 0.3)^2) + 0.01 * sum(h^2) + 0.01 * sum(M^2) + 0.01 * sum((R @ w)^2) * m + 0.001 * s\n"
+        "metrics: {m1: average(sum(y)), m2: total(max(y))}\n",
+        places[place], expression,
+        fed_back ? "    h' = tanh(0.3 * v + R @ w + mean(y))\n" : "");
+}
+
+static void mark_ops(const char *text, bool *seen)
+{
+    Arena *a = arena_new();
+    Trial t = {.name = "coverage", .text = text, .steps = STEPS, .rows = ROWS};
+    const Unit *u = trial_unit(a, &t, NULL, false, "grad");
+    for (NodeId id = 0; u && id < u->graph->n_node; id++)
+        seen[u->graph->node[id].op] = true;
+    arena_free(a);
+}
+
+static void test_every_operation_agrees(Arena *a, const char *name)
+{
+    bool seen[OP_COUNT] = {false};
+    for (int i = 0; i < COUNT(expressions); i++) {
+        if (name && !str_eq(name, expressions[i]))
+            continue;
+        for (int place = 0; place < COUNT(places); place++) {
+            const char *text = expression_spec(a, expressions[i], place);
+            mark_ops(text, seen);
+            Outcome o = try_text(expressions[i], text);
+            CHECK(o == TRIAL_PASSED, "%s, place %d: %s", expressions[i], place,
+                  outcome_words[o]);
+        }
+    }
+    LibraryCases optimizers = library_cases(a, DEF_OPTIMIZER);
+    for (int i = 0; !name && i < optimizers.n; i++)
+        mark_ops(optimizers.item[i].text[0], seen);
+    LibraryCases cells = library_cases(a, DEF_CELL);
+    for (int i = 0; !name && i < cells.n; i++)
+        mark_ops(cells.item[i].text[0], seen);
+    for (int op = 0; !name && op < OP_COUNT; op++)
+        CHECK(seen[op], "no expression uses the operation %s", op_defs[op]->name);
+}
+
+/* ---- which ---- */
+
+static const struct {
+    const char *word;
+    DefKind kind;
+} parts[] = {
+    {"cells", DEF_CELL},
+    {"losses", DEF_LOSS},
+    {"optimizers", DEF_OPTIMIZER},
+    {"functions", DEF_FUNCTION},
+};
+
+int main(int argc, char **argv)
+{
+    Arena *a = arena_new();
+    const char *part = argc > 1 ? argv[1] : NULL, *name = argc > 2 ? argv[2] : NULL;
+    for (int i = 0; i < COUNT(parts); i++)
+        if (!part || str_eq(part, parts[i].word))
+            test_library(a, parts[i].kind, name);
+    if (!part || str_eq(part, "ops"))
+        test_every_operation_agrees(a, name);
+    arena_free(a);
+    return check_result();
+}

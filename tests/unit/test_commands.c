@@ -1,0 +1,196 @@
+/*
+ * test_commands.c — rnnc's check, list and explain as a user runs them.
+ *
+ *     test_commands PATH_OF_RNNC SOURCE_FOLDER
+ *
+ * Each case runs the program and looks at its exit status and at what it printed.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+
+extern char **environ;
+
+enum { MOST_BYTES = 1 << 20, MOST_ARGS = 8 };
+
+static const char *rnnc, *root;
+static char output[MOST_BYTES]; /* of the last run: stdout and stderr */
+
+/* ---- running ---- */
+
+static void read_output(int file)
+{
+    size_t length = 0;
+    ssize_t n;
+    lseek(file, 0, SEEK_SET);
+    while (length < sizeof output - 1 &&
+           (n = read(file, output + length, sizeof output - 1 - length)) > 0)
+        length += (size_t)n;
+    output[length] = '\0';
+}
+
+/* rnnc's exit status; -1 when it did not exit. arg ends with NULL. */
+static int run(const char *const *arg)
+{
+    char path[] = "/tmp/rnnc_commands_XXXXXX";
+    char *argv[MOST_ARGS + 2] = {(char *)rnnc};
+    posix_spawn_file_actions_t actions;
+    pid_t child;
+    int status = -1, file = mkstemp(path);
+    for (int i = 0; i < MOST_ARGS && arg[i]; i++)
+        argv[i + 1] = (char *)arg[i];
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, file, 1);
+    posix_spawn_file_actions_adddup2(&actions, file, 2);
+    if (posix_spawn(&child, rnnc, &actions, NULL, argv, environ) == 0)
+        waitpid(child, &status, 0);
+    posix_spawn_file_actions_destroy(&actions);
+    read_output(file);
+    close(file), unlink(path);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+#define RUN(...) run((const char *const[]){__VA_ARGS__, NULL})
+
+static const char *in_root(const char *path)
+{
+    static char room[4][4096];
+    static int at;
+    char *out = room[at++ % 4];
+    snprintf(out, sizeof room[0], "%s/%s", root, path);
+    return out;
+}
+
+static bool says(const char *text) { return strstr(output, text) != NULL; }
+
+/* ---- cases ---- */
+
+static void test_every_list_names_what_it_should(void)
+{
+    static const struct {
+        const char *what, *has[6];
+    } lists[] = {
+        {"cells", {"lstm(x: [I], hidden: integer", "gru(", "rnn(", "mlstm(", "linear("}},
+        {"losses", {"mse(p: [...], y: [...])", "cross_entropy(", "huber("}},
+        {"optimizers", {"sgd(", "adam(", "adamw(", "rmsprop("}},
+        {"functions", {"tanh ", "einsum ", "sigmoid(", "relu("}},
+        {"ops", {"einsum", "contract", "tanh", "within", "detach"}},
+        {"keys", {"tbptt.step", "train.epochs", "data.*.batch"}},
+        {"passes", {"read ", "grad ", "fuse ", "place "}},
+        {"targets", {"x86-64-v3", "x86-64-v4", "aarch64"}},
+        {"events", {"EPOCH_COMPLETED", "TIME_ITERATION_STARTED", "STATE_RESET"}},
+    };
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        int status = RUN("list", lists[i].what);
+        CHECK(status == 0, "list %s: status %d", lists[i].what, status);
+        for (int k = 0; k < 6 && lists[i].has[k]; k++)
+            CHECK(says(lists[i].has[k]), "list %s has no '%s'", lists[i].what,
+                  lists[i].has[k]);
+    }
+}
+
+static void test_a_list_of_a_folder_is_that_of_the_library_made_of_it(void)
+{
+    static char embedded[MOST_BYTES];
+    RUN("list", "cells");
+    strcpy(embedded, output);
+    CHECK(RUN("list", "cells", "--library", in_root("specs/std")) == 0, "%s", output);
+    CHECK_TEXT(output, embedded);
+    CHECK(RUN("list", "cells", "--library", "/nonesuch") == 5, "%s", output);
+}
+
+static void test_an_unknown_list_is_a_mistake_of_usage(void)
+{
+    int status = RUN("list", "cell");
+    CHECK(status == 2 && says("did you mean 'cells'?"), "status %d: %s", status, output);
+}
+
+static void test_check_says_what_a_spec_is(void)
+{
+    int status = RUN("check", in_root("tests/parity/lstm_mse_sgd.yaml"));
+    CHECK(status == 0, "status %d: %s", status, output);
+    /* 4 · 8 · (3 + 8 + 2) of the cell, 2 · 8 + 2 of the head */
+    CHECK(says("lstm_mse_sgd: 434 parameters"), "%s", output);
+    CHECK(says("truncated after 10 steps"), "%s", output);
+    CHECK(says("at most 10 steps × 4 rows"), "%s", output);
+    /* 2 · 40 points · (32 · 3 + 32 · 8 + 2 · 8) */
+    CHECK(says("29.4 k"), "%s", output);
+}
+
+static void test_check_takes_overrides(void)
+{
+    int status =
+        RUN("check", in_root("tests/parity/lstm_mse_sgd.yaml"), "--set", "tbptt.step=3");
+    CHECK(status == 0 && says("truncated after 3 steps"), "status %d: %s", status, output);
+}
+
+static void test_check_says_mistakes_and_ends_with_3(void)
+{
+    int status = RUN("check", in_root("tests/errors/sem_unknown_cell.yaml"));
+    CHECK(status == 3 && says("error:"), "status %d: %s", status, output);
+}
+
+static void check_gradients_of(const char *file)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "tests/parity/%s", file);
+    int status = RUN("check", in_root(path), "--grad");
+    CHECK(status == 0 && says("all agree"), "%s: status %d: %s", file, status, output);
+}
+
+static void test_gradients_of_the_parity_specs_agree_with_complex_step(void)
+{
+    DIR *folder = opendir(in_root("tests/parity"));
+    int n = 0;
+    CHECK(folder != NULL, "no tests/parity in %s", root);
+    for (struct dirent *e; folder && (e = readdir(folder));)
+        if (strstr(e->d_name, ".yaml"))
+            check_gradients_of(e->d_name), n++;
+    CHECK(n > 0, "no spec in %s/tests/parity", root);
+    if (folder)
+        closedir(folder);
+}
+
+static void test_explain_tells_map_from_scan_and_why_values_are_stored(void)
+{
+    const char *spec = in_root("tests/parity/lstm_mse_sgd.yaml");
+    int status = RUN("explain", spec);
+    CHECK(status == 0, "status %d: %s", status, output);
+    CHECK(says("all steps of a block at once"), "%s", output);
+    CHECK(says("step by step"), "%s", output);
+    CHECK(says("kept: the backward pass reads it"), "%s", output);
+    CHECK(RUN("explain", spec, "--fuse=off") == 0 && says("Fusing is off"), "%s", output);
+}
+
+static void test_explain_shows_what_stands_behind_a_pass(void)
+{
+    const char *spec = in_root("tests/parity/lstm_mse_sgd.yaml");
+    CHECK(RUN("explain", spec, "--after", "place") == 0 && says("workspace"), "%s", output);
+    int status = RUN("explain", spec, "--after", "plac");
+    CHECK(status == 2 && says("did you mean 'place'?"), "status %d: %s", status, output);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 3) {
+        fprintf(stderr, "usage: %s PATH_OF_RNNC SOURCE_FOLDER\n", argv[0]);
+        return 1;
+    }
+    rnnc = argv[1], root = argv[2];
+    test_every_list_names_what_it_should();
+    test_a_list_of_a_folder_is_that_of_the_library_made_of_it();
+    test_an_unknown_list_is_a_mistake_of_usage();
+    test_check_says_what_a_spec_is();
+    test_check_takes_overrides();
+    test_check_says_mistakes_and_ends_with_3();
+    test_gradients_of_the_parity_specs_agree_with_complex_step();
+    test_explain_tells_map_from_scan_and_why_values_are_stored();
+    test_explain_shows_what_stands_behind_a_pass();
+    return check_result();
+}
