@@ -24,7 +24,12 @@ static void run_read(Unit *u)
         extents_of_spec(u);
 }
 
-static void run_build(Unit *u) { u->graph = build_pass(u->arena, u->diag, u->spec); }
+static void run_build(Unit *u)
+{
+    u->graph = build_pass(u->arena, u->diag, u->spec);
+    if (u->graph)
+        u->graph->spec_hash = graph_hash(u->graph);
+}
 
 static void run_grad(Unit *u)
 {

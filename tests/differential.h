@@ -47,7 +47,7 @@ typedef struct {
 } Draw;
 
 uint64_t draw_bits(Draw *d);
-double draw_unit(Draw *d);                    /* [0, 1) */
-int64_t draw_whole(Draw *d, int64_t n);       /* 0 … n - 1 */
+double draw_unit(Draw *d);              /* [0, 1) */
+int64_t draw_whole(Draw *d, int64_t n); /* 0 … n - 1 */
 
 #endif

@@ -54,6 +54,10 @@ LLVMValueRef ir_declare(Ir *ir, const char *name, LLVMTypeRef result, int n_para
     LLVMTypeRef type = LLVMFunctionType(result, types, (unsigned)n_param, false);
     LLVMValueRef f = LLVMAddFunction(ir->module, name, type);
     add_attribute(ir, f, "nounwind");
+    if (ir->cold) {
+        add_attribute(ir, f, "noinline"); /* optnone asks for it */
+        add_attribute(ir, f, "optnone");
+    }
     return f;
 }
 

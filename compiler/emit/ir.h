@@ -29,6 +29,7 @@ typedef struct {
     int vector;
     LLVMValueRef function;   /* being built */
     LLVMBasicBlockRef entry; /* its first block: see ir_entry */
+    bool cold; /* functions declared now run once a run: cheap to compile, not fast */
 } Ir;
 
 void ir_open(Ir *ir, const char *module, const Target *target);

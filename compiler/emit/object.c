@@ -52,7 +52,7 @@ bool machine_open(EmitModule *m, Diag *d)
     if (LLVMGetTargetFromTriple(t->triple, &target, &why))
         return report(d, t->name, why);
     m->machine = LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features,
-                                         LLVMCodeGenLevelDefault, LLVMRelocPIC,
+                                         LLVMCodeGenLevelLess, LLVMRelocPIC,
                                          LLVMCodeModelDefault);
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(m->machine);
     LLVMSetModuleDataLayout(module, layout);

@@ -184,7 +184,9 @@ static void build_transpose(Ir *ir, int panel)
         ir_store(ir, row[i], f32_at(ir, first, ir_int(ir, (int64_t)i * panel)));
     ir_loop_end(ir, &l, NULL);
     ir_loop_end(ir, &n, NULL);
+    IrIf narrow = ir_if(ir, ir_less(ir, whole_n, ir_int(ir, panel)));
     by_elements(ir, panel, whole_n, ir_int(ir, 0)); /* columns that fill no vector */
+    ir_endif(ir, &narrow);
     IrIf left = ir_if(ir, ir_less(ir, whole_k, k));
     by_elements(ir, panel, ir_int(ir, 0), whole_k);
     ir_endif(ir, &left);

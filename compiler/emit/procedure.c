@@ -416,8 +416,11 @@ void procedures_emit(Emitter *e, LLVMValueRef procedure[N_PROCEDURE])
     e->procedure_param[1] = ir->i64;
     e->wait = barrier_function(e);
     LLVMValueRef f[PROC_COUNT];
-    for (int id = 0; id < PROC_COUNT; id++)
+    for (int id = 0; id < PROC_COUNT; id++) {
+        ir->cold = id == PROC_INIT;
         f[id] = emit_procedure(e, (ProcId)id);
+    }
+    ir->cold = false;
     LLVMValueRef train = emit_train(e, f[PROC_GRAD], f[PROC_UPDATE]);
     LLVMValueRef all[N_PROCEDURE] = {f[PROC_INIT], f[PROC_PACK],   train,
                                      f[PROC_GRAD], f[PROC_UPDATE], f[PROC_EVAL],

@@ -242,7 +242,7 @@ void product_sum_emit(Ir *ir, const Target *target, const ProductSum *p)
         .n_end = p->n_end ? p->n_end : ir_int(ir, p->n),
     };
     e.block = p->m * p->n > LARGE_C ? BLOCK_OF_LARGE_C : BLOCK;
-    e.panel = ir_stack(ir, ir->f32, (int64_t)e.block * product_columns(target));
+    e.panel = tile_stack(ir, ir->f32, (int64_t)e.block * product_columns(target));
     set_points(ir, &e);
     IrIf any = ir_if(ir, ir_less(ir, zero, e.m));
     set_arguments(ir, &e);

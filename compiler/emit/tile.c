@@ -17,7 +17,7 @@
 enum {
     MAX_ACCUMULATORS = IR_MAX_CARRIED - 1,
     MAX_ROWS = 16,
-    N_ZERO = 1024 /* floats: four panels of four vectors of 64 bytes, and to spare */
+    N_ZERO = 256 /* floats: four panels of four vectors of 64 bytes */
 };
 
 /* A tile while its function is built. */
@@ -28,7 +28,17 @@ typedef struct {
     int n; /* accumulators: [rows][panels][vectors] */
 } Body;
 
-LLVMValueRef tile_arguments(Ir *ir) { return ir_stack(ir, ir->i64, TILE_FIELDS); }
+LLVMValueRef tile_stack(Ir *ir, LLVMTypeRef element, int64_t n)
+{
+    LLVMTypeRef type = LLVMArrayType2(element, (uint64_t)n);
+    LLVMValueRef v = LLVMGetFirstInstruction(ir->entry);
+    for (; v; v = LLVMGetNextInstruction(v))
+        if (LLVMIsAAllocaInst(v) && LLVMGetAllocatedType(v) == type)
+            return v;
+    return ir_stack(ir, type, 1);
+}
+
+LLVMValueRef tile_arguments(Ir *ir) { return tile_stack(ir, ir->i64, TILE_FIELDS); }
 
 void tile_set(Ir *ir, LLVMValueRef arguments, TileField field, LLVMValueRef value)
 {
@@ -181,7 +191,8 @@ static void build_tile(Ir *ir, Tile tile, LLVMValueRef f)
 {
     Body y = {.tile = tile, .n = tile.rows * tile.panels * tile.vectors};
     LLVMValueRef acc[IR_MAX_CARRIED];
-    if (y.n > MAX_ACCUMULATORS || tile.rows > MAX_ROWS || tile.panels > 4)
+    if (y.n > MAX_ACCUMULATORS || tile.rows > MAX_ROWS || tile.panels > 4 ||
+        tile.panels * tile.vectors * ir->vector > N_ZERO)
         BUG("a tile of %d x %d x %d", tile.rows, tile.panels, tile.vectors);
 
     IrPlace place = ir_begin(ir, f);

@@ -50,6 +50,9 @@ typedef struct {
     LLVMValueRef a, b, c, init;
 } TileAt;
 
+/* An array on the function's stack that all who ask for this type share: its content lasts
+   for one product. */
+LLVMValueRef tile_stack(Ir *ir, LLVMTypeRef element, int64_t n);
 LLVMValueRef tile_arguments(Ir *ir);
 void tile_set(Ir *ir, LLVMValueRef arguments, TileField field, LLVMValueRef value);
 

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "graph/ops.h"
+
 _Static_assert((int)RNN_MAX_RANK == (int)MAX_RANK, "ranks of the ABI and of graphs");
 
 static const enum rnn_kind kind_of[] = {
@@ -114,7 +116,7 @@ struct rnn_model *graph_describe(Arena *arena, const Graph *g, int64_t steps_max
     struct rnn_model *m = NEW(arena, struct rnn_model);
     m->abi_version = RNN_ABI_VERSION;
     m->name = g->name;
-    m->spec_hash = "";
+    m->spec_hash = g->spec_hash ? g->spec_hash : "";
     m->target = "";
     m->steps_max = steps_max, m->rows_max = rows_max;
     m->threads_max = 1;
@@ -130,4 +132,56 @@ struct rnn_model *graph_describe(Arena *arena, const Graph *g, int64_t steps_max
         memcpy(m->output_dim, s->dim, sizeof m->output_dim);
     }
     return m;
+}
+
+/* ---- the hash of a graph: FNV-1a (Fowler, Noll, Vo), 64 bits ---- */
+
+static uint64_t hash_bytes(uint64_t h, const void *data, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ ((const unsigned char *)data)[i]) * 0x100000001b3u;
+    return h;
+}
+
+static uint64_t hash_number(uint64_t h, int64_t v) { return hash_bytes(h, &v, sizeof v); }
+
+static uint64_t hash_shape(uint64_t h, const Shape *s)
+{
+    h = hash_number(h, s->rank);
+    for (int d = 0; d < s->rank; d++)
+        h = hash_number(h, s->dim[d]);
+    return h;
+}
+
+static uint64_t hash_name(uint64_t h, const char *name, const Shape *s)
+{
+    return hash_shape(hash_bytes(h, name, strlen(name) + 1), s);
+}
+
+static uint64_t hash_node(uint64_t h, const Node *n)
+{
+    const Attr *a = &n->attr;
+    const char *op = op_defs[n->op]->name;
+    h = hash_bytes(h, op, strlen(op) + 1);
+    for (int i = 0; i < n->n_arg; i++)
+        h = hash_number(h, n->arg[i]);
+    h = hash_number(hash_number(hash_number(h, a->index), a->axes), a->reduce);
+    h = hash_bytes(hash_number(h, a->axis), &a->value, sizeof a->value);
+    for (int d = 0; d < MAX_RANK; d++)
+        h = hash_number(hash_number(h, a->start[d]), a->permutation[d]);
+    return hash_shape(hash_bytes(h, a->label, sizeof a->label), &n->shape);
+}
+
+const char *graph_hash(const Graph *g)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    for (NodeId id = 0; id < g->n_node; id++)
+        h = hash_node(h, &g->node[id]);
+    for (int i = 0; i < g->n_param; i++)
+        h = hash_name(h, g->param[i].name, &g->param[i].shape);
+    for (int i = 0; i < g->n_state; i++)
+        h = hash_name(h, g->state[i].name, &g->state[i].shape);
+    for (int i = 0; i < g->n_optimizer; i++)
+        h = hash_name(h, g->optimizer[i].name, &g->optimizer[i].shape);
+    return arena_print(g->arena, "%016llx", (unsigned long long)h);
 }

@@ -163,6 +163,7 @@ typedef struct {
     NodeId gradient_norm; /* wide; NO_NODE when nothing needs it */
     Phase phase;          /* given to every node added from now on */
     Loc loc;              /* likewise */
+    const char *spec_hash; /* of what build made: graph_hash */
 } Graph;
 
 Graph *graph_new(Arena *arena, const char *name);
@@ -207,6 +208,10 @@ NodeId graph_try_einsum(Graph *g, const char *labels, NodeId a, NodeId b, const 
 NodeId graph_einsum(Graph *g, const char *labels, NodeId a, NodeId b);
 /* As graph_einsum, summed over the axes that `axes` lacks: a weight's gradient. */
 NodeId graph_einsum_to(Graph *g, const char *labels, NodeId a, NodeId b, Axes axes);
+
+/* A hash of all that shapes the computation: operations, attributes, names and shapes of the
+   tables. Values of run-time scalars and places in the spec do not count. Hexadecimal. */
+const char *graph_hash(const Graph *g);
 
 bool shape_equal(const Shape *a, const Shape *b);
 int64_t shape_size(const Shape *s); /* BUG on overflow: build has checked */

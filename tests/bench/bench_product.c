@@ -4,8 +4,10 @@
  *     bench_product [TARGET [ROWS VECTORS]] [-S FILE]
  *
  * The peak is measured in the same run, before and after each product, by a loop of
- * independent fma. ROWS x VECTORS is another tile than the target's own. With -S the
- * assembly is written and nothing is run: for targets that this machine is not.
+ * independent fma. Times are those of the processor; what shares the core (another
+ * hyperthread) still shows, so the best of many runs counts. ROWS x VECTORS is another tile
+ * than the target's own. With -S the assembly is written and nothing is run: for targets
+ * that this machine is not.
  */
 #define _DEFAULT_SOURCE /* madvise */
 #include "emit/product.h"
@@ -200,13 +202,13 @@ static Seconds time_of(Compiled *f, const float *a, const float *b, float *c)
     return (Seconds){seconds[0], seconds[RUNS / 2]};
 }
 
-/* On huge pages where there are any, as the engine's workspace. */
+/* On huge pages where there are any. */
 static float *new_floats(int64_t n)
 {
     enum { HUGE = 2 << 20 };
     size_t bytes = ((size_t)n * sizeof(float) + HUGE - 1) / HUGE * HUGE;
     float *p = aligned_alloc(HUGE, bytes);
-    if (!getenv("SMALL")) madvise(p, bytes, MADV_HUGEPAGE);
+    madvise(p, bytes, MADV_HUGEPAGE);
     for (int64_t i = 0; i < n; i++)
         p[i] = (float)(i * 7919 % 1021) / 1021.0f - 0.5f;
     return p;

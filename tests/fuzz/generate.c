@@ -85,7 +85,10 @@ static const Value *pick_like(Cell *c, const Value *shape)
     return found;
 }
 
-static const Value *pick_any(Cell *c) { return &c->value[draw_whole(&c->draw, c->n_value)]; }
+static const Value *pick_any(Cell *c)
+{
+    return &c->value[draw_whole(&c->draw, c->n_value)];
+}
 
 /* A parameter of the shape, new or one that is there. */
 static const char *parameter(Cell *c, Value shape)
@@ -101,9 +104,8 @@ static const char *parameter(Cell *c, Value shape)
         text_add(&c->params, "    %s: {shape: [%d], init: uniform(0.5)}\n", shape.name,
                  (int)shape.dim[0]);
     else
-        text_add(&c->params,
-                 "    %s: {shape: [%d, %d], init: uniform(1 / sqrt(%d))}\n", shape.name,
-                 (int)shape.dim[0], (int)shape.dim[1], (int)shape.dim[1]);
+        text_add(&c->params, "    %s: {shape: [%d, %d], init: uniform(1 / sqrt(%d))}\n",
+                 shape.name, (int)shape.dim[0], (int)shape.dim[1], (int)shape.dim[1]);
     return shape.name;
 }
 
@@ -112,7 +114,8 @@ static void line(Cell *c, Value v, const char *text)
 {
     bool tame = v.bound > LARGE;
     v.name = arena_print(c->arena, "v%d", c->n_line++);
-    text_add(&c->lines, tame ? "    %s = tanh(0.5 * (%s))\n" : "    %s = %s\n", v.name, text);
+    text_add(&c->lines, tame ? "    %s = tanh(0.5 * (%s))\n" : "    %s = %s\n", v.name,
+             text);
     v.bound = tame ? 1 : v.bound;
     bind(c, v);
 }
@@ -127,13 +130,27 @@ static bool make_unary(Cell *c)
         const char *form;
         double bound; /* of its value; 0: as its operand's, at most */
     } forms[] = {
-        {"tanh(%s)", 1},          {"sigmoid(%s)", 1},         {"sin(%s)", 1},
-        {"cos(%s)", 1},           {"erf(%s)", 1},             {"abs(%s)", 0},
-        {"relu(%s)", 0},          {"-%s", 0},                 {"silu(%s)", 0},
-        {"softplus(%s)", 5},      {"exp(-abs(%s))", 1},       {"sqrt(%s^2 + 0.3)", 5},
-        {"log(%s^2 + 0.3)", 3},   {"1 / (%s^2 + 0.7)", 1.5},  {"0.2 * %s^3", 13},
-        {"elu(%s)", 5},           {"rsqrt(%s^2 + 0.4)", 1.6}, {"detach(%s)", 0},
-        {"hardtanh(%s, -1, 1)", 1}, {"expm1(tanh(%s))", 2},   {"gelu(%s)", 5},
+        {"tanh(%s)", 1},
+        {"sigmoid(%s)", 1},
+        {"sin(%s)", 1},
+        {"cos(%s)", 1},
+        {"erf(%s)", 1},
+        {"abs(%s)", 0},
+        {"relu(%s)", 0},
+        {"-%s", 0},
+        {"silu(%s)", 0},
+        {"softplus(%s)", 5},
+        {"exp(-abs(%s))", 1},
+        {"sqrt(%s^2 + 0.3)", 5},
+        {"log(%s^2 + 0.3)", 3},
+        {"1 / (%s^2 + 0.7)", 1.5},
+        {"0.2 * %s^3", 13},
+        {"elu(%s)", 5},
+        {"rsqrt(%s^2 + 0.4)", 1.6},
+        {"detach(%s)", 0},
+        {"hardtanh(%s, -1, 1)", 1},
+        {"expm1(tanh(%s))", 2},
+        {"gelu(%s)", 5},
         {"log1p(%s^2)", 3},
     };
     Value v = *pick_any(c);
@@ -147,8 +164,12 @@ static bool make_unary(Cell *c)
 
 static bool make_binary(Cell *c)
 {
-    static const char *const forms[] = {"%s + %s",      "%s - %s",      "%s * %s",
-                                        "max(%s, %s)",  "min(%s, %s)",  "%s * sigmoid(%s)",
+    static const char *const forms[] = {"%s + %s",
+                                        "%s - %s",
+                                        "%s * %s",
+                                        "max(%s, %s)",
+                                        "min(%s, %s)",
+                                        "%s * sigmoid(%s)",
                                         "%s / (1.5 + tanh(%s))"};
     Value a = *pick_any(c);
     const Value *b = chance(c, 4) ? pick(c, 0) : NULL; /* a scalar is broadcast */
@@ -202,7 +223,8 @@ static bool make_matrix_vector(Cell *c)
     Value v = vector(m->dim[transposed ? 1 : 0]);
     v.bound = m->bound * (x ? x->bound : 0.5) * (double)shape.dim[0];
     line(c, v,
-         arena_print(c->arena, transposed ? "transpose(%s) @ %s" : "%s @ %s", m->name, name));
+         arena_print(c->arena, transposed ? "transpose(%s) @ %s" : "%s @ %s", m->name,
+                     name));
     return true;
 }
 
@@ -227,24 +249,28 @@ static bool make_einsum(Cell *c)
     v.bound = m->bound * other->bound * (double)m->dim[1];
     switch (draw_whole(&c->draw, 4)) {
     case 0:
-        line(c, v, arena_print(c->arena, "einsum(\"ij,ij->i\", %s, %s)", m->name, other->name));
+        line(c, v,
+             arena_print(c->arena, "einsum(\"ij,ij->i\", %s, %s)", m->name, other->name));
         return true;
     case 1:
         v = matrix(m->dim[0], m->dim[0]);
         v.bound = m->bound * other->bound * (double)m->dim[1];
-        line(c, v, arena_print(c->arena, "einsum(\"ij,kj->ik\", %s, %s)", m->name, other->name));
+        line(c, v,
+             arena_print(c->arena, "einsum(\"ij,kj->ik\", %s, %s)", m->name, other->name));
         return true;
     case 2:
         v = *m;
         v.bound = m->bound * 0.7;
-        line(c, v, arena_print(c->arena, "einsum(\"ij,j->ij\", %s, %s)", m->name,
-                               parameter(c, vector(m->dim[1]))));
+        line(c, v,
+             arena_print(c->arena, "einsum(\"ij,j->ij\", %s, %s)", m->name,
+                         parameter(c, vector(m->dim[1]))));
         return true;
     default:
         v = vector(m->dim[1]);
         v.bound = m->bound * 0.7 * (double)m->dim[0];
-        line(c, v, arena_print(c->arena, "einsum(\"ij,i->j\", %s, %s)", m->name,
-                               parameter(c, vector(m->dim[0]))));
+        line(c, v,
+             arena_print(c->arena, "einsum(\"ij,i->j\", %s, %s)", m->name,
+                         parameter(c, vector(m->dim[0]))));
         return true;
     }
 }
@@ -277,7 +303,8 @@ static bool make_softmax(Cell *c)
     bool log = chance(c, 3);
     const char *axis = v.rank == 1 ? "" : chance(c, 2) ? ", axis=1" : ", axis=0";
     v.bound = log ? 2 * v.bound + 6 : 1;
-    line(c, v, arena_print(c->arena, "%s(%s%s)", log ? "log_softmax" : "softmax", v.name, axis));
+    line(c, v,
+         arena_print(c->arena, "%s(%s%s)", log ? "log_softmax" : "softmax", v.name, axis));
     return true;
 }
 
@@ -286,10 +313,12 @@ static bool make_slice(Cell *c)
     const Value *x = pick(c, 1);
     if (!x)
         return false;
-    int64_t n = x->dim[0], lo = draw_whole(&c->draw, n), size = 1 + draw_whole(&c->draw, n - lo);
+    int64_t n = x->dim[0], lo = draw_whole(&c->draw, n),
+            size = 1 + draw_whole(&c->draw, n - lo);
     Value v = vector(size);
     v.bound = x->bound;
-    const char *text = arena_print(c->arena, "%s[%d:%d]", x->name, (int)lo, (int)(lo + size));
+    const char *text =
+        arena_print(c->arena, "%s[%d:%d]", x->name, (int)lo, (int)(lo + size));
     if (chance(c, 3)) {
         v.dim[0] = (n + 1) / 2;
         text = arena_print(c->arena, "%s[::%d]", x->name, chance(c, 2) ? 2 : -2);
@@ -319,7 +348,8 @@ static bool make_concat(Cell *c)
     bool stacked = a->dim[0] == b->dim[0] && chance(c, 2);
     Value v = stacked ? matrix(2, a->dim[0]) : vector(a->dim[0] + b->dim[0]);
     v.bound = a->bound > b->bound ? a->bound : b->bound;
-    line(c, v, arena_print(c->arena, stacked ? "[%s, %s]" : "concat(%s, %s)", a->name, b->name));
+    line(c, v,
+         arena_print(c->arena, stacked ? "[%s, %s]" : "concat(%s, %s)", a->name, b->name));
     return true;
 }
 
@@ -394,25 +424,25 @@ static bool make_gather(Cell *c)
 
 static bool make_odds(Cell *c)
 {
-    static const char *const forms[] = {"%s * q", "dropout(%s, 0.3)", "%s * (1 + 0.1 * training)",
-                                        "%s / (1 + norm(%s + 0.1))"};
     Value v = *pick_any(c);
-    int i = (int)draw_whole(&c->draw, COUNT(forms));
-    v.bound *= i == 0 ? 1.5 : i == 1 ? 1.5 : 1.1;
-    const char *text = i == 0   ? arena_print(c->arena, "%s * q", v.name)
-                       : i == 1 ? arena_print(c->arena, "dropout(%s, 0.3)", v.name)
-                       : i == 2 ? arena_print(c->arena, "%s * (1 + 0.1 * training)", v.name)
-                                : arena_print(c->arena, "%s / (1 + norm(%s + 0.1))", v.name,
-                                              v.name);
-    line(c, v, text);
-    return true;
+    const char *x = v.name;
+    v.bound *= 1.5;
+    switch (draw_whole(&c->draw, 4)) {
+    case 0: line(c, v, arena_print(c->arena, "%s * q", x)); return true;
+    case 1: line(c, v, arena_print(c->arena, "dropout(%s, 0.3)", x)); return true;
+    case 2: line(c, v, arena_print(c->arena, "%s * (1 + 0.1 * training)", x)); return true;
+    default:
+        line(c, v, arena_print(c->arena, "%s / (1 + norm(%s + 0.1))", x, x));
+        return true;
+    }
 }
 
 static Maker *const makers[] = {
-    make_unary,   make_unary,   make_unary,         make_binary, make_binary, make_binary,
-    make_affine,  make_affine,  make_affine,        make_outer,  make_einsum, make_matrix_vector,
-    make_softmax, make_slice,   make_row_or_column, make_concat, make_split,  make_reduction,
-    make_choice,  make_reshape, make_gather,        make_odds,   make_matrix_vector,
+    make_unary,  make_unary,         make_unary,         make_binary, make_binary,
+    make_binary, make_affine,        make_affine,        make_affine, make_outer,
+    make_einsum, make_matrix_vector, make_softmax,       make_slice,  make_row_or_column,
+    make_concat, make_split,         make_reduction,     make_choice, make_reshape,
+    make_gather, make_odds,          make_matrix_vector,
 };
 
 /* ---- states ---- */
@@ -436,11 +466,9 @@ static const char *made_like(Cell *c, const Value *state)
 
 static void assign_state(Cell *c, int i)
 {
-    static const char *const forms[] = {"tanh(%s)", "0.6 * %s + 0.4 * tanh(%s)",
-                                        "%s + sigmoid(%s) * (tanh(%s) - %s)"};
     Value next = c->state[i];
     const char *h = next.name, *v = made_like(c, &next);
-    switch (draw_whole(&c->draw, COUNT(forms))) {
+    switch (draw_whole(&c->draw, 3)) {
     case 0: text_add(&c->lines, "    %s' = tanh(%s)\n", h, v); break;
     case 1: text_add(&c->lines, "    %s' = 0.6 * %s + 0.4 * tanh(%s)\n", h, h, v); break;
     default:
@@ -494,10 +522,13 @@ static void draw_lines(Cell *c, int most)
 Trial generate_trial(Arena *arena, uint64_t seed, int lines)
 {
     static const char *const optimizers[] = {"sgd(lr=0.1)", "sgd(lr=0.1, momentum=0.9)",
-                                             "adam(lr=0.01)", "rmsprop(lr=0.01, clip_norm=1)"};
+                                             "adam(lr=0.01)",
+                                             "rmsprop(lr=0.01, clip_norm=1)"};
     Cell *c = NEW(arena, Cell);
     Text declared = {.arena = arena}, t = {.arena = arena};
-    *c = (Cell){.arena = arena, .draw = {seed}, .params = {.arena = arena},
+    *c = (Cell){.arena = arena,
+                .draw = {seed},
+                .params = {.arena = arena},
                 .lines = {.arena = arena}};
     draw_sizes(c);
     int64_t steps = 1 + draw_whole(&c->draw, 9), rows = 1 + draw_whole(&c->draw, 7);

@@ -16,8 +16,9 @@ enum { FEATURES = 4 };
 
 static const Spec *read_library(Arena *a)
 {
-    static const char text[] = "rnnc: 1\nname: any\ninputs: {x: [2]}\nmodel: |\n  y = 2 * x\n"
-                               "tbptt: {step: 2}\n";
+    static const char text[] =
+        "rnnc: 1\nname: any\ninputs: {x: [2]}\nmodel: |\n  y = 2 * x\n"
+        "tbptt: {step: 2}\n";
     char path[] = "/tmp/rnnc_library_XXXXXX";
     int fd = mkstemp(path);
     FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
@@ -53,8 +54,8 @@ typedef struct {
 #define UNIT "1 / (1 + exp(-%s))"
 
 static const Ranges ranges[] = {
-    {"%s", "%s"},  {"%s", UNIT},   {"%s", "where(%s > 0, 1, -1)"},
-    {UNIT, "%s"},  {UNIT, UNIT},   {"%s - 2", "exp(%s)"},
+    {"%s", "%s"}, {"%s", UNIT}, {"%s", "where(%s > 0, 1, -1)"},
+    {UNIT, "%s"}, {UNIT, UNIT}, {"%s - 2", "exp(%s)"},
 };
 
 /* ---- one spec ---- */
@@ -67,6 +68,7 @@ typedef struct {
     int width;         /* the first dimension's size; others are unlike it */
     int whole;         /* value of required numbers */
     Ranges ranges;
+    bool ignores; /* classes have an ignored value */
 } Call;
 
 /* The same name of a dimension is the same size; a whole shape `...` is one vector. */
@@ -96,7 +98,9 @@ typedef struct {
 static void add_class_input(const Call *c, Frame *f, const InputDecl *in, int i)
 {
     int n = in->classes ? dimension(c, in->classes) : c->width;
-    text_add(&f->inputs, "  u%d: class(%d)\n", i, n);
+    text_add(&f->inputs,
+             c->ignores ? "  u%d: {class: %d, ignore: -100}\n" : "  u%d: class(%d)\n", i,
+             n);
     text_add(&f->arguments, "%su%d", i ? ", " : "", i);
 }
 
@@ -111,17 +115,20 @@ static void add_real_input(const Call *c, Frame *f, const char *shape, int i)
     Text with = {.arena = c->arena};
     for (const char *p = range; *p; p++) {
         bool here = p[0] == '%' && p[1] == 's';
-        text_add(&with, here ? "%s" : "%.1s", here ? v : p);
+        if (here)
+            text_add(&with, "%s", v);
+        else
+            text_add(&with, "%c", *p);
         p += here;
     }
-    text_add(&f->lines, "    p%d = %s\n", i, with.text);
+    text_add(&f->lines, "    p%d = %s\n", i, with.text ? with.text : "");
     text_add(&f->arguments, "%sp%d", i ? ", " : "", i);
 }
 
 static Frame frame_of(const Call *c)
 {
-    Frame f = {{.arena = c->arena}, {.arena = c->arena}, {.arena = c->arena},
-               {.arena = c->arena}};
+    Frame f = {
+        {.arena = c->arena}, {.arena = c->arena}, {.arena = c->arena}, {.arena = c->arena}};
     const Def *d = c->def;
     int n = 0;
     text_add(&f.inputs, "%s", "");
@@ -160,7 +167,8 @@ static const char *value_spec(const Call *c)
                  "    r = %s(%s)\n    y = r + 0.1 * z\n  output: y\n"
                  "loss: mean((y - 0.3)^2)\n",
                  c->def->name, f.arguments.text);
-    text_add(&t, "metrics: {m: average(sum(y)), n: total(max(y^2))}\noptimizer: %s(lr=0.01)\n",
+    text_add(&t,
+             "metrics: {m: average(sum(y)), n: total(max(y^2))}\noptimizer: %s(lr=0.01)\n",
              any_optimizer(c->spec));
     return t.text;
 }
@@ -184,7 +192,8 @@ static const char *optimizer_spec(const Call *c)
              "    y = s * h'\n"
              "  output: y\n"
              "loss: mean((y - 0.3)^2)\noptimizer: %s(%s)\n",
-             FEATURES, width, FEATURES, width, width, width, width, width, c->def->name, c->extra ? c->extra : "");
+             FEATURES, width, FEATURES, width, width, width, width, width, c->def->name,
+             c->extra ? c->extra : "");
     return t.text;
 }
 
@@ -197,6 +206,7 @@ static void add_texts(LibraryCase *to, Call c)
     for (int i = 0; i < n; i++) {
         c.ranges = ranges[ranged ? i : 0];
         c.width = ranged ? 11 : 5 + i;
+        c.ignores = c.def->kind == DEF_LOSS && i % 2 == 1; /* not all losses let one in */
         c.whole = 6;
         if (to->n_text == LIBRARY_TEXTS)
             BUG("more than %d texts", LIBRARY_TEXTS);
@@ -208,29 +218,39 @@ static void add_texts(LibraryCase *to, Call c)
 static LibraryCase *add_case(LibraryCases *to, const Call *c, const char *argument)
 {
     LibraryCase *item = PUSH(c->arena, to->item, to->n, to->capacity);
-    *item = (LibraryCase){.plain = !argument,
-                          .every = !argument && c->def->kind == DEF_LOSS,
-                          .name = argument
-                                      ? arena_print(c->arena, "%s %s", c->def->name, argument)
-                                      : c->def->name};
+    *item = (LibraryCase){
+        .plain = !argument,
+        .every = !argument && c->def->kind == DEF_LOSS,
+        .name = argument ? arena_print(c->arena, "%s %s", c->def->name, argument)
+                         : c->def->name};
     return item;
 }
 
 /* Other values of an argument; which of them fits is found by trying. */
 static void add_variant(LibraryCases *to, Call c, const ArgDecl *arg)
 {
-    static const char *const numbers[] = {"0.25", "2", "3"};
+    static const char *const numbers[] = {"0.25", "2", "3", "0.1 + 0.1 * arange(11)"};
     const char *written = lang_print(c.arena, arg->value);
     bool is_number = arg->kind == KIND_REAL || arg->kind == KIND_INTEGER;
     if (!is_number && arg->kind != KIND_FLAG)
         return;
     LibraryCase *item = add_case(to, &c, arg->name);
     for (int i = 0; i < (is_number ? COUNT(numbers) : 1); i++) {
-        const char *value = is_number                  ? numbers[i]
+        const char *value = is_number                 ? numbers[i]
                             : str_eq(written, "true") ? "false"
-                                                       : "true";
+                                                      : "true";
         c.extra = arena_print(c.arena, "%s=%s", arg->name, value);
         add_texts(item, c);
+    }
+}
+
+/* What every optimizer takes, told to one. */
+static void add_clipping(LibraryCases *to, Call c)
+{
+    static const char *const arguments[] = {"clip_norm=0.1", "clip_value=0.01"};
+    for (int i = 0; i < COUNT(arguments); i++) {
+        c.extra = arguments[i];
+        add_texts(add_case(to, &c, arguments[i]), c);
     }
 }
 
@@ -243,6 +263,8 @@ LibraryCases library_cases(Arena *arena, DefKind kind)
         Call c = {.arena = arena, .spec = spec, .def = d};
         if (d->kind != kind || !d->library)
             continue;
+        if (cases.n == 0 && kind == DEF_OPTIMIZER)
+            add_clipping(&cases, c);
         add_texts(add_case(&cases, &c, NULL), c);
         for (int j = 0; j < d->n_arg; j++)
             if (!d->arg[j].required)

@@ -142,7 +142,8 @@ static bool same_gradient(Chunk *c, const Trial *t, int param, double largest_of
     }
     if (most <= bound + 1e-14 * largest_of_all)
         return true;
-    fprintf(stderr, "%s: d loss / d %s[%lld] is %.17g, by complex step %.17g: away by %.3g\n",
+    fprintf(stderr,
+            "%s: d loss / d %s[%lld] is %.17g, by complex step %.17g: away by %.3g\n",
             t->name, p->name, (long long)worst, got, expected, most);
     return false;
 }

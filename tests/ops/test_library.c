@@ -2,7 +2,7 @@
  * test_library.c — every cell, loss, optimizer and function of the library, and every
  * operation of the table: interpreter against unfused against fused.
  *
- *     test_library cells|losses|optimizers|functions|ops [NAME]
+ *     test_library cells|losses|optimizers|functions|ops|ops_everywhere [NAME]
  *
  * The library is walked (library_specs.h), so a new definition is tested as it is added;
  * an operation that no expression of the table below reaches fails.
@@ -56,25 +56,91 @@ static void test_library(Arena *a, DefKind kind, const char *name)
 
 /* Of v, w: [9]; M: [5, 9], which varies by row; W: [5, 9], a parameter; c: a class of 9. */
 static const char *const expressions[] = {
-    "v + w", "v - w * v", "v / (w^2 + 1)", "-v", "(v^2 + 0.5)^w", "v^3", "2^v",
-    "where(v < w, v, w)", "where(v <= w and w > 0.1, v, 2 * w)",
-    "where(v == w or not (v != w), v, v * w)", "min(v, w)", "max(v, w, 0.1)", "abs(v)",
-    "sign(v) * w", "floor(3 * v) + w", "round(3 * v) * v", "mod(v, 0.7)", "exp(v)",
-    "expm1(v)", "log(v^2 + 0.5)", "log1p(v^2)", "sqrt(v^2 + 0.3)", "rsqrt(v^2 + 0.3)",
-    "tanh(v)", "erf(v)", "sin(v)", "cos(v)", "detach(v) * w", "v > 0", "spike(v)",
-    "sum(v) * w", "mean(M, axis=0)", "max(M, axis=0) + v", "min(M, axis=1)", "prod(v)",
-    "prod(M, axis=1)", "norm(v) * w", "argmax(v) * w", "argmax(M, axis=0) * v",
-    "logsumexp(v)", "softmax(v)", "log_softmax(M, axis=1)", "softmax(M, axis=0)", "W @ v",
-    "M @ v", "W @ (v * w)", "outer(v, w)", "dot(v, w) * v", "transpose(M) @ (W @ v)",
-    "M @ transpose(W)", "transpose(M) @ M", "einsum(\"ij,kj->ik\", W, M)",
-    "einsum(\"ij,j->ij\", W, v)", "einsum(\"ij,ij->i\", M, W)", "einsum(\"i,j->\", v, w)",
-    "concat(v, w)", "concat(M, W, axis=1)", "[v, w, 2 * v]", "v[2:7]", "v[::-1]", "v[1::3] + w[8:0:-3]",
-    "M[1, :] + v", "M[:, 2]", "M[1:4, ::2]", "v[-1] * w", "reshape(M, [9, 5]) @ (W @ v)",
-    "reshape(v, [3, 3]) @ reshape(w, [3, 3])", "transpose(reshape(M, [5, 3, 3]), [2, 0, 1])",
-    "transpose(W)[c] + M[:, 0]", "v[c] * w", "one_hot(c) * v", "dropout(v, 0.3)",
-    "v * training + w", "arange(9) * v", "zeros([9]) + v[0]", "ones([2, 9]) * w",
-    "exp(-W) @ v", "W[2, :] * v", "sum(W) * v", "softmax(W, axis=1) @ v", "iteration * v",
-    "clamp(v, -0.5, 0.5)", "v * m", "where(s, v, w)",
+    "v + w",
+    "v - w * v",
+    "v / (w^2 + 1)",
+    "-v",
+    "(v^2 + 0.5)^w",
+    "v^3",
+    "2^v",
+    "where(v < w, v, w)",
+    "where(v <= w and w > 0.1, v, 2 * w)",
+    "where(v == w or not (v != w), v, v * w)",
+    "min(v, w)",
+    "max(v, w, 0.1)",
+    "abs(v)",
+    "sign(v) * w",
+    "floor(3 * v) + w",
+    "round(3 * v) * v",
+    "mod(v, 0.7)",
+    "exp(v)",
+    "expm1(v)",
+    "log(v^2 + 0.5)",
+    "log1p(v^2)",
+    "sqrt(v^2 + 0.3)",
+    "rsqrt(v^2 + 0.3)",
+    "tanh(v)",
+    "erf(v)",
+    "sin(v)",
+    "cos(v)",
+    "detach(v) * w",
+    "v > 0",
+    "spike(v)",
+    "sum(v) * w",
+    "mean(M, axis=0)",
+    "max(M, axis=0) + v",
+    "min(M, axis=1)",
+    "prod(v)",
+    "prod(M, axis=1)",
+    "norm(v) * w",
+    "where(argmax(v) == c, v, w)",
+    "transpose(W)[argmax(v)] * (W @ v)",
+    "where(argmax(W * M, axis=1) == c, W @ v, W @ w)",
+    "logsumexp(v)",
+    "softmax(v)",
+    "log_softmax(M, axis=1)",
+    "softmax(M, axis=0)",
+    "W @ v",
+    "M @ v",
+    "W @ (v * w)",
+    "outer(v, w)",
+    "dot(v, w) * v",
+    "transpose(M) @ (W @ v)",
+    "M @ transpose(W)",
+    "transpose(M) @ M",
+    "einsum(\"ij,kj->ik\", W, M)",
+    "einsum(\"ij,j->ij\", W, v)",
+    "einsum(\"ij,ij->i\", M, W)",
+    "einsum(\"i,j->\", v, w)",
+    "concat(v, w)",
+    "concat(M, W, axis=1)",
+    "[v, w, 2 * v]",
+    "v[2:7]",
+    "v[::-1]",
+    "v[1::3] + w[8:0:-3]",
+    "M[1, :] + v",
+    "M[:, 2]",
+    "M[1:4, ::2]",
+    "v[-1] * w",
+    "reshape(M, [9, 5]) @ (W @ v)",
+    "reshape(v, [3, 3]) @ reshape(w, [3, 3])",
+    "transpose(reshape(M, [5, 3, 3]), [2, 0, 1])",
+    "transpose(W)[c] + M[:, 0]",
+    "v[c] * w",
+    "one_hot(c) * v",
+    "dropout(v, 0.3)",
+    "v * training + w",
+    "arange(9) * v",
+    "zeros([9]) + v[0]",
+    "ones([2, 9]) * w",
+    "exp(-W) @ v",
+    "W[2, :] * v",
+    "sum(W) * v",
+    "softmax(W, axis=1) @ v",
+    "iteration * v",
+    "clamp(v, -0.5, 0.5)",
+    "v * m",
+    "where(s, v, w)",
 };
 
 /* The expression outside a recurrence, and inside one. */
@@ -97,9 +163,12 @@ static const char *expression_spec(Arena *a, const char *expression, int place)
         "    R: {shape: [9, 9], init: uniform(0.3)}\n"
         "    W: {shape: [5, 9], init: uniform(0.5)}\n"
         "    V: {shape: [5, 4], init: uniform(0.5)}\n"
-        "  state: {h: [9]}\n  step: |\n%s"
-        "    M = outer(V @ u, 0.5 + v) + W\n    y = %s\n%s"
-        "  output: y\nloss: mean((y - 0.3)^2) + 0.01 * sum(h^2) + 0.01 * sum(M^2) + 0.01 * sum((R @ w)^2) * m + 0.001 * s\n"
+        "    G: {shape: [9], init: uniform(0.5)}\n"
+        "  state: {h: [9], g: {shape: [9], initial: G}}\n  step: |\n%s"
+        "    M = outer(V @ u, 0.5 + v) + W\n    g' = 0.5 * g + 0.1 * w\n    y = %s\n%s"
+        "  output: y\nloss: mean((y - 0.3)^2) + 0.01 * sum(h^2) + 0.01 * sum(M^2 + "
+        "sum(g^2)) + 0.01 * "
+        "sum((R @ w)^2) * m + 0.001 * s\n"
         "metrics: {m1: average(sum(y)), m2: total(max(y))}\n",
         places[place], expression,
         fed_back ? "    h' = tanh(0.3 * v + R @ w + mean(y))\n" : "");
@@ -115,13 +184,16 @@ static void mark_ops(const char *text, bool *seen)
     arena_free(a);
 }
 
-static void test_every_operation_agrees(Arena *a, const char *name)
+/* Each expression at one of the places in turn, or everywhere. */
+static void test_every_operation_agrees(Arena *a, const char *name, bool everywhere)
 {
     bool seen[OP_COUNT] = {false};
     for (int i = 0; i < COUNT(expressions); i++) {
         if (name && !str_eq(name, expressions[i]))
             continue;
         for (int place = 0; place < COUNT(places); place++) {
+            if (!everywhere && place != i % COUNT(places))
+                continue;
             const char *text = expression_spec(a, expressions[i], place);
             mark_ops(text, seen);
             Outcome o = try_text(expressions[i], text);
@@ -158,8 +230,9 @@ int main(int argc, char **argv)
     for (int i = 0; i < COUNT(parts); i++)
         if (!part || str_eq(part, parts[i].word))
             test_library(a, parts[i].kind, name);
-    if (!part || str_eq(part, "ops"))
-        test_every_operation_agrees(a, name);
+    bool everywhere = str_eq(part, "ops_everywhere");
+    if (!part || str_eq(part, "ops") || everywhere)
+        test_every_operation_agrees(a, name, everywhere || name);
     arena_free(a);
     return check_result();
 }

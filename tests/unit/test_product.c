@@ -591,8 +591,45 @@ static void build_all(Ir *ir, const Target *target)
     jit_verify(ir);
 }
 
+/* Does the line save or fetch a vector register that did not find room? */
+static bool is_spill(const char *line, size_t length)
+{
+    static const char *const vector[] = {"%ymm", "%zmm", "\tq"};
+    char text[256];
+    snprintf(text, sizeof text, "%.*s", (int)length, line);
+    if (!strstr(text, "Spill") && !strstr(text, "Reload"))
+        return false;
+    for (int i = 0; i < COUNT(vector); i++)
+        if (strstr(text, vector[i]))
+            return true;
+    return false;
+}
+
+/* One register too many costs half the speed: a target's tile must fit its registers. */
+static void check_no_spills(LLVMTargetMachineRef machine, const Ir *ir,
+                            const Target *target)
+{
+    char *why = NULL;
+    int n_spill = 0;
+    LLVMMemoryBufferRef text = NULL;
+    LLVMModuleRef copy = LLVMCloneModule(ir->module);
+    LLVMSetTargetMachineAsmVerbosity(machine, true);
+    if (LLVMTargetMachineEmitToMemoryBuffer(machine, copy, LLVMAssemblyFile, &why, &text))
+        jit_stop(target->name, why);
+    const char *p = LLVMGetBufferStart(text), *end = p + LLVMGetBufferSize(text);
+    while (p < end) {
+        const char *next = memchr(p, '\n', (size_t)(end - p));
+        size_t length = (size_t)((next ? next : end) - p);
+        n_spill += is_spill(p, length);
+        p += length + 1;
+    }
+    CHECK(n_spill == 0, "%s: %d vector registers spilled", target->name, n_spill);
+    LLVMDisposeMemoryBuffer(text);
+    LLVMDisposeModule(copy);
+}
+
 /* Other levels than the host's can at least be compiled. */
-static void test_products_compile_for_every_target(void)
+static void test_products_compile_without_spills_for_every_target(void)
 {
     for (int i = 0; i < n_target; i++) {
         Ir ir;
@@ -600,6 +637,7 @@ static void test_products_compile_for_every_target(void)
         LLVMMemoryBufferRef object = NULL;
         LLVMTargetMachineRef machine = jit_open(&ir, &targets[i]);
         build_all(&ir, &targets[i]);
+        check_no_spills(machine, &ir, &targets[i]);
         bool failed = LLVMTargetMachineEmitToMemoryBuffer(machine, ir.module,
                                                           LLVMObjectFile, &why, &object);
         CHECK(!failed, "%s: %s", targets[i].name, why);
@@ -627,7 +665,7 @@ int main(void)
 {
     const char *why;
     const Target *host = target_find(NULL, &why);
-    test_products_compile_for_every_target();
+    test_products_compile_without_spills_for_every_target();
     if (!host)
         return check_failed ? check_result() : check_skip(why);
     run_target(host);
