@@ -1203,6 +1203,12 @@ static void find_of_params(Fuse *f)
             all = f->of_params[n->arg[i]];
         f->of_params[id] = leaf || all;
     }
+    /* the parts of a concatenation stand where it stands, so they are made where it is made
+     */
+    for (NodeId id = 0; id < g->n_node; id++)
+        for (int i = 0; g->node[id].op == OP_CONCAT && i < g->node[id].n_arg; i++)
+            if (!f->of_params[id])
+                f->of_params[g->node[id].arg[i]] = false;
 }
 
 /* Steps of a block: what passes between groups of one stage stays in half of the second
@@ -1248,8 +1254,8 @@ static void size_slots(Plan *p)
 
 /* ---- how many threads pay ---- */
 
-/* A chunk below some 20 microseconds loses more at barriers than a second thread gains; with
-   100 GFLOP/s on one core that is this many multiplications and additions. */
+/* A chunk below some 20 microseconds loses more at barriers than a second thread gains;
+   with 100 GFLOP/s on one core that is this many multiplications and additions. */
 static const double FLOPS_OF_ONE_THREAD = 2e6;
 
 static double flops_of(const Plan *p, const Stage *s)
@@ -1262,7 +1268,8 @@ static double flops_of(const Plan *p, const Stage *s)
         for (int k = 0; k < s->group[i].n_nest; k++) {
             const Contraction *c = s->group[i].nest[k].contraction;
             if (c)
-                flops += 2 * points * (double)c->n_batch * (double)c->m * (double)c->n * (double)c->k;
+                flops += 2 * points * (double)c->n_batch * (double)c->m * (double)c->n *
+                         (double)c->k;
         }
     return flops;
 }
