@@ -19,7 +19,8 @@
 static void run_read(Unit *u)
 {
     const Options *o = &u->options;
-    u->spec = spec_read(u->arena, u->diag, o->spec_path, o->library, o->override, o->n_override);
+    u->spec =
+        spec_read(u->arena, u->diag, o->spec_path, o->library, o->override, o->n_override);
     if (u->spec)
         extents_of_spec(u);
 }
@@ -54,11 +55,40 @@ static void run_stash(Unit *u)
     settle_pass(u->graph);
 }
 
+/* The bytes that all values of a chunk would take, each kept for all steps and rows: more
+   than any plan needs. In double, where nothing wraps. */
+static double bytes_of_everything(const Unit *u)
+{
+    double bytes = 0;
+    for (NodeId id = 0; id < u->graph->n_node; id++) {
+        const Node *n = &u->graph->node[id];
+        double elements = 8;
+        for (int d = 0; d < n->shape.rank; d++)
+            elements *= (double)n->shape.dim[d];
+        elements *= n->axes & AXIS_TIME ? (double)u->steps_max + 1 : 1;
+        bytes += elements * (n->axes & AXIS_ROW ? (double)u->rows_max : 1);
+    }
+    return bytes;
+}
+
+/* 128 TB, what a process can address; offsets in a plan stay far below overflow. */
+static const double BYTES_MAX = 0x1p47;
+
 static void run_fuse(Unit *u)
 {
+    double bytes = bytes_of_everything(u);
+    if (bytes > BYTES_MAX) {
+        diag_error(
+            u->diag, (Loc){.source = u->spec->source, .line = 1, .column = 1},
+            "a chunk of %lld steps and %lld rows of this model needs up to %.3g bytes; "
+            "make tbptt.step, batch or the sizes smaller",
+            (long long)u->steps_max, (long long)u->rows_max, bytes);
+        return;
+    }
     const Target *t = u->target;
     PlanTarget target = {t->name, t->vector, t->tile_vectors, 512 << 10};
-    u->plan = fuse_pass(u->arena, u->graph, &target, u->options.fuse, u->steps_max, u->rows_max);
+    u->plan =
+        fuse_pass(u->arena, u->graph, &target, u->options.fuse, u->steps_max, u->rows_max);
 }
 
 static void run_place(Unit *u) { place_pass(u->plan); }
@@ -89,23 +119,25 @@ static void dump_stages(const Unit *u, FILE *out)
     const Graph *g = u->graph;
     const Stages *s = stage_pass(g);
     for (NodeId id = 0; id < g->n_node; id++)
-        fprintf(out, "%-4s  %%%d = %s\n", stage_word(g, s, id), id, op_defs[g->node[id].op]->name);
+        fprintf(out, "%-4s  %%%d = %s\n", stage_word(g, s, id), id,
+                op_defs[g->node[id].op]->name);
 }
 
 static void run_nothing(Unit *u) { (void)u; }
 
 const Pass passes[] = {
     {"read", "YAML to typed spec, every mistake reported", run_read, dump_spec, NULL},
-    {"build", "calls inlined, names resolved, shapes inferred: the graph of one step", run_build,
-     dump_graph, verify_graph},
+    {"build", "calls inlined, names resolved, shapes inferred: the graph of one step",
+     run_build, dump_graph, verify_graph},
     {"grad", "backward phase of the same graph", run_grad, dump_graph, verify_graph},
-    {"simplify", "algebra: fold, share, merge and reorder products", run_simplify, dump_graph,
-     verify_graph},
-    {"stage", "map or scan: what runs for all steps at once, what step by step", run_nothing,
-     dump_stages, NULL},
+    {"simplify", "algebra: fold, share, merge and reorder products", run_simplify,
+     dump_graph, verify_graph},
+    {"stage", "map or scan: what runs for all steps at once, what step by step",
+     run_nothing, dump_stages, NULL},
     {"stash", "what the backward pass reads: kept or recomputed", run_stash, dump_graph,
      verify_graph},
-    {"fuse", "graph to plan: loop nests, buffers, accesses", run_fuse, dump_plan, verify_plan},
+    {"fuse", "graph to plan: loop nests, buffers, accesses", run_fuse, dump_plan,
+     verify_plan},
     {"place", "buffers get offsets in one workspace", run_place, dump_plan, verify_plan},
 };
 const int n_pass = COUNT(passes);

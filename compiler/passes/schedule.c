@@ -14,8 +14,6 @@
  */
 #include "passes/schedule.h"
 
-#include <stdlib.h>
-
 #include "passes/rewrite.h"
 
 /* ---- facts about one node ---- */
@@ -114,24 +112,21 @@ static void find_needed(Arena *arena, Schedule *s, const NodeId *root, int n_roo
         visit_needs(s, d.stack[--d.n_stack], demand, &d);
 }
 
-static const Schedule *sorting;
-
-static int by_component(const void *a, const void *b)
-{
-    NodeId x = *(const NodeId *)a, y = *(const NodeId *)b;
-    int cx = sorting->stages->component[x], cy = sorting->stages->component[y];
-    return cx != cy ? (cx > cy) - (cx < cy) : (x > y) - (x < y);
-}
-
-/* Components in the order of need; within one the order of the step. */
+/* Components in the order of need; within one the order of the step (a counting sort). */
 static void find_order(Arena *arena, Schedule *s)
 {
-    s->order = NEW_ARRAY(arena, NodeId, s->g->n_node + 1);
-    for (NodeId id = 0; id < s->g->n_node; id++)
+    int n = s->g->n_node, *at = NEW_ARRAY(arena, int, s->stages->n_component + 2);
+    s->order = NEW_ARRAY(arena, NodeId, n + 1);
+    for (NodeId id = 0; id < n; id++)
         if (s->needed[id])
-            s->order[s->n_order++] = id;
-    sorting = s;
-    qsort(s->order, (size_t)s->n_order, sizeof *s->order, by_component);
+            at[s->stages->component[id] + 1]++;
+    for (int c = 0; c < s->stages->n_component; c++)
+        at[c + 1] += at[c];
+    for (NodeId id = 0; id < n; id++)
+        if (s->needed[id])
+            s->order[at[s->stages->component[id]]++] = id;
+    for (NodeId id = 0; id < n; id++)
+        s->n_order += s->needed[id];
 }
 
 /* One component after the other: [begin, end) in order. */
@@ -208,7 +203,8 @@ static bool round_has(const Schedule *s, Class c, int round)
     return false;
 }
 
-/* Users first: a time node, or a tensor, moves to the last round of its class that its users allow. */
+/* Users first: a time node, or a tensor, moves to the last round of its class that its
+ * users allow. */
 static void sink(Arena *arena, Schedule *s)
 {
     Sinking k = {.s = s, .latest = NEW_ARRAY(arena, int, s->stages->n_component + 1)};
@@ -293,7 +289,8 @@ static bool group_reads(const Schedule *s, const Slot *group, NodeId value)
     for (int i = 0; i < s->n_order; i++) {
         const Slot *slot = &s->slot[s->order[i]];
         const Node *n = &s->g->node[s->order[i]];
-        for (int k = 0; slot->stage == group->stage && slot->sub == group->sub && k < n->n_arg; k++)
+        for (int k = 0;
+             slot->stage == group->stage && slot->sub == group->sub && k < n->n_arg; k++)
             if (graph_unspread(s->g, n->arg[k]) == value)
                 return true;
     }
@@ -336,7 +333,8 @@ static int count_users(const Schedule *s, NodeId id)
     return n;
 }
 
-/* Whether the node's operands are read by the scan anyway, or can be made there for it alone. */
+/* Whether the node's operands are read by the scan anyway, or can be made there for it
+ * alone. */
 static bool may_join(const Schedule *s, NodeId id, const Slot *scan)
 {
     const Node *n = &s->g->node[id];

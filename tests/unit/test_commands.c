@@ -136,6 +136,14 @@ static void test_check_says_mistakes_and_ends_with_3(void)
     CHECK(status == 3 && says("error:"), "status %d: %s", status, output);
 }
 
+static void test_a_chunk_beyond_all_memory_is_a_mistake_of_the_spec(void)
+{
+    const char *spec = in_root("tests/parity/lstm_mse_sgd.yaml");
+    int status =
+        run((const char *[]){"check", spec, "--set", "tbptt.step=1000000000000000", NULL});
+    CHECK(status == 3 && says("make tbptt.step"), "status %d: %s", status, output);
+}
+
 static void check_gradients_of(const char *file)
 {
     char path[1024];
@@ -189,6 +197,7 @@ int main(int argc, char **argv)
     test_check_says_what_a_spec_is();
     test_check_takes_overrides();
     test_check_says_mistakes_and_ends_with_3();
+    test_a_chunk_beyond_all_memory_is_a_mistake_of_the_spec();
     test_gradients_of_the_parity_specs_agree_with_complex_step();
     test_explain_tells_map_from_scan_and_why_values_are_stored();
     test_explain_shows_what_stands_behind_a_pass();
