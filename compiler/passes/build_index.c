@@ -134,7 +134,10 @@ static Value gather(Scope *s, const Expr *e, const Value *table, const Value *cl
     if (arg[0] == NO_NODE)
         return NOTHING;
     const char *why = NULL;
-    NodeId node = graph_try(s->b->g, OP_GATHER, 2, arg, &(Attr){0}, &why);
+    Graph *g =
+        s->b->g; /* a class given once a sequence is the same for each of its steps */
+    arg[1] = graph_spread(g, arg[1], (Axes)(g->node[arg[1]].axes | g->node[arg[0]].axes));
+    NodeId node = graph_try(g, OP_GATHER, 2, arg, &(Attr){0}, &why);
     return node == NO_NODE ? build_error(s, e->loc, "%s", why) : value_node(node);
 }
 

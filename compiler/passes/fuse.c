@@ -1159,8 +1159,11 @@ static void begin_procedure(Fuse *f, ProcId id)
     int n_root = find_roots(f, root);
     f->is_root = NEW_ARRAY(arena, bool, n);
     for (int i = 0; i < n_root; i++)
-        if (root[i] != NO_NODE)
+        if (root[i] !=
+            NO_NODE) { /* what the procedure owes it computes, of parameters or not */
             f->is_root[root[i]] = true;
+            f->given[root[i]] = false;
+        }
     f->s = schedule_make(arena, f->g, f->stages, f->p->fuse, root, n_root, f->given);
 }
 

@@ -211,6 +211,31 @@ static void test_every_operation_agrees(Arena *a, const char *name, bool everywh
         CHECK(seen[op], "no expression uses the operation %s", op_defs[op]->name);
 }
 
+/* ---- specs that once went wrong ---- */
+
+static const struct {
+    const char *name, *text;
+} regressions[] = {
+    {"a loss of parameters alone",
+     "rnnc: 1\nname: trial\ninputs: {x: [4], y: [4]}\nmodel: |\n"
+     "  h = linear(x, size=4)\nloss: sum(h.weight^2)\n"
+     "optimizer: sgd(lr=0.1)\n"},
+    {"a class given once a sequence",
+     "rnnc: 1\nname: trial\ninputs: {x: [3], c: {class: 4, per: sequence}}\nmodel: |\n"
+     "  h = rnn(x, hidden=5)\n  o = linear(h, size=4)\nloss: cross_entropy(o, c)\n"
+     "optimizer: sgd(lr=0.1)\n"},
+};
+
+static void test_specs_that_went_wrong_agree(const char *name)
+{
+    for (int i = 0; i < COUNT(regressions); i++) {
+        if (name && !str_eq(name, regressions[i].name))
+            continue;
+        Outcome o = try_text(regressions[i].name, regressions[i].text);
+        CHECK(o == TRIAL_PASSED, "%s: %s", regressions[i].name, outcome_words[o]);
+    }
+}
+
 /* ---- which ---- */
 
 static const struct {
@@ -233,6 +258,8 @@ int main(int argc, char **argv)
     bool everywhere = str_eq(part, "ops_everywhere");
     if (!part || str_eq(part, "ops") || everywhere)
         test_every_operation_agrees(a, name, everywhere || name);
+    if (!part || str_eq(part, "ops"))
+        test_specs_that_went_wrong_agree(name);
     arena_free(a);
     return check_result();
 }
