@@ -175,10 +175,20 @@ static NodeId stretch(Graph *g, NodeId v, const char *have, const char *all)
     return graph_reshape(g, reorder(g, v, have, want), s);
 }
 
-static NodeId as_broadcast(Graph *g, const Labels *l, NodeId a, NodeId b, Axes summed)
+static NodeId as_broadcast(Graph *g, const Labels *l, NodeId a, NodeId b, Axes summed,
+                           const Shape *shape)
 {
     char all[2 * MAX_RANK + 1];
     snprintf(all, sizeof all, "%s%s", l->o, l->k);
+    if (strlen(all) > MAX_RANK) { /* one label a class: four at most */
+        Labels joined;
+        snprintf(joined.o, sizeof joined.o, "%s%s%s", l->batch[0] ? "b" : "",
+                 l->m[0] ? "m" : "", l->n[0] ? "n" : "");
+        a = join(g, a, l->a, (const char *const[3]){l->batch, l->m, l->k}, "bmk", joined.a);
+        b = join(g, b, l->b, (const char *const[3]){l->batch, l->n, l->k}, "bnk", joined.b);
+        classify(&joined);
+        return take_apart(g, as_broadcast(g, &joined, a, b, summed, shape), l, shape);
+    }
     NodeId v = graph_map2(g, OP_MUL, stretch(g, a, l->a, all), stretch(g, b, l->b, all));
     uint32_t mask = 0;
     for (size_t i = strlen(l->o); all[i]; i++)
@@ -237,7 +247,7 @@ NodeId einsum_canonical(Graph *g, const Attr *attr, NodeId a, NodeId b, Axes axe
     if (product && same && summed == attr->axes && is_canonical(&l))
         return NO_NODE;
     NodeId v = product ? as_product(g, &l, a, b, summed, &shape)
-                       : as_broadcast(g, &l, a, b, summed);
+                       : as_broadcast(g, &l, a, b, summed, &shape);
     return graph_spread(g, v, axes);
 }
 

@@ -317,20 +317,32 @@ static void place_states(Fuse *f)
     }
 }
 
-/* Whether a later sweep than the one that writes `next` still reads the old value. */
+/* Whether reading the old value by operand k of `user` is over when `next` is written: in
+   an earlier sweep of the nest, or in the same one element for element. A product writes
+   while it still reads, but for the value that it starts from. */
+static bool read_in_time(const Fuse *f, NodeId user, int k, NodeId next)
+{
+    const Slot *u = &f->s->slot[user], *w = &f->s->slot[next];
+    NodeId arg = f->g->node[user].arg[k];
+    bool product = schedule_is_contraction(f->g, next) || w->init != NO_NODE;
+    bool direct = graph_unspread(f->g, arg) == view_base(f->g, arg);
+    if (u->stage != w->stage)
+        return u->stage < w->stage;
+    if (u->nest != w->nest)
+        return false;
+    if (product)
+        return user == next && arg == w->init && direct;
+    return u->sweep < w->sweep || (u->sweep == w->sweep && direct);
+}
+
 static bool read_later(const Fuse *f, NodeId leaf, NodeId next)
 {
-    const Slot *w = &f->s->slot[next];
     for (int i = 0; i < f->s->n_order; i++) {
         NodeId user = f->s->order[i];
         const Node *n = &f->g->node[user];
-        const Slot *u = &f->s->slot[user];
-        for (int k = 0; k < n->n_arg; k++) {
-            bool reads = view_base(f->g, n->arg[k]) == leaf;
-            bool same = u->stage == w->stage && u->nest == w->nest && u->sweep <= w->sweep;
-            if (reads && !same && u->stage >= w->stage)
+        for (int k = 0; k < n->n_arg; k++)
+            if (view_base(f->g, n->arg[k]) == leaf && !read_in_time(f, user, k, next))
                 return true;
-        }
     }
     return false;
 }
@@ -407,6 +419,9 @@ static void place_parts(Fuse *f, NodeId id)
 {
     const Node *n = &f->g->node[id];
     int64_t stride[MAX_RANK], at = 0;
+    int64_t before = 1; /* as settle asks: along the first dimension parts are contiguous */
+    for (int d = 0; d < n->attr.axis; d++)
+        before *= n->shape.dim[d];
     shape_strides(&n->shape, stride);
     for (int i = 0; i < n->n_arg; i++) {
         Place *p = &f->place[n->arg[i]];
@@ -415,7 +430,7 @@ static void place_parts(Fuse *f, NodeId id)
         shape_strides(&s, own);
         *p = f->place[id];
         p->offset += at * stride[n->attr.axis];
-        p->dense = memcmp(own, stride, sizeof own) == 0 || n->attr.axis == 0;
+        p->dense = memcmp(own, stride, sizeof own) == 0 || before == 1;
         memcpy(p->stride, stride, sizeof stride);
         at += s.dim[n->attr.axis];
     }
@@ -944,13 +959,21 @@ static Class stage_class(const Schedule *s, int stage)
 
 /* Weights that only this procedure packs are packed ahead of the stage: make_nest then adds
    a stage behind the one being filled, so the two change places at the end. */
-static void order_packs(Procedure *proc, int stage_id)
+static void order_packs(Fuse *f, Procedure *proc, int stage_id)
 {
     if (proc->n_stage - 1 == stage_id)
         return;
     Stage time = proc->stage[stage_id];
     proc->stage[stage_id] = proc->stage[stage_id + 1];
     proc->stage[stage_id + 1] = time;
+    for (int i = 0; i < f->p->n_buffer;
+         i++) { /* what lived in the stage has moved with it */
+        Buffer *b = &f->p->buffer[i];
+        if (b->proc != f->id || b->persistent)
+            continue;
+        b->first_stage += b->first_stage == stage_id && b->panel == 0;
+        b->last_stage += b->last_stage == stage_id;
+    }
 }
 
 /* A concatenation has no code: where its parts are made it is complete. */
@@ -982,7 +1005,7 @@ static void make_stage(Fuse *f, Procedure *proc, int stage)
         make_group(f, proc, stage, id, n_group - 1, sub);
     }
     drop_empty_groups(&proc->stage[id]);
-    order_packs(proc, id);
+    order_packs(f, proc, id);
 }
 
 /* A sweep that copies one place to another, for values that go back to their tables. */

@@ -42,23 +42,23 @@ static int rank_of(const Graph *g, const Stages *s, NodeId id)
 enum { MAX_TERMS = 32 };
 
 /* Terms of a sum: operands of adds that nobody else uses. */
-static void collect_terms(const Facts *f, const Node *old, NodeId id, NodeId *term, int *n)
+static void collect_terms(const Facts *f, const Node *old, NodeId id, NodeId *term, int *n,
+                          int limit)
 {
     const Node *node = &old[id];
-    bool inner = node->op == OP_ADD && f->uses[id] == 1 && *n < MAX_TERMS - 2;
+    bool inner = node->op == OP_ADD && f->uses[id] == 1 && *n + 2 <= limit;
     if (!inner) {
         term[(*n)++] = id;
         return;
     }
-    collect_terms(f, old, node->arg[0], term, n);
-    collect_terms(f, old, node->arg[1], term, n);
+    collect_terms(f, old, node->arg[0], term, n, limit - 1); /* one is kept for the other */
+    collect_terms(f, old, node->arg[1], term, n, limit);
 }
 
 typedef struct {
     Facts facts;
     const Node *old;
     NodeId *map;
-    bool *part_of_sum; /* by old node: an add inside a longer sum */
 } Ordering;
 
 static NodeId order_sum(Rewrite *r, const Node *n, const NodeId *arg)
@@ -67,8 +67,8 @@ static NodeId order_sum(Rewrite *r, const Node *n, const NodeId *arg)
     Graph *g = rewrite_graph(r);
     NodeId term[MAX_TERMS], sum = NO_NODE;
     int n_term = 0;
-    collect_terms(&o->facts, o->old, n->arg[0], term, &n_term);
-    collect_terms(&o->facts, o->old, n->arg[1], term, &n_term);
+    collect_terms(&o->facts, o->old, n->arg[0], term, &n_term, MAX_TERMS - 1);
+    collect_terms(&o->facts, o->old, n->arg[1], term, &n_term, MAX_TERMS);
     if (n_term == 2)
         return rewrite_add(r, OP_ADD, 2, arg, &n->attr);
     for (int rank = 0; rank <= 2; rank++)
@@ -263,7 +263,8 @@ static NodeId join_group(Rewrite *r, Merging *m, int group)
     int shared = shared_operand(first), stacked = 1 - shared, n = 0;
     char c = stacked_label(first);
     int axis = (int)(strchr(first->attr.label[stacked], c) - first->attr.label[stacked]);
-    NodeId part[MAX_TERMS], pair[2];
+    NodeId *part = NEW_ARRAY(g->arena, NodeId, m->last[group] - m->first[group] + 1),
+           pair[2];
     int64_t at = 0;
     for (NodeId id = m->first[group]; id <= m->last[group]; id++)
         if (m->group[id] == group + 1) {
@@ -304,7 +305,7 @@ static NodeId merge_node(Rewrite *r, const Node *n, const NodeId *arg)
     NodeId old = rewrite_old(r), made;
     int group = m->group[old] - 1;
     if (group >= 0 && old == m->first[group] && group_size(m, group) > 1 &&
-        group_size(m, group) <= MAX_TERMS && operands_ready(m, group))
+        operands_ready(m, group))
         m->made[group] = join_group(r, m, group);
     if (group >= 0 && m->made[group] != NO_NODE && m->offset[old] >= 0) {
         Graph *g = rewrite_graph(r);
@@ -341,7 +342,8 @@ static void merge_products(Graph *g)
 
 /* ---- an order with operands of products early ---- */
 
-/* How many products lie on the longest way to each node; sums over points count from `floor`. */
+/* How many products lie on the longest way to each node; sums over points count from
+ * `floor`. */
 static int find_depths(const Graph *g, int *depth, int floor)
 {
     int deepest = 0;
@@ -358,8 +360,8 @@ static int find_depths(const Graph *g, int *depth, int floor)
 }
 
 /* Nodes in order of (depth, products last) keep every operand before its user and put all
-   products of one depth behind everything that they need; weights' gradients, which nothing in
-   the step waits for, come last of all. */
+   products of one depth behind everything that they need; weights' gradients, which nothing
+   in the step waits for, come last of all. */
 static void sort_for_merge(Graph *g)
 {
     int n = g->n_node, at = 0;

@@ -81,18 +81,20 @@ static bool by_rows(const Stage *s)
 static void widen_life(const Procedure *proc, Buffer *b)
 {
     while (b->first_stage > 0 && b->first_stage < proc->n_stage &&
-           by_rows(&proc->stage[b->first_stage]) && by_rows(&proc->stage[b->first_stage - 1]))
+           by_rows(&proc->stage[b->first_stage]) &&
+           by_rows(&proc->stage[b->first_stage - 1]))
         b->first_stage--;
     while (b->last_stage >= 0 && b->last_stage < proc->n_stage - 1 &&
            by_rows(&proc->stage[b->last_stage]) && by_rows(&proc->stage[b->last_stage + 1]))
         b->last_stage++;
 }
 
-static int64_t place_procedure(Plan *p, ProcId id)
+/* From `from` on; returns the end. */
+static int64_t place_procedure(Plan *p, ProcId id, int64_t from)
 {
     Buffer **order = NEW_ARRAY(p->arena, Buffer *, p->n_buffer + 1);
     int n = 0;
-    int64_t end = p->workspace_bytes;
+    int64_t end = from;
     for (int i = 0; i < p->n_buffer; i++) {
         Buffer *b = &p->buffer[i];
         if (b->home == HOME_WORKSPACE && !b->persistent && b->proc == id && b->bytes > 0) {
@@ -102,7 +104,7 @@ static int64_t place_procedure(Plan *p, ProcId id)
     }
     qsort(order, (size_t)n, sizeof *order, by_size);
     for (int i = 0; i < n; i++) {
-        order[i]->offset = lowest_gap(order, i, order[i], p->workspace_bytes);
+        order[i]->offset = lowest_gap(order, i, order[i], from);
         end = end_of(order[i]) > end ? end_of(order[i]) : end;
     }
     return end;
@@ -123,10 +125,13 @@ static void place_scratch(Plan *p, ProcId id)
 
 void place_pass(Plan *p)
 {
-    int64_t end = 0;
+    int64_t end = 0, pack_end = 0;
     place_lasting_buffers(p);
     for (int id = 0; id < PROC_COUNT; id++) {
-        int64_t bytes = place_procedure(p, (ProcId)id);
+        /* update ends with pack's stages: their values stand beside each other */
+        int64_t from = id == PROC_UPDATE ? pack_end : p->workspace_bytes;
+        int64_t bytes = place_procedure(p, (ProcId)id, from);
+        pack_end = id == PROC_PACK ? bytes : pack_end;
         end = bytes > end ? bytes : end;
         place_scratch(p, (ProcId)id);
     }

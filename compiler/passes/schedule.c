@@ -403,7 +403,8 @@ static bool can_start_from(Arena *arena, const Schedule *s, NodeId product, Node
         return false;
     int rank = g->node[value].shape.rank;
     const Node *base = &g->node[v.base];
-    bool real = base->op != OP_INPUT && base->op != OP_SCALAR && base->op != OP_START;
+    bool real = base->op != OP_INPUT && !base->wide && base->op != OP_START &&
+                !(base->op == OP_TOTAL && base->shape.rank == 0);
     bool row = rank == 0 || v.stride[rank - 1] == 1 || v.stride[rank - 1] == 0;
     return real && row &&
            !needs_within(s, value, product, NEW_ARRAY(arena, bool, g->n_node + 1));
@@ -546,8 +547,6 @@ bool schedule_in_register(const Schedule *s, NodeId user, NodeId arg)
            s->slot[base].sweep == s->slot[user].sweep && shape_equal(&a, &b);
 }
 
-enum { MAX_SWEEPS = 512 };
-
 typedef struct {
     Shape space;
     uint32_t reduced;
@@ -614,7 +613,8 @@ static void enter_sweep(const Schedule *s, Space *sweep, NodeId id)
 
 static void sweeps_of_nest(Arena *arena, Schedule *s, int at)
 {
-    Space *sweep = NEW_ARRAY(arena, Space, MAX_SWEEPS);
+    Space *sweep = NULL;
+    int capacity = 0;
     const Slot key = s->slot[s->order[at]];
     int n_sweep = 0;
     for (int i = at; i < s->n_order; i++) {
@@ -624,11 +624,10 @@ static void sweeps_of_nest(Arena *arena, Schedule *s, int at)
         int k = first_sweep(s, id);
         while (k < n_sweep && !joins_sweep(s, &sweep[k], id))
             k++;
-        if (k >= MAX_SWEEPS)
-            BUG("more than %d sweeps in one nest", MAX_SWEEPS);
         if (k >= n_sweep) {
-            k = n_sweep++;
-            sweep[k] = (Space){.space = schedule_space(s->g, id)};
+            *PUSH(arena, sweep, n_sweep, capacity) =
+                (Space){.space = schedule_space(s->g, id)};
+            k = n_sweep - 1;
         }
         enter_sweep(s, &sweep[k], id);
         s->slot[id].sweep = k;

@@ -56,10 +56,20 @@ static NodeId own(Settle *s, NodeId id)
     return copy;
 }
 
+/* Products read reals of the model's precision. */
+static bool is_real_in_memory(const Graph *g, const Node *base)
+{
+    int kind = base->op == OP_INPUT ? g->input[base->attr.index].kind : INPUT_REAL;
+    bool total = base->op == OP_TOTAL && base->shape.rank == 0; /* summed in double */
+    return !op_is_inline(base->op) && !base->wide && !total && base->op != OP_START &&
+           kind != INPUT_CLASS && kind != INPUT_INTEGER;
+}
+
 static NodeId in_memory(Graph *g, NodeId id)
 {
     View v;
-    return view_of(g, id, &v) && !op_is_inline(g->node[v.base].op) ? id : copy_of(g, id);
+    return view_of(g, id, &v) && is_real_in_memory(g, &g->node[v.base]) ? id
+                                                                        : copy_of(g, id);
 }
 
 /* The parts of a concatenation along its first dimension lie one behind the other, and
@@ -98,11 +108,9 @@ static NodeId settle_node(Rewrite *r, const Node *n, const NodeId *arg)
 {
     Settle *s = rewrite_user(r);
     Graph *g = s->g;
-    NodeId own_arg[256];
+    NodeId *own_arg = NEW_ARRAY(g->arena, NodeId, n->n_arg + 1);
     if (n->op == OP_RESHAPE)
         return settle_reshape(g, n, arg[0]);
-    if (n->n_arg > COUNT(own_arg))
-        BUG("a concatenation of %d parts", n->n_arg);
     for (int i = 0; i < n->n_arg; i++) {
         own_arg[i] = arg[i];
         if (n->op == OP_CONCAT)

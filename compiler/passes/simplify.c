@@ -222,23 +222,24 @@ static NodeId rule_slice(Rewrite *r, const Node *n, const NodeId *arg)
     return part != NO_NODE ? part : again(r, n, arg);
 }
 
-/* Elements of v with step - 1 zeros behind each of them along the axis, none behind the last. */
+/* Elements of v with step - 1 zeros behind each of them along the axis, none behind the
+   last: seen as [before, dim, behind], so that there is room for one more dimension. */
 static NodeId stretch(Graph *g, NodeId v, int axis, int64_t step)
 {
-    Shape s = g->node[v].shape, split = s, gap;
+    Shape s = g->node[v].shape;
     Axes axes = g->node[v].axes;
+    int64_t before = 1, behind = 1, dim = s.dim[axis];
     int64_t start[MAX_RANK] = {0}, one[MAX_RANK] = {1, 1, 1, 1, 1, 1};
-    for (int d = s.rank; d > axis + 1; d--)
-        split.dim[d] = s.dim[d - 1];
-    split.dim[axis + 1] = 1;
-    split.rank++;
-    gap = split;
-    gap.dim[axis + 1] = step - 1;
-    NodeId part[2] = {graph_reshape(g, v, split), graph_spread(g, graph_full(g, 0, gap), axes)};
-    s.dim[axis] *= step;
-    NodeId wide = graph_reshape(g, graph_concat(g, axis + 1, 2, part), s);
-    s.dim[axis] -= step - 1;
-    return graph_slice(g, wide, start, one, s);
+    for (int d = 0; d < s.rank; d++)
+        *(d < axis ? &before : &behind) *= d == axis ? 1 : s.dim[d];
+    Shape split = {4, {before, dim, 1, behind}}, gap = {4, {before, dim, step - 1, behind}};
+    Shape whole = {3, {before, dim * step, behind}},
+          cut = {3, {before, dim * step - step + 1, behind}};
+    NodeId part[2] = {graph_reshape(g, v, split),
+                      graph_spread(g, graph_full(g, 0, gap), axes)};
+    NodeId wide = graph_reshape(g, graph_concat(g, 2, 2, part), whole);
+    s.dim[axis] = cut.dim[1];
+    return graph_reshape(g, graph_slice(g, wide, start, one, cut), s);
 }
 
 static NodeId reverse(Graph *g, NodeId v, int axis)
@@ -307,10 +308,11 @@ static NodeId rule_gather(Rewrite *r, const Node *n, const NodeId *arg)
     for (int i = 0; i < n_arg; i++) {
         NodeId pair[2] = {node_of(r, arg[0])->arg[i], arg[1]};
         const Node *from = node_of(r, graph_unspread(rewrite_graph(r), pair[0]));
-        bool same = from->op == OP_BROADCAST &&
-                    (node_of(r, from->arg[0])->shape.rank == 0 ||
-                     shape_size(&node_of(r, from->arg[0])->shape) == 1);
-        NodeId value = same ? graph_reshape(rewrite_graph(r), from->arg[0], n->shape) : NO_NODE;
+        bool same =
+            from->op == OP_BROADCAST && (node_of(r, from->arg[0])->shape.rank == 0 ||
+                                         shape_size(&node_of(r, from->arg[0])->shape) == 1);
+        NodeId value =
+            same ? graph_reshape(rewrite_graph(r), from->arg[0], n->shape) : NO_NODE;
         part[i] = same && n->shape.rank == 0
                       ? graph_spread(rewrite_graph(r), value, n->axes)
                       : rewrite_add(r, OP_GATHER, 2, pair, &n->attr);
@@ -432,8 +434,9 @@ static Rule *const rules[OP_COUNT] = {
     [OP_TRANSPOSE] = rule_transpose,
     [OP_SLICE] = rule_slice,
     [OP_PAD] = rule_pad,
-    [OP_CONCAT] = rule_concat,     [OP_GATHER] = rule_gather,
-   
+    [OP_CONCAT] = rule_concat,
+    [OP_GATHER] = rule_gather,
+
     [OP_SCATTER] = rule_scatter,
     [OP_SUM] = rule_reduce,
     [OP_PROD] = rule_reduce,
