@@ -248,11 +248,6 @@ static void emit_time_stage(Emitter *e, const Stage *s, const char *name)
     ir_endif(ir, &any);
 }
 
-static bool by_rows(const Stage *s)
-{
-    return s->kind == STAGE_ROWS || s->kind == STAGE_TIME;
-}
-
 static void emit_stage(Emitter *e, const Stage *s, const char *name)
 {
     switch (s->kind) {
@@ -267,7 +262,8 @@ static void emit_stage(Emitter *e, const Stage *s, const char *name)
 static void emit_stages(Emitter *e, const Procedure *p, const char *name)
 {
     for (int i = 0; i < p->n_stage; i++) {
-        if (i > 0 && !(by_rows(&p->stage[i - 1]) && by_rows(&p->stage[i])))
+        if (i > 0 && !(stage_kind_by_rows(p->stage[i - 1].kind) &&
+                       stage_kind_by_rows(p->stage[i].kind)))
             barrier(e);
         emit_stage(e, &p->stage[i], arena_print(e->arena, "%s_%d", name, i));
     }

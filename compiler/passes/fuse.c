@@ -250,8 +250,6 @@ static Access access_of(Fuse *f, NodeId id, int stage)
 
 typedef enum { REACH_NONE, REACH_NEST, REACH_STEP, REACH_BLOCK, REACH_CHUNK } Reach;
 
-static bool is_time(Class c) { return c == CLASS_FORWARD || c == CLASS_BACKWARD; }
-
 static Reach reach(const Fuse *f, NodeId value, NodeId user)
 {
     const Slot *a = &f->s->slot[value], *b = &f->s->slot[user];

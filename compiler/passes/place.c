@@ -72,20 +72,16 @@ static int64_t lowest_gap(Buffer *const *placed, int n, const Buffer *b, int64_t
     return trial.offset;
 }
 
-static bool by_rows(const Stage *s)
-{
-    return s->kind == STAGE_ROWS || s->kind == STAGE_TIME;
-}
-
 /* Threads pass from one stage split by rows to the next without waiting for each other. */
 static void widen_life(const Procedure *proc, Buffer *b)
 {
     while (b->first_stage > 0 && b->first_stage < proc->n_stage &&
-           by_rows(&proc->stage[b->first_stage]) &&
-           by_rows(&proc->stage[b->first_stage - 1]))
+           stage_kind_by_rows(proc->stage[b->first_stage].kind) &&
+           stage_kind_by_rows(proc->stage[b->first_stage - 1].kind))
         b->first_stage--;
     while (b->last_stage >= 0 && b->last_stage < proc->n_stage - 1 &&
-           by_rows(&proc->stage[b->last_stage]) && by_rows(&proc->stage[b->last_stage + 1]))
+           stage_kind_by_rows(proc->stage[b->last_stage].kind) &&
+           stage_kind_by_rows(proc->stage[b->last_stage + 1].kind))
         b->last_stage++;
 }
 

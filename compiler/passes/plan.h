@@ -105,7 +105,8 @@ typedef enum {
     I_GATHER,   /* access at offset + clamp(arg[0], 0, gather_n - 1) * gather_stride: arg[0]
                    is a class,   the same for the whole sweep */
     I_IOTA, /* access.offset + Σ index[d] * access.stride[d] as a real: arange, one_hot */
-    I_RANDOM,   /* uniform [0, 1): site `index`, unit number computed like I_IOTA, `axes` of the draw */
+    I_RANDOM,   /* uniform [0, 1): site `index`, unit number computed like I_IOTA, `axes` of
+                   the draw */
     I_EXTENT,   /* wide: number of steps and/or rows, by `axes` */
     I_TRAINING, /* wide: 0 or 1 */
     I_MAP,      /* op on arg[] (through the op's recipe); wide: in double */
@@ -190,6 +191,12 @@ typedef struct {
 } Group;
 
 typedef enum { STAGE_ONCE, STAGE_ROWS, STAGE_TIME, STAGE_SUM } StageKind;
+
+/* Every thread keeps to its rows: between two such stages there is no barrier. */
+static inline bool stage_kind_by_rows(StageKind k)
+{
+    return k == STAGE_ROWS || k == STAGE_TIME;
+}
 
 typedef struct {
     StageKind kind;

@@ -155,7 +155,8 @@ static bool same_attr(const Attr *a, const Attr *b)
            memcmp(a->label, b->label, sizeof a->label) == 0;
 }
 
-/* The backward phase may read what the forward phase made; else every phase has its own nodes. */
+/* The backward phase may read what the forward phase made; else every phase has its own
+ * nodes. */
 static bool sees(Phase reader, Phase made)
 {
     return reader == made || (reader == PHASE_BACKWARD && made == PHASE_FORWARD);
@@ -167,7 +168,7 @@ static bool same_node(const Node *n, OpCode op, int n_arg, const NodeId *arg, co
            (n_arg == 0 || memcmp(n->arg, arg, (size_t)n_arg * sizeof *arg) == 0);
 }
 
-/* Nodes that constructors added since the last call join the table too. */
+/* What constructors add is not entered: the next rewriting shares it. */
 static void enter(Rewrite *r, NodeId id)
 {
     Graph *g = r->g;

@@ -59,8 +59,6 @@ static Class class_of(const Graph *g, NodeId id)
     return n->shape.rank == 0 ? CLASS_SCALAR : CLASS_TENSOR;
 }
 
-static bool is_time(Class c) { return c == CLASS_FORWARD || c == CLASS_BACKWARD; }
-
 /* ---- what a node waits for: computed nodes behind views and state leaves ---- */
 
 typedef void NeedVisitor(NodeId need, bool previous_step, void *user);
@@ -351,18 +349,6 @@ static bool may_join(const Schedule *s, NodeId id, const Slot *scan)
     return true;
 }
 
-static void move_to(Schedule *s, NodeId id, const Slot *scan)
-{
-    const Node *n = &s->g->node[id];
-    s->slot[id].sub = scan->sub;
-    for (int k = 0; k < n->n_arg; k++) {
-        NodeId value = graph_unspread(s->g, n->arg[k]);
-        if (is_cheap_map(s, value) && s->slot[value].stage == scan->stage &&
-            !group_reads(s, scan, value))
-            move_to(s, value, scan);
-    }
-}
-
 /* A cheap map node whose operands the scan behind it reads anyway is computed there, in
    registers, rather than stored by the map for the scan to load. */
 static void join_scans(Schedule *s)
@@ -370,10 +356,8 @@ static void join_scans(Schedule *s)
     for (int i = s->n_order - 1; i >= 0; i--) {
         NodeId id = s->order[i];
         const Slot *scan = is_cheap_map(s, id) ? only_scan(s, id) : NULL;
-        if (scan && may_join(s, id, scan)) {
-            const Slot target = *scan;
-            move_to(s, id, &target);
-        }
+        if (scan && may_join(s, id, scan)) /* users first: what it alone reads follows */
+            s->slot[id].sub = scan->sub;
     }
 }
 

@@ -24,6 +24,8 @@ typedef enum {
     CLASS_COUNT
 } Class;
 
+static inline bool is_time(Class c) { return c == CLASS_FORWARD || c == CLASS_BACKWARD; }
+
 typedef struct {
     Class class;
     int round;    /* stages in order of (round, class) */

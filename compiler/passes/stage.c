@@ -12,7 +12,9 @@
  */
 #include "passes/stage.h"
 
-int stage_needs(const Graph *g, NodeId id, NodeId *out)
+/* What a node needs: its operands and, for a state as found and a final state, the loop.
+   Writes up to n_arg + 2 ids and returns how many. */
+static int stage_needs(const Graph *g, NodeId id, NodeId *out)
 {
     const Node *n = &g->node[id];
     int count = 0;

@@ -12,9 +12,4 @@ typedef struct {
 
 Stages *stage_pass(const Graph *g);
 
-/* What a node needs: its operands, then, for a state as found and a final state, the loop:
-   writes up to n_arg + 2 ids and returns how many. `previous` counts the ids at the end
-   that are needed from another step or before the first. */
-int stage_needs(const Graph *g, NodeId id, NodeId *out);
-
 #endif
