@@ -1,17 +1,22 @@
 /*
  * plan.h — the chunk program: what the emitters spell, and nothing left to decide.
  *
- *     Plan       procedures over shared persistent buffers (packed weights, values of
- * parameters alone) Procedure  stages in order; a barrier of all threads between two unless
- * both are split by rows Stage      ONCE   no axes: nests one after another, each split
- * over threads or given to one ROWS   {row}: every thread its rows, once a chunk TIME
- * {time,row}: every thread its rows, in blocks of `block` steps, forward or backward; in a
- * block the groups in order: map   each nest for all points (step, row) of the block, then
- * the next nest scan  for each step in time's direction: all nests in order SUM    sums
- * over points into values without axes; split by features, each element one chain over
- * (step, row) in order, so threads never change a bit Nest       at most one contraction,
- * then sweeps Sweep      loops over an index space of features; in the body, instructions
- * in order
+ * - Plan: procedures over shared persistent buffers (packed weights, values of parameters
+ *   alone).
+ * - Procedure: stages in order; a barrier of all threads between two unless both are split
+ *   by rows.
+ * - Stage, of one of four kinds:
+ *   - ONCE, no axes: nests one after another, each split over threads or given to one.
+ *   - ROWS, {row}: every thread its rows, once a chunk.
+ *   - TIME, {time, row}: every thread its rows, in blocks of `block` steps, forward or
+ *     backward; in a block the groups in order.
+ *   - SUM: sums over points into values without axes; split by features, each element one
+ *     chain over (step, row) in order, so threads never change a bit.
+ * - Group, in a TIME stage a map or a scan. Map: each nest for all points (step, row) of
+ *   the block, then the next nest. Scan: for each step in time's direction all nests in
+ *   order.
+ * - Nest: at most one contraction, then sweeps.
+ * - Sweep: loops over an index space of features; in the body, instructions in order.
  *
  * In a ROWS or TIME nest the contraction runs for all rows (or points) of the thread first;
  * then for every row (or point) all sweeps in order: what one sweep stores a later sweep of

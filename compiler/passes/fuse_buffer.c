@@ -1,0 +1,171 @@
+/*
+ * fuse_buffer.c — buffers: how large, how padded, what they are called; the leaves' and the
+ * states' own.
+ */
+#include "passes/fuse_room.h"
+
+#include <string.h>
+
+/* ---- buffers ---- */
+
+int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+/* No row stride is a multiple of 2 KB: all rows would fall into the same cache sets. */
+static int64_t padded_row(const Plan *p, int64_t size, int64_t element_bytes)
+{
+    if (size < p->target.vector)
+        return size;
+    int64_t stride = round_up(size, p->target.vector);
+    return stride * element_bytes % 2048 == 0 ? stride + 64 / element_bytes : stride;
+}
+
+int buffer_add(Plan *p, Buffer b)
+{
+    int64_t element = b.element == ELEMENT_F64 ? 8 : b.element == ELEMENT_U8 ? 1 : 4;
+    int64_t size = shape_size(&b.shape);
+    bool own = b.home == HOME_WORKSPACE || b.home == HOME_SCRATCH;
+    if (own && b.axes & AXIS_ROW)
+        b.row_stride = padded_row(p, size, element);
+    if (own && b.axes & AXIS_TIME)
+        b.slot_stride = round_up(p->rows_max * b.row_stride, 16);
+    if (b.n_slot == 0)
+        b.n_slot = 1;
+    if (own && b.panel == 0) {
+        int64_t one = b.axes & AXIS_ROW ? p->rows_max * b.row_stride : size;
+        b.bytes = (b.axes & AXIS_TIME ? b.n_slot * b.slot_stride : one) * element;
+    }
+    *PUSH(p->arena, p->buffer, p->n_buffer, p->buffer_capacity) = b;
+    return p->n_buffer - 1;
+}
+
+/* The name that stands left on the node's line of the spec: a person looks for it in
+   dumps. */
+const char *value_name(const Fuse *f, NodeId id)
+{
+    const Node *n = &f->g->node[id];
+    const char *text = n->loc.source ? n->loc.source->text : NULL;
+    char name[40];
+    int length = 0;
+    for (int line = 1; text && line < n->loc.line; line++) {
+        text = strchr(text, '\n');
+        text = text ? text + 1 : NULL;
+    }
+    while (text && (*text == ' ' || *text == '-'))
+        text++;
+    while (text && length < 30 &&
+           (strchr("_'", text[length])
+                ? text[length] != 0
+                : (text[length] | 32) >= 'a' && (text[length] | 32) <= 'z'))
+        name[length] = text[length], length++;
+    name[length] = 0;
+    return arena_print(f->p->arena, "%s%s.%d", n->phase == PHASE_BACKWARD ? "d_" : "",
+                       length ? name : op_defs[n->op]->name, id);
+}
+
+Element value_element(const Fuse *f, NodeId id)
+{
+    const Node *n = &f->g->node[id];
+    bool total = n->op == OP_TOTAL && n->shape.rank == 0 && n->axes == 0;
+    return n->wide || total ? ELEMENT_F64 : ELEMENT_F32;
+}
+
+void buffer_touch(Fuse *f, int buffer, int stage)
+{
+    Buffer *b = &f->p->buffer[buffer];
+    if (stage < b->first_stage)
+        b->first_stage = stage;
+    if (stage > b->last_stage)
+        b->last_stage = stage;
+}
+
+/* ---- leaves ---- */
+
+static const struct {
+    Home home;
+    Element element;
+    bool in_memory;
+} leaf_homes[OP_COUNT] = {
+    [OP_INPUT] = {HOME_INPUT, ELEMENT_F32, true},
+    [OP_PARAM] = {HOME_PARAMS, ELEMENT_F32, true},
+    [OP_GRADIENT] = {HOME_GRADS, ELEMENT_F32, true},
+    [OP_OPTIMIZER] = {HOME_OPTIMIZER, ELEMENT_F32, true},
+    [OP_SCALAR] = {HOME_SCALARS, ELEMENT_F64, true},
+    [OP_START] = {HOME_START, ELEMENT_U8, true},
+    [OP_CARRIED] = {HOME_STATE_IN, ELEMENT_F32, true},
+};
+
+static const char *leaf_name(const Graph *g, const Node *n)
+{
+    int i = n->attr.index;
+    return n->op == OP_INPUT                           ? g->input[i].name
+           : n->op == OP_PARAM || n->op == OP_GRADIENT ? g->param[i].name
+           : n->op == OP_OPTIMIZER                     ? g->optimizer[i].name
+           : n->op == OP_SCALAR                        ? g->scalar[i].name
+           : n->op == OP_CARRIED                       ? g->state[i].name
+                                                       : op_defs[n->op]->name;
+}
+
+static Buffer leaf_buffer(const Fuse *f, const Node *n)
+{
+    if (!leaf_homes[n->op].in_memory)
+        BUG("%s is no leaf in memory", op_defs[n->op]->name);
+    Buffer b = {.name = leaf_name(f->g, n),
+                .home = leaf_homes[n->op].home,
+                .element = leaf_homes[n->op].element,
+                .index = n->attr.index,
+                .axes = n->axes,
+                .shape = n->shape,
+                .span = SPAN_CHUNK,
+                .proc = f->id};
+    int kind = n->op == OP_INPUT ? f->g->input[n->attr.index].kind : INPUT_REAL;
+    if (kind == INPUT_CLASS || kind == INPUT_INTEGER)
+        b.element = ELEMENT_I32;
+    if (n->op == OP_OPTIMIZER && n->wide)
+        b.home = HOME_OPTIMIZER_SCALARS, b.element = ELEMENT_F64;
+    if (n->axes == AXIS_ROW && n->op != OP_INPUT)
+        b.row_stride = shape_size(&n->shape);
+    return b;
+}
+
+/* Where a parameter (or optimizer state) begins in its block. */
+int64_t block_offset(const Graph *g, OpCode op, int index)
+{
+    int64_t at = 0;
+    bool wide = op == OP_OPTIMIZER && g->optimizer[index].wide;
+    for (int i = 0; i < index; i++)
+        if (op == OP_PARAM || op == OP_GRADIENT)
+            at += shape_size(&g->param[i].shape);
+        else if (op == OP_CARRIED)
+            at += g->state[i].backward ? 0 : shape_size(&g->state[i].shape);
+        else if (op == OP_OPTIMIZER && g->optimizer[i].wide == wide)
+            at += wide ? 1 : shape_size(&g->optimizer[i].shape);
+    return at;
+}
+
+int leaf_buffer_of(Fuse *f, NodeId id)
+{
+    if (!f->leaf[id]) {
+        const Node *n = &f->g->node[id];
+        Buffer b = leaf_buffer(f, n);
+        b.offset = block_offset(f->g, n->op, n->attr.index);
+        f->leaf[id] = buffer_add(f->p, b) + 1;
+    }
+    return f->leaf[id] - 1;
+}
+
+int state_buffer_of(Fuse *f, int state)
+{
+    if (!f->state_buffer[state]) {
+        const State *s = &f->g->state[state];
+        Buffer b = {.name = s->name,
+                    .home = HOME_WORKSPACE,
+                    .axes = AXES_ALL,
+                    .shape = s->shape,
+                    .span = SPAN_CHUNK,
+                    .n_slot = f->p->steps_max + 1,
+                    .first_stage = INT32_MAX,
+                    .proc = f->id};
+        f->state_buffer[state] = buffer_add(f->p, b) + 1;
+    }
+    return f->state_buffer[state] - 1;
+}

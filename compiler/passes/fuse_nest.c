@@ -1,0 +1,293 @@
+/*
+ * fuse_nest.c — nests, groups and stages: what the schedule put together, in order.
+ *
+ * A nest is at most one contraction and the sweeps behind it. A contraction's second
+ * operand is read from panels; those of parameters alone are made by `pack`, once for all
+ * who read them, others by the procedure itself in a stage ahead of the one that reads
+ * them.
+ */
+#include "passes/fuse_room.h"
+
+#include <string.h>
+
+/* ---- contractions ---- */
+
+/* The strides of the labels that are wanted, 0 where an operand lacks one. */
+static void by_label(Access *a, const char *labels, const char *want)
+{
+    int64_t stride[MAX_RANK] = {0};
+    for (int i = 0; want[i]; i++) {
+        const char *at = strchr(labels, want[i]);
+        stride[i] = at ? a->stride[at - labels] : 0;
+    }
+    memcpy(a->stride, stride, sizeof stride);
+}
+
+static int64_t label_size(const Fuse *f, const Node *n, char c)
+{
+    for (int i = 0; i < 2; i++) {
+        const char *at = strchr(n->attr.label[i], c);
+        if (at)
+            return f->g->node[n->arg[i]].shape.dim[at - n->attr.label[i]];
+    }
+    return 1;
+}
+
+static int find_packed(Fuse *f, const Contraction *c, const Access *from)
+{
+    Plan *p = f->p;
+    for (int i = 0; i < p->proc[PROC_PACK].n_stage; i++) {
+        const Stage *s = &p->proc[PROC_PACK].stage[i];
+        for (int k = 0; k < s->group[0].n_nest; k++) {
+            const Nest *n = &s->group[0].nest[k];
+            const Buffer *b = n->pack >= 0 ? &p->buffer[n->pack] : NULL;
+            const Access *o = &n->pack_from;
+            if (b && p->buffer[o->buffer].home == p->buffer[from->buffer].home &&
+                p->buffer[o->buffer].offset == p->buffer[from->buffer].offset &&
+                (p->buffer[from->buffer].home != HOME_WORKSPACE ||
+                 o->buffer == from->buffer) &&
+                o->offset == from->offset &&
+                memcmp(o->stride, from->stride, sizeof o->stride) == 0 &&
+                b->pack_batch == c->n_batch && b->pack_n == c->n && b->pack_k == c->k)
+                return n->pack;
+        }
+    }
+    return -1;
+}
+
+Stage *stage_add(Plan *p, Procedure *proc, StageKind kind)
+{
+    Stage *s = PUSH(p->arena, proc->stage, proc->n_stage, proc->stage_capacity);
+    s->kind = kind;
+    *PUSH(p->arena, s->group, s->n_group, s->group_capacity) = (Group){0};
+    return s;
+}
+
+Nest *nest_add(Plan *p, Group *group)
+{
+    Nest *n = PUSH(p->arena, group->nest, group->n_nest, group->nest_capacity);
+    n->pack = -1;
+    return n;
+}
+
+/* Panels of a weight. Of parameters alone: made by `pack`, once for all who read them. Else
+   by the procedure itself, in a stage ahead of the one that reads them. */
+static int panels_of(Fuse *f, const Contraction *c, NodeId weight, Procedure *proc)
+{
+    Plan *p = f->p;
+    NodeId base = view_base(f->g, weight);
+    bool lasts = f->of_params[base] && !f->packing;
+    int found = lasts ? find_packed(f, c, &c->b) : -1;
+    if (found >= 0)
+        return found;
+    int panel = p->target.vector * p->target.panel_vectors;
+    Buffer b = {.name = arena_print(p->arena, "panels of %s", p->buffer[c->b.buffer].name),
+                .home = HOME_WORKSPACE,
+                .panel = panel,
+                .pack_batch = c->n_batch,
+                .pack_n = c->n,
+                .pack_k = c->k,
+                .persistent = lasts,
+                .first_stage = INT32_MAX,
+                .proc = f->id,
+                .shape = {1, {c->n_batch * round_up(c->n, panel) * c->k}}};
+    b.bytes = b.shape.dim[0] * 4;
+    int id = buffer_add(p, b);
+    p->buffer[id].bytes = b.bytes;
+    Procedure *maker = lasts ? &p->proc[PROC_PACK] : proc;
+    Stage *stage = maker->n_stage > 0 ? &maker->stage[maker->n_stage - 1] : NULL;
+    if (!stage || !(stage->kind == STAGE_ONCE && stage->group[0].n_nest > 0 &&
+                    stage->group[0].nest[0].pack >= 0))
+        stage = stage_add(p, maker, STAGE_ONCE);
+    Nest *n = nest_add(p, &stage->group[0]);
+    n->pack = id, n->pack_from = c->b;
+    n->split = SPLIT_N;
+    return id;
+}
+
+static Contraction *make_contraction(Fuse *f, NodeId id, int stage, Procedure *proc)
+{
+    const Node *n = &f->g->node[id];
+    const Slot *slot = &f->s->slot[id];
+    NodeId result = slot->fused != NO_NODE ? slot->fused : id;
+    Contraction *c = NEW(f->p->arena, Contraction);
+    c->n_batch = label_size(f, n, 'b'), c->m = label_size(f, n, 'm');
+    c->n = label_size(f, n, 'n'), c->k = label_size(f, n, 'k');
+    c->node = id;
+    c->a = access_of(f, n->arg[0], stage);
+    by_label(&c->a, n->attr.label[0], "bmk");
+    c->b = access_of(f, n->arg[1], stage);
+    by_label(&c->b, n->attr.label[1], "bnk");
+    c->c = access_of(f, result, stage);
+    by_label(&c->c, n->attr.label[2], "bmn");
+    NodeId init = f->s->slot[result].init;
+    c->init.buffer = -1;
+    if (init != NO_NODE) {
+        c->has_init = true;
+        c->init = access_of(f, init, stage);
+        by_label(&c->init, n->attr.label[2], "bmn");
+    }
+    c->packed = slot->class == CLASS_SUM ? -1 : panels_of(f, c, n->arg[1], proc);
+    if (c->packed >= 0)
+        buffer_touch(f, c->packed, stage);
+    return c;
+}
+
+/* ---- nests, groups, stages ---- */
+
+static StageKind stage_kind(Class c)
+{
+    switch (c) {
+    case CLASS_ROWS:
+    case CLASS_ROW_SUM: return STAGE_ROWS;
+    case CLASS_FORWARD:
+    case CLASS_BACKWARD: return STAGE_TIME;
+    case CLASS_SUM: return STAGE_SUM;
+    case CLASS_SCALAR:
+    case CLASS_TENSOR:
+    case CLASS_PRODUCT: return STAGE_ONCE;
+    case CLASS_NONE:
+    case CLASS_COUNT: break;
+    }
+    BUG("class %d has no stage", c);
+}
+
+Split nest_split(const Nest *n, Class c)
+{
+    if (c == CLASS_SCALAR || (n->contraction && c != CLASS_SUM))
+        return SPLIT_NONE;
+    if (n->contraction)
+        return n->contraction->m >= n->contraction->n ? SPLIT_M : SPLIT_N;
+    if (n->n_sweep != 1 || n->sweep[0].rank == 0 || n->sweep[0].reduced)
+        return SPLIT_NONE;
+    bool sum = c == CLASS_SUM;
+    return sum || n->sweep[0].rank == 1 ? SPLIT_N : SPLIT_M;
+}
+
+/* All nodes of one nest, in order: contractions first, each a nest; the last takes the
+   sweeps. */
+static void make_nest(Fuse *f, Procedure *proc, int stage_id, int group_id, int at)
+{
+    const Schedule *s = f->s;
+    const Slot key = s->slot[s->order[at]];
+    NodeId *node = NEW_ARRAY(f->p->arena, NodeId, s->n_order + 1);
+    Nest *nest = NULL;
+    int n_sweep = 0;
+    for (int i = at; i < s->n_order; i++) {
+        const Slot *slot = &s->slot[s->order[i]];
+        if (slot->stage != key.stage || slot->sub != key.sub || slot->nest != key.nest)
+            continue;
+        n_sweep = slot->sweep + 1 > n_sweep ? slot->sweep + 1 : n_sweep;
+        if (schedule_is_contraction(f->g, s->order[i])) {
+            Contraction *c = make_contraction(f, s->order[i], stage_id, proc);
+            nest = nest_add(f->p, &proc->stage[stage_id].group[group_id]);
+            nest->contraction = c;
+        }
+    }
+    if (!nest && n_sweep > 0)
+        nest = nest_add(f->p, &proc->stage[stage_id].group[group_id]);
+    for (int k = 0; k < n_sweep; k++) {
+        int n = 0;
+        for (int i = at; i < s->n_order; i++) {
+            const Slot *slot = &s->slot[s->order[i]];
+            if (slot->stage == key.stage && slot->sub == key.sub &&
+                slot->nest == key.nest && slot->sweep == k)
+                node[n++] = s->order[i];
+        }
+        if (n > 0)
+            sweep_make(f, nest, node, n, stage_id);
+    }
+    if (nest) {
+        nest->split = nest_split(nest, key.class);
+        const Node *first = &f->g->node[s->order[at]];
+        if (key.class == CLASS_SUM || key.class == CLASS_ROW_SUM)
+            nest->sum = first->attr.axes;
+    }
+}
+
+static bool has_group(const Schedule *s, int stage, int sub)
+{
+    for (int i = 0; i < s->n_order; i++)
+        if (s->slot[s->order[i]].stage == stage && s->slot[s->order[i]].sub == sub)
+            return true;
+    return false;
+}
+
+static void make_group(Fuse *f, Procedure *proc, int stage, int stage_id, int group_id,
+                       int sub)
+{
+    const Schedule *s = f->s;
+    proc->stage[stage_id].group[group_id].scan = sub & 1;
+    for (int last = -1;;) {
+        int at = -1;
+        for (int i = 0; i < s->n_order; i++) {
+            const Slot *slot = &s->slot[s->order[i]];
+            if (slot->stage == stage && slot->sub == sub && slot->nest > last &&
+                (at < 0 || slot->nest < s->slot[s->order[at]].nest))
+                at = i;
+        }
+        if (at < 0)
+            break;
+        last = s->slot[s->order[at]].nest;
+        make_nest(f, proc, stage_id, group_id, at);
+    }
+}
+
+static Class stage_class(const Schedule *s, int stage)
+{
+    for (int i = 0; i < s->n_order; i++)
+        if (s->slot[s->order[i]].stage == stage)
+            return s->slot[s->order[i]].class;
+    BUG("stage %d is empty", stage);
+}
+
+/* Weights that only this procedure packs are packed ahead of the stage: make_nest then adds
+   a stage behind the one being filled, so the two change places at the end. */
+static void order_packs(Fuse *f, Procedure *proc, int stage_id)
+{
+    if (proc->n_stage - 1 == stage_id)
+        return;
+    Stage time = proc->stage[stage_id];
+    proc->stage[stage_id] = proc->stage[stage_id + 1];
+    proc->stage[stage_id + 1] = time;
+    /* what lived in the stage has moved with it */
+    for (int i = 0; i < f->p->n_buffer; i++) {
+        Buffer *b = &f->p->buffer[i];
+        if (b->proc != f->id || b->persistent)
+            continue;
+        b->first_stage += b->first_stage == stage_id && b->panel == 0;
+        b->last_stage += b->last_stage == stage_id;
+    }
+}
+
+/* A concatenation has no code: where its parts are made it is complete. */
+static void drop_empty_groups(Stage *s)
+{
+    int n = 0;
+    for (int i = 0; i < s->n_group; i++)
+        if (s->group[i].n_nest > 0 || s->kind != STAGE_TIME)
+            s->group[n++] = s->group[i];
+    s->n_group = n;
+}
+
+void stage_make(Fuse *f, Procedure *proc, int stage)
+{
+    Class c = stage_class(f->s, stage);
+    int id = proc->n_stage, last_sub = 0, n_group = 0;
+    Stage *s = stage_add(f->p, proc, stage_kind(c));
+    s->backward = c == CLASS_BACKWARD;
+    for (int i = 0; i < f->s->n_order; i++)
+        if (f->s->slot[f->s->order[i]].stage == stage &&
+            f->s->slot[f->s->order[i]].sub > last_sub)
+            last_sub = f->s->slot[f->s->order[i]].sub;
+    for (int sub = 0; sub <= last_sub; sub++) {
+        if (!has_group(f->s, stage, sub))
+            continue;
+        s = &proc->stage[id];
+        if (n_group++ > 0)
+            *PUSH(f->p->arena, s->group, s->n_group, s->group_capacity) = (Group){0};
+        make_group(f, proc, stage, id, n_group - 1, sub);
+    }
+    drop_empty_groups(&proc->stage[id]);
+    order_packs(f, proc, id);
+}
