@@ -1,0 +1,140 @@
+/*
+ * recorded.h — for tests: what a trainer left, against a recorded run of PyTorch.
+ *
+ * Both sides compute in float32 and differ in the order of their sums alone. A loss is a
+ * mean of some hundred terms of a depth of a few dozen operations: (100 + 64) half units in
+ * the last place are 1e-5, and some dozen updates in between double it. Parameters gather
+ * the differences of gradients, and Adam divides by their size: an element with next to no
+ * gradient moves by lr whatever its sign is, so parameters are held to 1e-4 of the largest
+ * of the tensor.
+ */
+#ifndef RNNC_RECORDED_H
+#define RNNC_RECORDED_H
+
+#include "trained.h"
+
+static const double loss_tolerance = 2e-5, parameter_tolerance = 1e-4;
+
+static inline json_t *read_expected(const char *folder)
+{
+    char path[1024];
+    json_error_t error;
+    snprintf(path, sizeof path, "%s/expected.json", folder);
+    json_t *expected = json_load_file(path, 0, &error);
+    CHECK(expected, "%s: %s", path, error.text);
+    return expected;
+}
+
+/* ---- losses ---- */
+
+/* The losses of all chunks in the order of the log; the caller's to release. */
+static inline json_t *read_losses(const char *path)
+{
+    json_t *losses = json_array(), *line;
+    json_error_t error;
+    FILE *file = fopen(path, "r");
+    CHECK(file, "%s cannot be read", path);
+    while (file && (line = json_loadf(file, JSON_DISABLE_EOF_CHECK, &error))) {
+        const char *event = json_string_value(json_object_get(line, "event"));
+        if (event && strcmp(event, "time_iteration_completed") == 0)
+            json_array_append(losses, json_object_get(line, "loss"));
+        json_decref(line);
+    }
+    if (file)
+        fclose(file);
+    return losses;
+}
+
+static inline void test_every_chunk_has_the_recorded_loss(const struct trained *t,
+                                                   const json_t *expected)
+{
+    const json_t *recorded = json_object_get(expected, "chunk_losses");
+    json_t *losses = read_losses(t->log);
+    size_t n = json_array_size(recorded), worst = 0;
+    double most = 0;
+    CHECK(json_array_size(losses) == n, "%zu chunks, expected %zu", json_array_size(losses),
+          n);
+    for (size_t i = 0; i < n && i < json_array_size(losses); i++) {
+        double e = json_number_value(json_array_get(recorded, i));
+        double difference =
+            fabs(json_number_value(json_array_get(losses, i)) - e) / fabs(e);
+        if (!(difference <= most))
+            most = difference, worst = i;
+    }
+    CHECK(most <= loss_tolerance, "chunk %zu: loss %.9g, expected %.9g, relative %.2g",
+          worst, json_number_value(json_array_get(losses, worst)),
+          json_number_value(json_array_get(recorded, worst)), most);
+    printf("losses differ by %.2g relative at most\n", most);
+    json_decref(losses);
+}
+
+/* ---- parameters ---- */
+
+static inline float *read_tensor(const struct rnn__safetensors *s, const struct rnn__tensor *t)
+{
+    struct rnn__fault f = {0};
+    float *data = calloc((size_t)t->size + 1, sizeof *data);
+    CHECK(data && rnn__safetensors_read_float(s, t, data, &f) == 0, "%s", f.sentence);
+    return data;
+}
+
+/* The largest difference in one parameter, of its largest element. */
+static inline double compare_tensor(const struct rnn__tensor *t, const float *got,
+                             const float *expected)
+{
+    double largest = 0, most = 0;
+    int64_t worst = 0;
+    for (int64_t i = 0; i < t->size; i++)
+        largest = fmax(largest, fabs((double)expected[i]));
+    for (int64_t i = 0; i < t->size; i++) {
+        double difference = fabs((double)got[i] - (double)expected[i]) / largest;
+        if (!(difference <= most))
+            most = difference, worst = i;
+    }
+    CHECK(most <= parameter_tolerance,
+          "%s[%lld] = %.9g, expected %.9g: %.2g of the largest", t->name, (long long)worst,
+          (double)got[worst], (double)expected[worst], most);
+    return most;
+}
+
+static inline double compare_files(const struct rnn__safetensors *got,
+                            const struct rnn__safetensors *expected)
+{
+    double most = 0;
+    for (int i = 0; i < expected->n_tensor; i++) {
+        const struct rnn__tensor *e = &expected->tensor[i];
+        const struct rnn__tensor *g = rnn__safetensors_find(got, e->name);
+        CHECK(g && g->size == e->size, "parameter %s is missing or of another size",
+              e->name);
+        if (!g || g->size != e->size)
+            continue;
+        float *a = read_tensor(got, g), *b = read_tensor(expected, e);
+        most = fmax(most, compare_tensor(e, a, b));
+        free(a);
+        free(b);
+    }
+    return most;
+}
+
+static inline void test_training_ends_at_the_recorded_parameters(const struct trained *t,
+                                                          const char *folder)
+{
+    struct rnn__fault f = {0};
+    struct rnn__safetensors got, expected;
+    char path[1024];
+    snprintf(path, sizeof path, "%s/final.safetensors", folder);
+    bool opened = rnn__safetensors_open(&got, t->checkpoint, &f) == 0;
+    CHECK(opened, "%s", f.sentence);
+    if (!opened)
+        return;
+    opened = rnn__safetensors_open(&expected, path, &f) == 0;
+    CHECK(opened, "%s", f.sentence);
+    if (opened) {
+        printf("parameters differ by %.2g of the largest at most\n",
+               compare_files(&got, &expected));
+        rnn__safetensors_close(&expected);
+    }
+    rnn__safetensors_close(&got);
+}
+
+#endif
