@@ -21,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { RNN_ABI_VERSION = 1, RNN_MAX_RANK = 6 };
+enum { RNN_ABI_VERSION = 2, RNN_MAX_RANK = 6 };
 
 /* What an input holds. In memory: reals and flags are float, classes and integers int32_t. */
 enum rnn_kind { RNN_REAL, RNN_CLASS, RNN_FLAG, RNN_INTEGER };
@@ -114,7 +114,8 @@ struct rnn_chunk {
     /* Results, written by thread 0 before the procedure returns. */
     double loss;                     /* Σ value / Σ weight; NaN when weight is 0 */
     double weight;                   /* Σ weight; 0: no loss, no gradient, nothing updated */
-    double *metrics;                 /* NULL, or [n_metric]: written by eval */
+    double *metrics;                 /* NULL, or [n_metric]: written by eval, of all chunks so far */
+    double *running;                 /* [n_running]: sums that eval goes on with; zeros before the first chunk */
     double gradient_norm;            /* over all parameters, before clipping; when the model has it */
     bool finite;                     /* false: the loss is not finite; nothing was updated */
 };
@@ -128,7 +129,7 @@ struct rnn_model {
     const char *spec_hash;           /* hexadecimal, of the spec as compiled */
     const char *target;              /* "x86-64-v4", "interpreter" … */
     int64_t steps_max, rows_max;
-    int32_t n_input, n_param, n_optimizer, n_state, n_scalar, n_optimizer_scalar, n_metric;
+    int32_t n_input, n_param, n_optimizer, n_state, n_scalar, n_optimizer_scalar, n_metric, n_running;
     const struct rnn_input *input;
     const struct rnn_tensor *param, *optimizer;
     const struct rnn_state *state;

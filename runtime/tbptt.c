@@ -312,11 +312,10 @@ static void add_metrics(struct rnn__tbptt *t)
         return;
     t->epoch_loss_sum += c->loss * c->weight;
     t->epoch_weight_sum += c->weight;
-    for (int32_t i = 0; i < t->model->n_metric; i++)
-        t->metric_sum[i] += t->metric[i] * c->weight;
 }
 
-/* An evaluator's metrics so far this epoch: means weighted as the loss is. */
+/* An evaluator's figures so far this epoch. A model whose metrics include its loss knows
+   better than the weighted mean of the chunks': several parts may have weights each. */
 static void publish_metrics(rnn_engine *e, struct rnn__tbptt *t)
 {
     if (t->trains || !(t->epoch_weight_sum > 0))
@@ -324,13 +323,13 @@ static void publish_metrics(rnn_engine *e, struct rnn__tbptt *t)
     struct rnn__number *number = e->metrics.number;
     number[t->loss_number].value = t->epoch_loss_sum / t->epoch_weight_sum;
     for (int32_t i = 0; i < t->model->n_metric; i++)
-        number[t->metric_number[i]].value = t->metric_sum[i] / t->epoch_weight_sum;
+        number[t->metric_number[i]].value = t->metric[i];
 }
 
 static void clear_metrics(struct rnn__tbptt *t)
 {
     t->epoch_loss_sum = t->epoch_weight_sum = 0;
-    memset(t->metric_sum, 0, (size_t)t->model->n_metric * sizeof *t->metric_sum);
+    memset(t->running, 0, (size_t)t->model->n_running * sizeof *t->running);
 }
 
 /* ---- the process ---- */
@@ -473,7 +472,7 @@ static void cut_own(struct cutter *c, const struct rnn_model *m, struct rnn__tbp
     t->step_stride = cut(c, m->n_input, sizeof *t->step_stride);
     t->row_stride = cut(c, m->n_input, sizeof *t->row_stride);
     t->metric = cut(c, m->n_metric, sizeof *t->metric);
-    t->metric_sum = cut(c, m->n_metric, sizeof *t->metric_sum);
+    t->running = cut(c, m->n_running, sizeof *t->running);
     t->metric_number = cut(c, m->n_metric, sizeof *t->metric_number);
 }
 
@@ -529,6 +528,7 @@ static void fix_chunk(struct rnn__tbptt *t)
         .grads = s->grads,
         .optimizer = s->optimizer,
         .optimizer_scalars = s->optimizer_scalars,
+        .running = t->running,
         .workspace = s->workspace,
         .team = rnn__team_base(s->team),
         .services = &rnn__services,

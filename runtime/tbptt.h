@@ -58,7 +58,8 @@ struct rnn__tbptt {
     int kept[RNN__KEPT_COUNT];
     int scalar_of[8]; /* counters that scalars want: tbptt.c's table */
 
-    double *metric, *metric_sum; /* [n_metric] of a chunk, weighted over an epoch */
+    double *metric;  /* [n_metric] of all chunks so far in this epoch */
+    double *running; /* [n_running] the sums that they are made of */
     double epoch_loss_sum, epoch_weight_sum;
     int loss_number,
         *metric_number; /* [n_metric] where they stand among the engine's metrics */

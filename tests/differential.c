@@ -94,7 +94,7 @@ typedef struct {
     uint8_t *start;
     void **input; /* dense */
     float *params, *optimizer, *state, *grads;
-    double *scalars, *optimizer_scalars;
+    double *scalars, *optimizer_scalars, *running;
 } Situation;
 
 static size_t bytes_of(int64_t n, size_t size) { return (size_t)n * size; }
@@ -113,7 +113,8 @@ static Situation situation_new(Arena *a, const struct rnn_model *m)
                    .optimizer = NEW_ARRAY(a, float, m->optimizer_size),
                    .state = NEW_ARRAY(a, float, m->state_size * m->rows_max),
                    .scalars = NEW_ARRAY(a, double, m->n_scalar),
-                   .optimizer_scalars = NEW_ARRAY(a, double, m->n_optimizer_scalar)};
+                   .optimizer_scalars = NEW_ARRAY(a, double, m->n_optimizer_scalar),
+                   .running = NEW_ARRAY(a, double, m->n_running)};
     for (int i = 0; i < m->n_input; i++)
         s.input[i] =
             NEW_ARRAY(a, float, input_elements(&m->input[i], m->steps_max, m->rows_max));
@@ -170,6 +171,7 @@ static void situation_copy(const struct rnn_model *m, Situation *to, const Situa
     memcpy(to->optimizer, from->optimizer, bytes_of(m->optimizer_size, 4));
     memcpy(to->state, from->state, bytes_of(m->state_size * m->rows_max, 4));
     memcpy(to->scalars, from->scalars, bytes_of(m->n_scalar, 8));
+    memcpy(to->running, from->running, bytes_of(m->n_running, 8));
     memcpy(to->optimizer_scalars, from->optimizer_scalars,
            bytes_of(m->n_optimizer_scalar, 8));
 }
@@ -253,6 +255,7 @@ static Runner *runner_new(Arena *a, const struct rnn_model *m)
         .workspace = guarded_array((m->workspace_bytes + 63) / 64 * 64, 1),
         .services = &rnn__services,
         .metrics = guarded_array(m->n_metric, 8),
+        .running = guarded_array(m->n_running, 8),
     };
     for (int i = 0; i < m->n_input; i++)
         r->input[i] = guarded_new(
@@ -400,6 +403,7 @@ static void run_chunk(Runner *r, Situation *s, int chunk, bool own_gradients, Re
     runner_feed(r, s, chunk);
     runner_set_params(r, s);
     runner_set_state(r, s);
+    memcpy(c->running, s->running, bytes_of(m->n_running, 8));
     runner_repack(r, 1);
     c->gradient_norm = 0;
     runner_call(r, m->grad, 1);
@@ -587,6 +591,8 @@ static bool make_course(Course *c, uint64_t seed)
         *s = situation_new(c->arena, m);
         draw_chunk(&d, m, i, s);
         memcpy(s->params, c->f64->c.params, bytes_of(m->params_size, 4));
+        if (i > 0)
+            memcpy(s->running, c->f64->c.running, bytes_of(m->n_running, 8));
         memcpy(s->optimizer, c->f64->c.optimizer, bytes_of(m->optimizer_size, 4));
         memcpy(s->optimizer_scalars, c->f64->c.optimizer_scalars,
                bytes_of(m->n_optimizer_scalar, 8));

@@ -124,6 +124,9 @@ LLVMValueRef buffer_address(Emitter *e, const Buffer *b)
     case HOME_SCALARS:
         return bytes_from(e, chunk_field(e, offsetof(struct rnn_chunk, scalars), e->ir.ptr),
                           b->index * (int64_t)sizeof(double));
+    case HOME_RUNNING:
+        return bytes_from(e, chunk_field(e, offsetof(struct rnn_chunk, running), e->ir.ptr),
+                          b->index * (int64_t)sizeof(double));
     case HOME_INPUT:
         return chunk_array(e, offsetof(struct rnn_chunk, input), e->ir.ptr, b->index);
     case HOME_START: return chunk_field(e, offsetof(struct rnn_chunk, start), e->ir.ptr);
@@ -156,7 +159,8 @@ LLVMValueRef buffer_row_stride(Emitter *e, const Buffer *b)
     case HOME_GRADS:
     case HOME_OPTIMIZER:
     case HOME_OPTIMIZER_SCALARS:
-    case HOME_SCALARS: break;
+    case HOME_SCALARS:
+    case HOME_RUNNING: break;
     }
     return ir_int(&e->ir, b->row_stride);
 }

@@ -92,6 +92,7 @@ static const FieldDef model_fields[] = {
     F(INT32, rnn_model, n_scalar),
     F(INT32, rnn_model, n_optimizer_scalar),
     F(INT32, rnn_model, n_metric),
+    F(INT32, rnn_model, n_running),
     F(POINTER, rnn_model, input),
     F(POINTER, rnn_model, param),
     F(POINTER, rnn_model, optimizer),

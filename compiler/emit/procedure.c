@@ -320,9 +320,20 @@ static void emit_metrics(Emitter *e, const Procedure *p)
     ir_endif(ir, &wanted);
 }
 
+/* Metrics are made of the running sums, whose places are read no more. */
+static void emit_running(Emitter *e, const Procedure *p)
+{
+    Ir *ir = &e->ir;
+    LLVMValueRef running = chunk_field(e, offsetof(struct rnn_chunk, running), ir->ptr);
+    for (int i = 0; i < p->n_running; i++)
+        ir_store(ir, read_result(e, &p->running[i]),
+                 ir_at(ir, ir->f64, running, ir_int(ir, i)));
+}
+
 static void emit_results(Emitter *e, const Procedure *p)
 {
-    if (p->loss.buffer < 0 && p->gradient_norm.buffer < 0 && p->n_metric == 0)
+    if (p->loss.buffer < 0 && p->gradient_norm.buffer < 0 && p->n_metric == 0 &&
+        p->n_running == 0)
         return;
     IrIf first = ir_if(&e->ir, is_thread(e, ir_int(&e->ir, 0)));
     if (p->loss.buffer >= 0)
@@ -332,6 +343,8 @@ static void emit_results(Emitter *e, const Procedure *p)
                   read_result(e, &p->gradient_norm));
     if (p->n_metric > 0)
         emit_metrics(e, p);
+    if (p->n_running > 0)
+        emit_running(e, p);
     ir_endif(&e->ir, &first);
     barrier(e);
 }

@@ -108,6 +108,7 @@ static void describe_numbers(struct rnn_model *m, Arena *arena, const Graph *g)
         metric[i].name = g->metric[i].name;
     m->n_scalar = g->n_scalar, m->scalar = scalar;
     m->n_metric = g->n_metric, m->metric = metric;
+    m->n_running = g->n_running;
 }
 
 struct rnn_model *graph_describe(Arena *arena, const Graph *g, int64_t steps_max,

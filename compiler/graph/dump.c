@@ -161,6 +161,9 @@ static void dump_others(const Graph *g, FILE *out)
         fprintf(out, "scalar %s %.17g\n", g->scalar[i].name, g->scalar[i].value);
     for (int i = 0; i < g->n_metric; i++)
         fprintf(out, "metric %s  value %%%d\n", g->metric[i].name, (int)g->metric[i].value);
+    for (int i = 0; i < g->n_running; i++)
+        fprintf(out, "running #%d  leaf %%%d  next %%%d\n", i, (int)g->running[i].leaf,
+                (int)g->running[i].next);
 }
 
 void graph_dump(const Graph *g, FILE *out)

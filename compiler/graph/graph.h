@@ -133,11 +133,17 @@ typedef struct {
     NodeId leaf;
 } Scalar;
 
-/* Σ value / Σ weight over steps and rows. */
+/* Of all chunks so far: made of running sums. */
 typedef struct {
     const char *name;
     NodeId value; /* axes none, rank 0: already divided */
 } Metric;
+
+/* A sum over steps and rows that goes on from chunk to chunk. Both are wide. */
+typedef struct {
+    NodeId leaf; /* OP_SOFAR */
+    NodeId next; /* with this chunk's part added */
+} Running;
 
 typedef struct {
     Arena *arena;
@@ -156,6 +162,8 @@ typedef struct {
     Scalar *scalar;
     int n_metric, metric_capacity;
     Metric *metric;
+    int n_running, running_capacity;
+    Running *running;
     int n_site;           /* random sites handed out */
     NodeId output;        /* the model's output, axes {time,row} (or fewer) */
     NodeId loss;          /* axes none, rank 0; NO_NODE: none */

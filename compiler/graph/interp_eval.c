@@ -78,6 +78,13 @@ static void leaf_optimizer(const Point *at, double *out)
         out[i] = at->p->g->optimizer[at->n->attr.index].value;
 }
 
+/* Before the first chunk. */
+static void leaf_sofar(const Point *at, double *out)
+{
+    (void)at;
+    out[0] = 0;
+}
+
 static void leaf_extent(const Point *at, double *out)
 {
     Axes counted = at->n->attr.axes;
@@ -477,6 +484,7 @@ static const Meaning meaning[OP_COUNT] = {
     [OP_FINAL] = {.linear = move_final},
     [OP_START] = {.leaf = leaf_missing},
     [OP_SCALAR] = {.leaf = leaf_scalar},
+    [OP_SOFAR] = {.leaf = leaf_sofar},
     [OP_EXTENT] = {.leaf = leaf_extent},
     [OP_TRAINING] = {.leaf = leaf_training},
     [OP_GRADIENT] = {.linear = move_gradient},

@@ -89,6 +89,11 @@ static void give_scalar(const Machine *m, const struct rnn_chunk *c, NodeId leaf
     interp_set(m->p, leaf, c->scalars ? &c->scalars[index] : NULL, NULL);
 }
 
+static void give_running(const Machine *m, const struct rnn_chunk *c, NodeId leaf, int index)
+{
+    interp_set(m->p, leaf, c->running ? &c->running[index] : NULL, NULL);
+}
+
 static void give_optimizer(const Machine *m, const struct rnn_chunk *c, NodeId leaf,
                            int index)
 {
@@ -121,6 +126,7 @@ static void give_leaves(const struct rnn_chunk *c, bool gradients)
         [OP_CARRIED] = give_carried,
         [OP_START] = give_start,
         [OP_SCALAR] = give_scalar,
+        [OP_SOFAR] = give_running,
         [OP_OPTIMIZER] = give_optimizer,
         [OP_GRADIENT] = gradients ? give_gradient : take_back,
     };
@@ -289,6 +295,8 @@ static int interp_run_eval(struct rnn_chunk *c, int thread)
     write_states(c);
     for (int i = 0; c->metrics && i < m->g->n_metric; i++)
         c->metrics[i] = number(m, m->g->metric[i].value);
+    for (int i = 0; c->running && i < m->g->n_running; i++)
+        c->running[i] = number(m, m->g->running[i].next);
     return 0;
 }
 

@@ -92,6 +92,7 @@ const OpDef op_final = {"final", FAMILY_LEAF, .infer = infer_row,
                         .uses = USES_INDEX | USES_SHAPE};
 const OpDef op_start = {"start", FAMILY_LEAF, .infer = infer_start, .uses = 0};
 const OpDef op_scalar = {"scalar", FAMILY_LEAF, .infer = infer_wide, .uses = USES_INDEX};
+const OpDef op_sofar = {"sofar", FAMILY_LEAF, .infer = infer_wide, .uses = USES_INDEX};
 const OpDef op_extent = {"extent", FAMILY_LEAF, .infer = infer_wide, .uses = USES_AXES};
 const OpDef op_training = {"training", FAMILY_LEAF, .infer = infer_wide, .uses = 0};
 const OpDef op_gradient = {"gradient", FAMILY_LEAF, .infer = infer_none,

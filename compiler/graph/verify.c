@@ -39,6 +39,8 @@ static int table_size(const Graph *g, OpCode op)
         return g->n_state;
     if (op == OP_SCALAR)
         return g->n_scalar;
+    if (op == OP_SOFAR)
+        return g->n_running;
     return op == OP_OPTIMIZER ? g->n_optimizer : INT32_MAX;
 }
 
@@ -116,6 +118,11 @@ static void verify_others(const Graph *g)
     }
     for (int i = 0; i < g->n_metric; i++)
         verify_root(g, "value", g->metric[i].name, g->metric[i].value, false, &real, 0);
+    for (int i = 0; i < g->n_running; i++) {
+        verify_root(g, "leaf", "a running sum", g->running[i].leaf, true, &real, 0);
+        verify_root(g, "next", "a running sum", g->running[i].next, false, &real, 0);
+        verify_leaf(g, "a running sum", g->running[i].leaf, OP_SOFAR, i);
+    }
     verify_root(g, "loss", g->name, g->loss, true, &real, 0);
     verify_root(g, "weight", g->name, g->weight, true, &real, 0);
     verify_root(g, "gradient norm", g->name, g->gradient_norm, true, &real, 0);

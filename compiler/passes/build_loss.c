@@ -223,6 +223,28 @@ Value loss_total_call(const Builtin *f, const BuiltinCall *call)
     return summed(call->s, call->v);
 }
 
+static NodeId over_chunks(Scope *s, const Expr *e, NodeId chunk)
+{
+    NodeId node = metric_of_all_chunks(s->b->g, chunk);
+    if (node == NO_NODE && chunk != NO_NODE)
+        build_error(s, e->loc,
+                    "the metric sums tensors of more numbers than are kept from chunk to "
+                    "chunk; sum over features first: total(sum(…))");
+    return node;
+}
+
+/* An evaluation's loss is that of all its steps, as a metric is. */
+static void evaluate_loss(Graph *g)
+{
+    for (int i = 0; i < g->n_metric; i++)
+        if (strcmp(g->metric[i].name, "loss") == 0)
+            return;
+    NodeId node = metric_of_all_chunks(g, g->loss);
+    if (node != NO_NODE)
+        *PUSH(g->arena, g->metric, g->n_metric, g->metric_capacity) =
+            (Metric){.name = "loss", .value = node};
+}
+
 void metrics_build(Scope *model)
 {
     Build *b = model->b;
@@ -233,8 +255,10 @@ void metrics_build(Scope *model)
         Value v = expr_value(model, metric->value);
         g->loc = metric->value->loc;
         NodeId node = chunk_number(model, "the metric", metric->value, &v);
+        node = over_chunks(model, metric->value, node);
         *PUSH(g->arena, g->metric, g->n_metric, g->metric_capacity) =
             (Metric){.name = metric->name, .value = node};
     }
     model->losses = false;
+    evaluate_loss(g);
 }

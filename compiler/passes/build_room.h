@@ -20,6 +20,7 @@
  *     build_use.c        which arguments are structural
  *     build_init.c       first values of parameters
  *     build_loss.c       losses and metrics
+ *     build_metrics.c    metrics of all chunks so far
  *     build_optimizer.c  the update of every trained parameter
  *     build_reach.c      what a node depends on
  */
@@ -326,6 +327,12 @@ extern const int n_init_maker;
 /* build_loss.c */
 void loss_build(Scope *model);
 void metrics_build(Scope *model);
+
+/* ---- build_metrics.c ---- */
+
+/* A chunk's value, made of sums over its steps and rows, as that of all chunks so far.
+   NO_NODE: it sums tensors that are too large. */
+NodeId metric_of_all_chunks(Graph *g, NodeId value);
 Value loss_call(Scope *s, const Expr *e, const Def *def);
 Value loss_average(Scope *s, const Value *v);
 Value loss_average_call(const Builtin *f, const BuiltinCall *call);

@@ -117,6 +117,9 @@ static void find_results(Fuse *f, Procedure *proc)
     proc->metric = NEW_ARRAY(f->p->arena, Access, f->g->n_metric + 1);
     for (int i = 0; i < f->g->n_metric; i++)
         proc->metric[proc->n_metric++] = result(f, f->g->metric[i].value, last);
+    proc->running = NEW_ARRAY(f->p->arena, Access, f->g->n_running + 1);
+    for (int i = 0; i < f->g->n_running; i++)
+        proc->running[proc->n_running++] = result(f, f->g->running[i].next, last);
 }
 
 static int find_roots(const Fuse *f, NodeId *root)
@@ -133,6 +136,8 @@ static int find_roots(const Fuse *f, NodeId *root)
         root[n++] = g->output;
     for (int i = 0; f->id == PROC_EVAL && i < g->n_metric; i++)
         root[n++] = g->metric[i].value;
+    for (int i = 0; f->id == PROC_EVAL && i < g->n_running; i++)
+        root[n++] = g->running[i].next;
     for (int i = 0; i < g->n_param; i++)
         root[n++] = f->id == PROC_GRAD     ? g->param[i].gradient
                     : f->id == PROC_UPDATE ? g->param[i].next

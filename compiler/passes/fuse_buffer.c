@@ -90,6 +90,7 @@ static const struct {
     [OP_GRADIENT] = {HOME_GRADS, ELEMENT_F32, true},
     [OP_OPTIMIZER] = {HOME_OPTIMIZER, ELEMENT_F32, true},
     [OP_SCALAR] = {HOME_SCALARS, ELEMENT_F64, true},
+    [OP_SOFAR] = {HOME_RUNNING, ELEMENT_F64, true},
     [OP_START] = {HOME_START, ELEMENT_U8, true},
     [OP_CARRIED] = {HOME_STATE_IN, ELEMENT_F32, true},
 };

@@ -39,6 +39,7 @@ typedef enum {
     HOME_OPTIMIZER,
     HOME_OPTIMIZER_SCALARS, /* double */
     HOME_SCALARS,           /* chunk->scalars[index], double */
+    HOME_RUNNING,           /* chunk->running[index], double */
     HOME_INPUT,             /* chunk->input[index], its strides at run time */
     HOME_START,             /* chunk->start, uint8_t a row */
     HOME_STATE_IN,          /* chunk->state_in + offset * model->rows_max, [rows][size] */
@@ -70,7 +71,7 @@ typedef struct {
     const char *name; /* for dumps */
     Home home;
     Element element;
-    int index; /* HOME_INPUT, HOME_SCALARS: which */
+    int index; /* HOME_INPUT, HOME_SCALARS, HOME_RUNNING: which */
     Axes axes;
     Span span;
     Shape shape;         /* features of one point, dense row-major */
@@ -221,6 +222,8 @@ typedef struct {
     Access loss, weight, gradient_norm;
     int n_metric;
     Access *metric;
+    int n_running; /* eval: what its running sums are after the chunk */
+    Access *running;
 } Procedure;
 
 typedef struct {

@@ -58,6 +58,8 @@ static void visit_roots(Graph *g, bool backward_states, RootVisitor *visit, void
         visit(&g->scalar[i].leaf, user);
     for (int i = 0; i < g->n_metric; i++)
         visit(&g->metric[i].value, user);
+    for (int i = 0; i < g->n_running; i++)
+        visit(&g->running[i].leaf, user), visit(&g->running[i].next, user);
 }
 
 typedef struct {

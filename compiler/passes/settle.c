@@ -157,6 +157,8 @@ static void settle_results(Settle *s)
     }
     for (int i = 0; i < g->n_metric; i++)
         g->metric[i].value = own(s, g->metric[i].value);
+    for (int i = 0; i < g->n_running; i++)
+        g->running[i].next = own(s, g->running[i].next);
     if (g->output != NO_NODE)
         g->output =
             copy_of(g, graph_spread(g, g->output, AXES_ALL)); /* nobody reads it there */

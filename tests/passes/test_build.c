@@ -222,8 +222,8 @@ static void test_ignored_classes_have_a_weight(void)
     CHECK(!depends_on(all, all->weight, OP_INPUT), "every step counts");
     CHECK(depends_on(some, some->weight, OP_INPUT), "y decides");
     CHECK(depends_on(some, some->metric[0].value, OP_NE), "metrics are weighted alike");
-    CHECK(some->n_metric == 1 && some->node[some->metric[0].value].axes == 0,
-          "of the chunk");
+    CHECK(some->n_metric == 2 && some->node[some->metric[0].value].axes == 0,
+          "of the chunk, and the loss behind it");
 }
 
 static void test_other_values_count_with_their_averages(void)

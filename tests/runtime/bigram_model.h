@@ -67,8 +67,11 @@ static void bigram_walk(struct rnn_chunk *c, bool learn)
         c->scalars[BIGRAM_EPOCH] >= c->scalars[BIGRAM_BLOW_UP])
         c->loss = NAN;
     c->finite = isfinite(c->loss);
-    if (c->metrics)
-        c->metrics[0] = right / n;
+    if (!learn) {
+        c->running[0] += right;
+        c->running[1] += n;
+        c->metrics[0] = c->running[0] / c->running[1];
+    }
     bigram_count_steps(c);
 }
 
@@ -159,6 +162,7 @@ static const struct rnn_model bigram = {
     .n_scalar = 3,
     .n_optimizer_scalar = 1,
     .n_metric = 1,
+    .n_running = 2,
     .input = bigram_inputs,
     .param = bigram_params,
     .optimizer = bigram_optimizer,

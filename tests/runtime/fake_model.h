@@ -134,7 +134,9 @@ static inline int fake_eval(struct rnn_chunk *c, int thread)
     fake_rows(c, thread, false);
     if (thread == 0) {
         fake_result(c);
-        c->metrics[0] = 10 * c->loss;
+        c->running[0] += c->loss * c->weight;
+        c->running[1] += c->weight;
+        c->metrics[0] = 10 * c->running[0] / c->running[1];
     }
     return 0;
 }
@@ -179,6 +181,7 @@ static const struct rnn_model fake_model = {
     .n_scalar = FAKE_LOSS + 1,
     .n_optimizer_scalar = 1,
     .n_metric = 1,
+    .n_running = 2,
     .input = fake_inputs,
     .param = fake_params,
     .state = fake_states,

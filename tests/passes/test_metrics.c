@@ -1,0 +1,95 @@
+/*
+ * test_metrics.c — a metric is of all chunks of an epoch, however they were cut.
+ *
+ * One sequence is evaluated whole, then in chunks of several lengths, with the state and the
+ * running sums carried on. All is in double but for the state, which each cut rounds to
+ * float: T roundings of 2^-24 bound what may differ. A mean over chunks is away by 1e-2.
+ */
+#include "check.h"
+#include "from_text.h"
+#include "graph/interp.h"
+
+#include <string.h>
+
+enum { T = 7, B = 2, X = 2, CLASSES = 3, MOST = 512 };
+
+static const char spec[] =
+    "rnnc: 1\n"
+    "inputs: {x: [2], y: {class: 3, ignore: -1}, z: [2]}\n"
+    "model: |\n"
+    "  r = gru(x, hidden=4)\n"
+    "  head = linear(r, size=3)\n"
+    "  other = linear(r, size=2)\n"
+    "loss: cross_entropy(head, y) + 0.5 * mse(other, z) + 1e-2 * sum(head.weight^2)\n"
+    "metrics:\n"
+    "  accuracy: average(argmax(head) == y)\n"
+    "  perplexity: exp(average(cross_entropy(head, y)))\n"
+    "  steps: total(1 + 0 * z[0])\n"
+    "  often: max(total(one_hot(argmax(head)))) / total(1 + 0 * z[0])\n" DATA;
+
+static float x[T * B * X], z[T * B * 2];
+static int32_t y[T * B];
+static float params[MOST], state[MOST];
+static double metrics[16], running[32];
+
+static void fill(void)
+{
+    for (int i = 0; i < T * B * X; i++)
+        x[i] = (float)(i * 37 % 19) / 10 - 1, z[i] = (float)(i * 11 % 13) / 6 - 1;
+    for (int i = 0; i < T * B; i++)
+        y[i] = i % 5 == 0 ? -1 : i % CLASSES; /* some are ignored: weights differ by chunk */
+    for (int i = 0; i < MOST; i++)
+        params[i] = (float)(i * 29 % 31) / 20 - 0.7f;
+}
+
+/* Evaluates all steps in chunks of `length`. */
+static void evaluate(const struct rnn_model *m, int length)
+{
+    const int64_t step[] = {B * X, B, B * 2}, row[] = {X, 1, 2};
+    memset(running, 0, sizeof running);
+    for (int t = 0; t < T; t += length) {
+        const void *input[] = {x + t * B * X, y + t * B, z + t * B * 2};
+        uint8_t start[B] = {t == 0, t == 0};
+        struct rnn_chunk c = {.model = m,
+                              .steps = t + length < T ? length : T - t,
+                              .rows = B,
+                              .start = start,
+                              .input = input,
+                              .step_stride = step,
+                              .row_stride = row,
+                              .params = params,
+                              .state_in = state,
+                              .state_out = state,
+                              .metrics = metrics,
+                              .running = running};
+        CHECK(m->eval(&c, 0) == 0, "eval");
+    }
+}
+
+static void test_metrics_do_not_depend_on_how_a_sequence_is_cut(void)
+{
+    Arena *arena = arena_new();
+    Graph *g = build_good(arena, spec);
+    const struct rnn_model *m = interp_model(arena, g, INTERP_F64, T, B);
+    double whole[16];
+    fill();
+    CHECK(m->n_metric == 5 && m->n_running <= 32 && m->params_size <= MOST, "sizes");
+    CHECK_TEXT(m->metric[4].name, "loss");
+    evaluate(m, T);
+    memcpy(whole, metrics, sizeof whole);
+    CHECK(whole[2] == T * B, "got %g steps", whole[2]);
+    for (int length = 1; length < T; length++) {
+        evaluate(m, length);
+        for (int i = 0; i < m->n_metric; i++)
+            CHECK(fabs(metrics[i] - whole[i]) <= T * 0x1p-24 * fabs(whole[i]),
+                  "%s in chunks of %d: %.17g, at once %.17g", m->metric[i].name, length,
+                  metrics[i], whole[i]);
+    }
+    arena_free(arena);
+}
+
+int main(void)
+{
+    test_metrics_do_not_depend_on_how_a_sequence_is_cut();
+    return check_result();
+}
