@@ -146,6 +146,7 @@ int rnn_get_blocks(rnn_engine *e, rnn_blocks *out)
                         .grads = s->grads,
                         .optimizer = s->optimizer,
                         .state = t->state[0],
+                        .gathered = s->gathered,
                         .optimizer_scalars = s->optimizer_scalars,
                         .scalars = s->scalars};
     return 0;

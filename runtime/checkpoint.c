@@ -4,6 +4,7 @@
  *     NAME                 parameters, float32
  *     optimizer.NAME       the optimizer's tensors (float32) and scalars (float64)
  *     state.NAME           hidden state, [rows, …]
+ *     gathered.NAME        gradients that wait for the update, if the optimizer accumulates
  *     __metadata__         rnnc, name, spec_hash, seed; as JSON: progress (counters and
  *                          the data's position), scalars, vocabulary, checksums
  *
@@ -75,7 +76,7 @@ static int list_tensors(struct rnn__trainer *t, struct tensors *list, struct rnn
     const struct rnn_model *m = t->model;
     rnn_blocks b;
     struct rnn__string s = {0};
-    size_t most = (size_t)m->n_param + (size_t)m->n_optimizer +
+    size_t most = 2 * (size_t)m->n_param + (size_t)m->n_optimizer +
                   (size_t)m->n_optimizer_scalar + (size_t)m->n_state + 1;
     int code = rnn_get_blocks(t->engine, &b);
     if (code)
@@ -97,6 +98,9 @@ static int list_tensors(struct rnn__trainer *t, struct tensors *list, struct rnn
                    &s);
     for (int i = 0; i < m->n_state; i++)
         add_tensor(list, "state.", m->state[i].name, state_of(m, &m->state[i], b.state),
+                   &s);
+    for (int i = 0; b.gathered && i < m->n_param; i++)
+        add_tensor(list, "gathered.", m->param[i].name, tensor_of(&m->param[i], b.gathered),
                    &s);
     return s.failed ? rnn__fault_memory(f) : 0;
 }
@@ -283,7 +287,8 @@ static int tell_extras(const struct rnn__safetensors *s, const struct tensors *l
     for (int i = 0; i < s->n_tensor; i++) {
         const char *name = s->tensor[i].name;
         bool known =
-            is_ours(s) && (starts_with(name, "optimizer.") || starts_with(name, "state."));
+            is_ours(s) && (starts_with(name, "optimizer.") || starts_with(name, "state.") ||
+                           starts_with(name, "gathered."));
         for (int j = 0; j < n && !known; j++)
             known = strcmp(list->tensor[j].name, name) == 0;
         if (known)

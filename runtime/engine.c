@@ -336,8 +336,8 @@ static enum outcome epoch_done(rnn_engine *e)
     double start = rnn__seconds();
     e->state.epoch_seconds = e->epoch_time + start - e->loop_start;
     e->phase = RNN__NEXT_EPOCH;
-    int status = 0;
-    if (!requested(e, RNN__SKIP_EPOCH_COMPLETED)) {
+    int status = e->end_epoch ? e->end_epoch(e) : 0;
+    if (status == 0 && !requested(e, RNN__SKIP_EPOCH_COMPLETED)) {
         status = rnn__fire(e, RNN_EPOCH_COMPLETED);
         e->state.epoch_seconds += rnn__seconds() - start;
     }

@@ -573,6 +573,7 @@ RNN_API int rnn_last_chunk(const rnn_engine *e, rnn_chunk_result *out);
    rnn_pack. */
 typedef struct rnn_blocks {
     float *params, *grads, *optimizer, *state;
+    float *gathered; /* sum of the gradients that wait for the update; NULL: none ever do */
     double *optimizer_scalars, *scalars;
 } rnn_blocks;
 RNN_API int rnn_get_blocks(rnn_engine *e, rnn_blocks *out);

@@ -15,7 +15,9 @@
  *
  * and the batch's output is the mean. This is create_supervised_tbptt_trainer's
  * update, with what it lacks: counters on its events, a place for handlers between
- * backward and step, and a stop between chunks. That stop is why the process is
+ * backward and step, and a stop between chunks. With the optimizer's
+ * `accumulate` n an update is made of the mean of n chunks' gradients, and of the fewer
+ * that are left when an epoch ends. That stop is why the process is
  * resumable: it returns RNN_PAUSED, keeps `stage` and `step0`, and is called again.
  * What is needed to go on after a restart of the program lies in attributes that the
  * state dict keeps (enum rnn__kept).
@@ -41,6 +43,8 @@ static const char *const kept_names[RNN__KEPT_COUNT] = {
     [RNN__KEPT_WEIGHT_SUM] = "tbptt.weight_sum",
     [RNN__KEPT_CARRIED] = "tbptt.carried",
     [RNN__KEPT_LOSS] = "tbptt.loss",
+    [RNN__KEPT_GATHERED] = "tbptt.gathered",
+    [RNN__KEPT_TOUCHED] = "tbptt.touched",
 };
 
 static double *kept(rnn_engine *e, enum rnn__kept what)
@@ -259,15 +263,86 @@ static void swap_states(struct rnn__tbptt *t)
     t->fresh = false;
 }
 
+/* ---- an update of several chunks ---- */
+
+static int find_accumulate(const struct rnn_model *m)
+{
+    int32_t i = 0;
+    while (i < m->n_scalar && strcmp(m->scalar[i].name, "optimizer.accumulate") != 0)
+        i++;
+    return i < m->n_scalar ? i : -1;
+}
+
+/* How many chunks make an update. */
+static double chunks_wanted(const struct rnn__tbptt *t)
+{
+    double n = t->accumulate < 0 ? 1 : floor(t->shared->scalars[t->accumulate]);
+    return n > 1 ? n : 1;
+}
+
+static void gather(rnn_engine *e, struct rnn__tbptt *t)
+{
+    float *sum = t->shared->gathered;
+    const float *grads = t->shared->grads;
+    bool first = *kept(e, RNN__KEPT_GATHERED) == 0;
+    for (int64_t i = 0; i < t->model->params_size; i++)
+        sum[i] = first ? grads[i] : sum[i] + grads[i];
+    bool starts = memchr(t->start, 1, (size_t)t->batch.rows) != NULL;
+    *kept(e, RNN__KEPT_TOUCHED) = starts || (!first && *kept(e, RNN__KEPT_TOUCHED) != 0);
+    *kept(e, RNN__KEPT_GATHERED) += 1;
+}
+
+static int update(rnn_engine *e, struct rnn__tbptt *t)
+{
+    int status = rnn__tbptt_run(e, t, t->model->update);
+    return status < 0 ? status : rnn__fire(e, RNN_OPTIM_STEP_COMPLETED);
+}
+
+/* The update by the mean of the gradients that wait, as one of the last chunk; a row started
+   in it if one did in any. */
+static int update_gathered(rnn_engine *e, struct rnn__tbptt *t)
+{
+    float n = (float)*kept(e, RNN__KEPT_GATHERED);
+    for (int64_t i = 0; i < t->model->params_size; i++)
+        t->shared->grads[i] = t->shared->gathered[i] / n;
+    uint8_t start = t->start[0];
+    t->start[0] = start || *kept(e, RNN__KEPT_TOUCHED) != 0;
+    *kept(e, RNN__KEPT_GATHERED) = 0;
+    int status = update(e, t);
+    t->start[0] = start;
+    return status;
+}
+
+static bool is_last_of_epoch(const rnn_engine *e, const struct rnn__tbptt *t)
+{
+    const rnn_engine_state *s = &e->state;
+    return s->iter_counter == s->epoch_length && t->step0 + t->steps >= t->batch.steps;
+}
+
+/* An epoch that ended sooner than it was known to: what is left waits for nothing. */
+static int end_epoch(rnn_engine *e)
+{
+    return *kept(e, RNN__KEPT_GATHERED) > 0 ? update_gathered(e, e->trainer) : 0;
+}
+
+/* Gradient and update apart. A chunk without a loss, or with one that is not finite, has no
+   gradient and counts as none of those that make an update. */
 static int train_in_two(rnn_engine *e, struct rnn__tbptt *t)
 {
+    double wanted = chunks_wanted(t);
     int status = rnn__tbptt_run(e, t, t->model->grad);
-    if (status < 0 || !t->chunk.finite || !(t->chunk.weight > 0))
+    bool counts = t->chunk.finite && t->chunk.weight > 0;
+    if (status == 0 && counts)
+        status = rnn__fire(e, RNN_BACKWARD_COMPLETED);
+    if (status < 0)
         return status;
-    status = rnn__fire(e, RNN_BACKWARD_COMPLETED);
-    if (status == 0)
-        status = rnn__tbptt_run(e, t, t->model->update);
-    return status < 0 ? status : rnn__fire(e, RNN_OPTIM_STEP_COMPLETED);
+    if (wanted <= 1 && *kept(e, RNN__KEPT_GATHERED) == 0)
+        return counts ? update(e, t) : 0;
+    if (counts)
+        gather(e, t);
+    double gathered = *kept(e, RNN__KEPT_GATHERED);
+    bool due = gathered >= wanted || (gathered > 0 && is_last_of_epoch(e, t));
+    return due ? update_gathered(e, t) : 0;
 }
 
 static int compute(rnn_engine *e, struct rnn__tbptt *t)
@@ -279,7 +354,8 @@ static int compute(rnn_engine *e, struct rnn__tbptt *t)
         return rnn__tbptt_run(e, t, t->model->eval);
     bool watched = rnn_has_handler(e, NULL, RNN_BACKWARD_COMPLETED) ||
                    rnn_has_handler(e, NULL, RNN_OPTIM_STEP_COMPLETED);
-    return watched ? train_in_two(e, t) : rnn__tbptt_run(e, t, t->model->train);
+    bool gathers = chunks_wanted(t) > 1 || *kept(e, RNN__KEPT_GATHERED) > 0;
+    return watched || gathers ? train_in_two(e, t) : rnn__tbptt_run(e, t, t->model->train);
 }
 
 /* ---- sums ---- */
@@ -459,6 +535,7 @@ static void cut_shared(struct cutter *c, const struct rnn_model *m, struct rnn__
     s->optimizer_scalars = cut(c, m->n_optimizer_scalar, sizeof(double));
     s->scalars = cut(c, m->n_scalar, sizeof(double));
     s->workspace = cut(c, m->workspace_bytes, 1);
+    s->gathered = find_accumulate(m) < 0 ? NULL : cut(c, m->params_size, sizeof(float));
 }
 
 static void cut_own(struct cutter *c, const struct rnn_model *m, struct rnn__tbptt *t)
@@ -502,6 +579,7 @@ static struct rnn__tbptt *make_block(const rnn_allocator *a, const struct rnn_mo
     t->trains = !shared;
     t->model = m;
     t->fresh = t->forward_fresh = true;
+    t->accumulate = t->trains ? find_accumulate(m) : -1;
     return t;
 }
 
@@ -620,6 +698,7 @@ static int make(rnn_engine **out, const struct rnn_model *m, struct rnn__shared 
     }
     e->trainer = t;
     e->destroy = destroy;
+    e->end_epoch = end_epoch;
     t->options = *options;
     if (!t->options.tbptt_step)
         t->options.tbptt_step = m->steps_max;

@@ -20,6 +20,8 @@ enum rnn__kept {
     RNN__KEPT_WEIGHT_SUM,
     RNN__KEPT_CARRIED, /* 1: the state block holds what a chunk has left */
     RNN__KEPT_LOSS,    /* the last chunk's, for schedules that read it */
+    RNN__KEPT_GATHERED, /* chunks whose gradients wait for the update */
+    RNN__KEPT_TOUCHED, /* 1: a row started in one of them */
     RNN__KEPT_COUNT
 };
 
@@ -28,6 +30,7 @@ struct rnn__shared {
     float *params, *grads, *optimizer;
     double *optimizer_scalars, *scalars;
     void *workspace;
+    float *gathered; /* the sum of the gradients that wait; NULL: the model does not gather */
     uint64_t seed;
     struct rnn__team *team;
 };
@@ -57,6 +60,7 @@ struct rnn__tbptt {
 
     int kept[RNN__KEPT_COUNT];
     int scalar_of[8]; /* counters that scalars want: tbptt.c's table */
+    int accumulate;   /* the scalar that says how many chunks make an update; -1: one */
 
     double *metric;  /* [n_metric] of all chunks so far in this epoch */
     double *running; /* [n_running] the sums that they are made of */

@@ -10,6 +10,8 @@
  */
 #include "passes/build_room.h"
 
+#include <math.h>
+
 /* Counting and arguments as one kind of parameter sees them. */
 typedef struct {
     Scope *outer;   /* where arguments are evaluated: k and the run's counters */
@@ -353,15 +355,21 @@ static const Def *find_optimizer(Scope *model, const Expr *e)
     return NULL;
 }
 
-static void check_common(Update *u)
+/* How many chunks one update is made of. The runtime adds their gradients up, so it is a
+   number that nothing in the graph reads. */
+static void make_accumulate(Update *u)
 {
     Call call = call_begin(u->shared.outer, u->e);
     const Expr *e = call_take(&call, "accumulate");
     if (!e)
         return;
     Value v = expr_value(u->shared.outer, e);
-    if (!value_is_number(&v) || v.number != 1)
-        build_error(u->shared.outer, e->loc, "accumulate is not supported by this version");
+    if (value_is_number(&v) && v.number >= 1 && v.number == floor(v.number))
+        build_scalar(u->b, "optimizer.accumulate", v.number, false);
+    else if (v.kind != VALUE_ERROR)
+        build_error(u->shared.outer, e->loc,
+                    "accumulate is how many chunks make an update: a constant whole number "
+                    "of 1 or more");
 }
 
 static void warn_of_groups(Build *b)
@@ -416,7 +424,7 @@ void optimizer_build(Scope *model)
     Update u = {.b = b, .def = def, .e = e};
     int errors = diag_errors(b->d);
     u.shared = course_new(&u, "k", NO_NODE);
-    check_common(&u);
+    make_accumulate(&u);
     make_gradients(&u);
     make_clip(&u);
     warn_of_groups(b);

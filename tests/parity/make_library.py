@@ -418,9 +418,11 @@ LOSSES = {
     "soft_cross_entropy": ("p0", f"soft_cross_entropy(p0, y, {W_TEXT}, label_smoothing=0.1)", "shares", ident,
                            flat(lambda p, y: F.cross_entropy(p, y, weight=WEIGHT, label_smoothing=0.1))),
     "nll": ("log_softmax(p0)", f"nll(q, y, {W_TEXT})", "ignore", logp, flat(lambda p, y: F.nll_loss(p, y, weight=WEIGHT))),
-    "bce": ("sigmoid(p0)", "bce(q, y, weight=0.5 + 0.25 * arange(5))", "probability", torch.sigmoid,
+    "bce": ("sigmoid(p0)", "bce(q, y)", "probability", torch.sigmoid, F.binary_cross_entropy),
+    "bce_weight": ("sigmoid(p0)", "bce(q, y, weight=0.5 + 0.25 * arange(5))", "probability", torch.sigmoid,
             lambda p, y: F.binary_cross_entropy(p, y, weight=WEIGHT.expand_as(p))),
-    "bce_with_logits": ("p0", "bce_with_logits(p0, y, weight=0.7, pos_weight=0.5 + 0.25 * arange(5))", "probability", ident,
+    "bce_with_logits": ("p0", "bce_with_logits(p0, y)", "probability", ident, F.binary_cross_entropy_with_logits),
+    "bce_with_logits_weight": ("p0", "bce_with_logits(p0, y, weight=0.7, pos_weight=0.5 + 0.25 * arange(5))", "probability", ident,
                         lambda p, y: F.binary_cross_entropy_with_logits(p, y, weight=torch.tensor(0.7), pos_weight=WEIGHT)),
     "kl_div": ("log_softmax(p0)", "kl_div(q, y)", "shares", logp, F.kl_div),
     "kl_div_batchmean": ("log_softmax(p0)", "kl_div(q, y, batchmean=true)", "shares", logp, flat(lambda p, y: F.kl_div(p, y, reduction="batchmean"))),
@@ -509,7 +511,7 @@ def schedule(o):
 
 
 class Accumulating(Hooked):
-    """The mean of n chunks' gradients, and of what is left at an epoch's end (chunks_of_epoch)."""
+    """The mean of n chunks' gradients, and of the fewer that are left when an epoch ends."""
 
     def __init__(self, made, n, chunks_of_epoch, before=lambda o: None):
         super().__init__(made, before)
@@ -538,15 +540,17 @@ TORCH = {"sgd": optim.SGD, "adam": optim.Adam, "adamw": optim.AdamW, "adamax": o
          "adadelta": optim.Adadelta, "nadam": optim.NAdam, "radam": optim.RAdam}
 OPTIONS = {
     "sgd": [dict(lr=0.3), dict(lr=0.1, momentum=0.9, dampening=0.3, weight_decay=0.1), dict(lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.05)],
-    "adam": [dict(lr=0.05), dict(lr=0.05, beta1=0.8, beta2=0.95, weight_decay=0.1, eps=1e-3, amsgrad=True)],
-    "adamw": [dict(lr=0.05), dict(lr=0.05, beta1=0.8, beta2=0.9, weight_decay=0.2, amsgrad=True)],
-    "adamax": [dict(lr=0.05), dict(lr=0.05, beta1=0.8, beta2=0.9, weight_decay=0.1)],
-    "rmsprop": [dict(lr=0.02), dict(lr=0.02, momentum=0.5, centered=True, weight_decay=0.1, alpha=0.9, eps=1e-3)],
-    "adagrad": [dict(lr=0.1), dict(lr=0.1, lr_decay=0.1, weight_decay=0.1, initial_accumulator_value=0.1)],
-    "adadelta": [dict(lr=10.0), dict(lr=5.0, rho=0.8, weight_decay=0.1, eps=1e-4)],
-    "nadam": [dict(lr=0.05), dict(lr=0.05, momentum_decay=0.02, weight_decay=0.1, decoupled_weight_decay=True), dict(lr=0.05, weight_decay=0.1)],
+    "adam": [{}, dict(lr=0.05, beta1=0.8, beta2=0.95, weight_decay=0.1, eps=1e-3, amsgrad=True)],
+    "adamw": [{}, dict(lr=0.05, beta1=0.8, beta2=0.9, weight_decay=0.2, amsgrad=True)],
+    "adamax": [{}, dict(lr=0.05, beta1=0.8, beta2=0.9, weight_decay=0.1)],
+    "rmsprop": [{}, dict(lr=0.02, momentum=0.5, centered=True, weight_decay=0.1, alpha=0.9, eps=1e-3)],
+    "adagrad": [{}, dict(lr=0.1, lr_decay=0.1, weight_decay=0.1, initial_accumulator_value=0.1)],
+    "adadelta": [{}, dict(lr=5.0, rho=0.8, weight_decay=0.1, eps=1e-4)],
+    "nadam": [{}, dict(lr=0.05, momentum_decay=0.02, weight_decay=0.1, decoupled_weight_decay=True), dict(lr=0.05, weight_decay=0.1)],
     "radam": [dict(lr=0.1), dict(lr=0.05, beta1=0.7, beta2=0.9, weight_decay=0.1, decoupled_weight_decay=True), dict(lr=0.05, beta1=0.7, beta2=0.9, weight_decay=0.1)],
 }
+CHUNKS = BATCHES * math.ceil(STEPS / STEP)  # of an epoch
+
 
 def optimizer_cases():
     case = lambda text, opt, more="": dict(lines="rnn  = rnn(x, hidden=4)\nhead = linear(rnn, size=2)", model=lambda: Net(nn.RNN(I, H)), optimizer=text,
@@ -554,8 +558,10 @@ def optimizer_cases():
     for name, options in OPTIONS.items():
         for i, kw in enumerate(options):
             yield name + (f"_options{i}" if i else ""), case(text_of(name, kw), lambda m, n=name, kw=kw: TORCH[n](m.parameters(), **two(**kw)))
-    yield "lion", case("lion(lr=0.02, beta1=0.8, beta2=0.95, weight_decay=0.1)", lambda m: Paper(m.parameters(), lion, lr=0.02, b1=0.8, b2=0.95, wd=0.1))
-    yield "lamb", case("lamb(lr=0.05, beta1=0.8, weight_decay=0.1)",
+    yield "lion", case("lion(lr=0.01)", lambda m: Paper(m.parameters(), lion, lr=0.01, b1=0.9, b2=0.99, wd=0))
+    yield "lion_options", case("lion(lr=0.02, beta1=0.8, beta2=0.95, weight_decay=0.1)", lambda m: Paper(m.parameters(), lion, lr=0.02, b1=0.8, b2=0.95, wd=0.1))
+    yield "lamb", case("lamb()", lambda m: Paper(m.parameters(), lamb, lr=1e-3, b1=0.9, b2=0.999, eps=1e-6, wd=0.01))
+    yield "lamb_options", case("lamb(lr=0.05, beta1=0.8, weight_decay=0.1)",
                        lambda m: Paper(m.parameters(), lamb, lr=0.05, b1=0.8, b2=0.999, eps=1e-6, wd=0.1))
     sgd = lambda m, **kw: optim.SGD(m.parameters(), **kw)
     yield "clip_norm", case("sgd(lr=0.5, momentum=0.5, clip_norm=0.4)",
@@ -563,6 +569,10 @@ def optimizer_cases():
     yield "clip_value", case("adam(lr=0.05, clip_value=0.02)",
                              lambda m: Hooked(optim.Adam(m.parameters(), lr=0.05), lambda o: nn.utils.clip_grad_value_(params_of(o), 0.02)))
     yield "schedule", case("sgd(lr = 0.2 * min(1, k / 4), momentum = 0.5 + 0.04 * k)", lambda m: Hooked(sgd(m, lr=0.2, momentum=0.5), schedule))
+    yield "accumulate", case("sgd(lr=0.3, momentum=0.5, accumulate=2)", lambda m: Accumulating(sgd(m, lr=0.3, momentum=0.5), 2, CHUNKS))
+    yield "accumulate_leftover", case("adam(lr=0.05, accumulate=4, clip_norm=0.3)",
+                                      lambda m: Accumulating(optim.Adam(m.parameters(), lr=0.05), 4, CHUNKS,
+                                                             lambda o: nn.utils.clip_grad_norm_(params_of(o), 0.3)))
     yield "groups", case("adamw(lr=0.05, weight_decay=0.3)",
                          lambda m: optim.AdamW([{"params": [p for n, p in m.named_parameters() if "bias" not in n and n != "head.weight"]},
                                                 {"params": [p for n, p in m.named_parameters() if "bias" in n], "weight_decay": 0},

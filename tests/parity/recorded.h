@@ -46,7 +46,7 @@ static inline json_t *read_losses(const char *path)
 }
 
 static inline void test_every_chunk_has_the_recorded_loss(const struct trained *t,
-                                                   const json_t *expected)
+                                                          const json_t *expected)
 {
     const json_t *recorded = json_object_get(expected, "chunk_losses");
     json_t *losses = read_losses(t->log);
@@ -70,7 +70,8 @@ static inline void test_every_chunk_has_the_recorded_loss(const struct trained *
 
 /* ---- parameters ---- */
 
-static inline float *read_tensor(const struct rnn__safetensors *s, const struct rnn__tensor *t)
+static inline float *read_tensor(const struct rnn__safetensors *s,
+                                 const struct rnn__tensor *t)
 {
     struct rnn__fault f = {0};
     float *data = calloc((size_t)t->size + 1, sizeof *data);
@@ -80,7 +81,7 @@ static inline float *read_tensor(const struct rnn__safetensors *s, const struct 
 
 /* The largest difference in one parameter, of its largest element. */
 static inline double compare_tensor(const struct rnn__tensor *t, const float *got,
-                             const float *expected)
+                                    const float *expected)
 {
     double largest = 0, most = 0;
     int64_t worst = 0;
@@ -98,7 +99,7 @@ static inline double compare_tensor(const struct rnn__tensor *t, const float *go
 }
 
 static inline double compare_files(const struct rnn__safetensors *got,
-                            const struct rnn__safetensors *expected)
+                                   const struct rnn__safetensors *expected)
 {
     double most = 0;
     for (int i = 0; i < expected->n_tensor; i++) {
@@ -117,7 +118,7 @@ static inline double compare_files(const struct rnn__safetensors *got,
 }
 
 static inline void test_training_ends_at_the_recorded_parameters(const struct trained *t,
-                                                          const char *folder)
+                                                                 const char *folder)
 {
     struct rnn__fault f = {0};
     struct rnn__safetensors got, expected;
