@@ -5,20 +5,21 @@
  *     optimizer.NAME       the optimizer's tensors (float32) and scalars (float64)
  *     state.NAME           hidden state, [rows, …]
  *     gathered.NAME        gradients that wait for the update, if the optimizer accumulates
+ *     handler.NAME         what handlers keep (kept.c)
  *     __metadata__         rnnc, name, spec_hash, seed; as JSON: progress (counters and
- *                          the data's position), scalars, vocabulary, checksums
+ *                          the data's position), scalars, metrics, vocabulary, files
+ *                          (lengths of the logs), data (the data's files), checksums
  *
  * A file with the entry `rnnc` is one of ours; of any other file only parameters are
- * read. Checksums are CRC-32C of each tensor's bytes: the format itself has none.
+ * read. Checksums are CRC-32C of each tensor's bytes and of the header: the format itself
+ * has none. Of a folder the newest checkpoint that is whole is taken.
  */
 #include "trainer.h"
 
-#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const char format_key[] = "rnnc", format_version[] = "1";
 
@@ -30,6 +31,7 @@ struct tensors {
     struct rnn__tensor *tensor;
     char **name; /* NULL: the model's own text */
     int n_param; /* they come first */
+    int n_model; /* then the rest of the model's, then the handlers' */
 };
 
 static void free_tensors(struct tensors *list)
@@ -78,6 +80,8 @@ static int list_tensors(struct rnn__trainer *t, struct tensors *list, struct rnn
     struct rnn__string s = {0};
     size_t most = 2 * (size_t)m->n_param + (size_t)m->n_optimizer +
                   (size_t)m->n_optimizer_scalar + (size_t)m->n_state + 1;
+    for (const struct rnn__kept *k = t->kept; k; k = k->next)
+        most++;
     int code = rnn_get_blocks(t->engine, &b);
     if (code)
         return rnn__trainer_failed(t, t->engine, code, f);
@@ -102,6 +106,9 @@ static int list_tensors(struct rnn__trainer *t, struct tensors *list, struct rnn
     for (int i = 0; b.gathered && i < m->n_param; i++)
         add_tensor(list, "gathered.", m->param[i].name, tensor_of(&m->param[i], b.gathered),
                    &s);
+    list->n_model = list->n;
+    for (const struct rnn__kept *k = t->kept; k; k = k->next)
+        add_tensor(list, "", k->tensor.name, k->tensor, &s);
     return s.failed ? rnn__fault_memory(f) : 0;
 }
 
@@ -134,6 +141,7 @@ static const struct {
     {"pass", offsetof(rnn_state_dict, pass)},
     {"position", offsetof(rnn_state_dict, position)},
 };
+static const char pending_key[] = "pending", output_key[] = "output";
 enum { N_PROGRESS = sizeof progress_list / sizeof *progress_list };
 
 static int64_t *progress_field(rnn_state_dict *d, int i)
@@ -150,6 +158,9 @@ static json_t *progress_json(rnn_state_dict *d)
     for (int i = 0; i < d->n_entry; i++)
         json_object_set_new(entries, d->entry[i].name, exact(d->entry[i].value));
     json_object_set_new(progress, "entries", entries);
+    json_object_set_new(progress, pending_key, json_integer(d->pending));
+    json_object_set_new(progress, output_key,
+                        d->output.null ? json_null() : exact(d->output.value));
     return progress;
 }
 
@@ -164,9 +175,19 @@ static json_t *scalars_json(struct rnn__trainer *t)
     return scalars;
 }
 
+static json_t *metrics_json(struct rnn__trainer *t)
+{
+    json_t *metrics = json_object();
+    double value;
+    const char *name;
+    for (int i = 0; (name = rnn_metric_at(t->engine, i, &value)); i++)
+        json_object_set_new(metrics, name, exact(value));
+    return metrics;
+}
+
 static uint32_t checksum_of(const struct rnn__tensor *t)
 {
-    return rnn__crc32c(t->data, (size_t)t->size * (t->dtype == RNN__F64 ? 8 : 4));
+    return rnn__crc32c(0, t->data, (size_t)(t->size * rnn__dtype_bytes(t->dtype)));
 }
 
 static json_t *checksums_json(const struct tensors *list)
@@ -183,9 +204,9 @@ static json_t *checksums_json(const struct tensors *list)
 /* Puts `value`, which is taken over, into the metadata as the text of its JSON. */
 static void put_json(json_t *metadata, const char *key, json_t *value)
 {
-    char *text = json_dumps(value, JSON_COMPACT);
-    if (text)
-        json_object_set_new(metadata, key, json_string(text));
+    char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    if (!text || json_object_set_new(metadata, key, json_string(text)) != 0)
+        json_object_del(metadata, format_key); /* noticed at the end: no memory */
     free(text);
     json_decref(value);
 }
@@ -195,15 +216,37 @@ static json_t *metadata_of(struct rnn__trainer *t, const struct tensors *list,
 {
     char seed[32];
     snprintf(seed, sizeof seed, "%" PRIu64, t->seed);
-    json_t *metadata = json_pack(
-        "{s:s, s:s, s:s, s:s}", format_key, format_version, "name", t->model->name,
-        "spec_hash", t->model->spec_hash ? t->model->spec_hash : "", "seed", seed);
+    json_t *metadata = json_pack("{s:s, s:s, s:s, s:s, s:s}", format_key, format_version,
+                                 "name", t->model->name, "spec_hash",
+                                 t->model->spec_hash ? t->model->spec_hash : "", "seed",
+                                 seed, RNN__HEADER_SUM, "00000000");
     put_json(metadata, "progress", progress_json(progress));
     put_json(metadata, "scalars", scalars_json(t));
+    put_json(metadata, "metrics", metrics_json(t));
+    put_json(metadata, "files", rnn__files_json(t));
+    put_json(metadata, "data", rnn__used_json(&t->used));
     put_json(metadata, "checksums", checksums_json(list));
     if (t->vocabulary.n)
         put_json(metadata, "vocabulary", rnn__vocabulary_to_json(&t->vocabulary));
     return metadata;
+}
+
+/* Chunks of the next batch that are done count, see tbptt.c. */
+int rnn__checkpoint_place(struct rnn__trainer *t, struct rnn__place *place,
+                          struct rnn__fault *f)
+{
+    rnn_state_dict d;
+    int code = rnn_state_save(t->engine, &d);
+    if (code)
+        return rnn__trainer_failed(t, t->engine, code, f);
+    double iteration = 0, step = 0, chunk = 0;
+    rnn_attribute_get(t->engine, "tbptt.iteration", &iteration);
+    rnn_attribute_get(t->engine, "tbptt.step", &step);
+    rnn_attribute_get(t->engine, "tbptt.chunk", &chunk);
+    *place = (struct rnn__place){d.iteration, INT64_MAX, d.pending};
+    if ((int64_t)iteration == d.iteration + 1 && step > 0)
+        *place = (struct rnn__place){d.iteration + 1, (int64_t)chunk, 0};
+    return 0;
 }
 
 int rnn__checkpoint_save(struct rnn__trainer *t, const char *path, struct rnn__fault *f)
@@ -215,8 +258,9 @@ int rnn__checkpoint_save(struct rnn__trainer *t, const char *path, struct rnn__f
         rnn__trainer_failed(t, t->engine, code, f);
     if (!code) {
         json_t *metadata = metadata_of(t, &list, &progress);
-        code = metadata ? rnn__safetensors_write(path, list.tensor, list.n, metadata, f)
-                        : rnn__fault_memory(f);
+        code = json_object_get(metadata, format_key)
+                   ? rnn__safetensors_write(path, list.tensor, list.n, metadata, f)
+                   : rnn__fault_memory(f);
         json_decref(metadata);
     }
     free_tensors(&list);
@@ -288,7 +332,7 @@ static int tell_extras(const struct rnn__safetensors *s, const struct tensors *l
         const char *name = s->tensor[i].name;
         bool known =
             is_ours(s) && (starts_with(name, "optimizer.") || starts_with(name, "state.") ||
-                           starts_with(name, "gathered."));
+                           starts_with(name, "gathered.") || starts_with(name, "handler."));
         for (int j = 0; j < n && !known; j++)
             known = strcmp(list->tensor[j].name, name) == 0;
         if (known)
@@ -308,14 +352,18 @@ static int check_tensors(const struct rnn__safetensors *s, const struct tensors 
     return found ? f->code : 0;
 }
 
+static int damaged(const struct rnn__safetensors *s, const struct rnn__tensor *t,
+                   struct rnn__fault *f)
+{
+    return rnn__fault(f, RNN_EFORMAT, "%s: tensor '%s' is damaged: its checksum is wrong",
+                      s->path, t->name);
+}
+
 static int check_sum(const struct rnn__safetensors *s, const json_t *checksums,
                      const struct rnn__tensor *t, struct rnn__fault *f)
 {
     const char *text = json_string_value(json_object_get(checksums, t->name));
-    if (!text || strtoul(text, NULL, 16) == checksum_of(t))
-        return 0;
-    return rnn__fault(f, RNN_EFORMAT, "%s: tensor '%s' is damaged: its checksum is wrong",
-                      s->path, t->name);
+    return !text || strtoul(text, NULL, 16) == checksum_of(t) ? 0 : damaged(s, t, f);
 }
 
 /* Reads the first n tensors of the list, which have been checked, into their blocks. */
@@ -348,17 +396,31 @@ static int read_vocabulary(struct rnn__trainer *t, const struct rnn__safetensors
     return code;
 }
 
+/* A handler that the run did not have when the checkpoint was written begins anew. */
+static int read_kept(struct rnn__trainer *t, const struct rnn__safetensors *s,
+                     const struct rnn__tensor *want, struct rnn__fault *f)
+{
+    const struct rnn__tensor *got = rnn__safetensors_find(s, want->name);
+    if (got && same_shape(got, want) && got->dtype == want->dtype)
+        return rnn__safetensors_read_bytes(s, got, (void *)(uintptr_t)want->data, f);
+    fprintf(stderr, "%s: note: %s: holds no %s of this shape; it begins anew\n",
+            t->options->program, s->path, want->name);
+    return 0;
+}
+
 /* Loads the parameters, or with `whole` everything that list_tensors lists. */
 static int load(struct rnn__trainer *t, const struct rnn__safetensors *s, bool whole,
                 struct rnn__fault *f)
 {
     struct tensors list = {0};
     int code = list_tensors(t, &list, f);
-    int n = whole ? list.n : list.n_param;
+    int n = whole ? list.n_model : list.n_param;
     if (!code)
         code = check_tensors(s, &list, n, f);
     if (!code)
         code = read_tensors(s, &list, n, f);
+    for (int i = list.n_model; i < list.n && whole && !code; i++)
+        code = read_kept(t, s, &list.tensor[i], f);
     if (!code && (code = rnn_pack(t->engine)) != 0)
         rnn__trainer_failed(t, t->engine, code, f);
     free_tensors(&list);
@@ -376,20 +438,34 @@ int rnn__checkpoint_init(struct rnn__trainer *t, const char *path, struct rnn__f
     return code;
 }
 
+/* A run has one seed from its beginning to its end. */
+static int take_seed(struct rnn__trainer *t, const struct rnn__safetensors *s,
+                     struct rnn__fault *f)
+{
+    const char *text = rnn__safetensors_metadata(s, "seed");
+    uint64_t seed = text ? strtoull(text, NULL, 10) : t->seed;
+    if (t->options->seed != RNN_NONE && (uint64_t)t->options->seed != seed)
+        return rnn__fault(f, RNN_EINVAL,
+                          "--seed %" PRId64
+                          ": the run that is resumed has the seed %" PRIu64
+                          "; leave --seed out",
+                          t->options->seed, seed);
+    t->seed = seed;
+    return 0;
+}
+
 int rnn__checkpoint_peek(struct rnn__trainer *t, const char *path, struct rnn__fault *f)
 {
     struct rnn__safetensors s;
     int code = rnn__safetensors_open(&s, path, f);
     if (code)
         return code;
-    const char *seed = rnn__safetensors_metadata(&s, "seed");
-    if (seed && t->options->resumes)
-        t->seed = strtoull(seed, NULL, 10);
-    json_t *progress = metadata_json(&s, "progress");
-    t->resumed_iteration = json_integer_value(json_object_get(progress, "iteration"));
-    t->resumed_chunks = json_integer_value(json_object_get(progress, "time_iteration"));
-    json_decref(progress);
-    code = read_vocabulary(t, &s, f);
+    if (t->options->resumes) {
+        code = take_seed(t, &s, f);
+        t->resumed_files = metadata_json(&s, "files");
+    }
+    if (!code)
+        code = read_vocabulary(t, &s, f);
     rnn__safetensors_close(&s);
     return code;
 }
@@ -415,6 +491,25 @@ static int check_ours(struct rnn__trainer *t, const struct rnn__safetensors *s,
     return 0;
 }
 
+/* Numbers of handlers that the run did not have when the checkpoint was written. */
+static void add_new_entries(struct rnn__trainer *t, const struct rnn__safetensors *s,
+                            rnn_state_dict *d)
+{
+    rnn_state_dict now;
+    if (rnn_state_save(t->engine, &now) != 0)
+        return;
+    for (int i = 0; i < now.n_entry && d->n_entry < RNN_STATE_ENTRIES_MAX; i++) {
+        int j = 0;
+        while (j < d->n_entry && strcmp(d->entry[j].name, now.entry[i].name) != 0)
+            j++;
+        if (j < d->n_entry)
+            continue;
+        fprintf(stderr, "%s: note: %s: holds no '%s'; it begins anew\n",
+                t->options->program, s->path, now.entry[i].name);
+        d->entry[d->n_entry++] = now.entry[i];
+    }
+}
+
 static int load_progress(struct rnn__trainer *t, const struct rnn__safetensors *s,
                          struct rnn__fault *f)
 {
@@ -429,6 +524,10 @@ static int load_progress(struct rnn__trainer *t, const struct rnn__safetensors *
     }
     json_object_foreach(entries, name, value) if (d.n_entry < RNN_STATE_ENTRIES_MAX)
         d.entry[d.n_entry++] = (rnn_state_entry){.name = name, .value = exact_value(value)};
+    add_new_entries(t, s, &d);
+    d.pending = (int32_t)json_integer_value(json_object_get(progress, pending_key));
+    const json_t *output = json_object_get(progress, output_key);
+    d.output = (rnn_output){.value = exact_value(output), .null = !json_is_string(output)};
     int code = rnn_state_load(t->engine, &d);
     if (code)
         rnn__fault(f, RNN_EFORMAT, "%s: %s", s->path, rnn_engine_error(t->engine));
@@ -443,6 +542,20 @@ static void load_scalars(struct rnn__trainer *t, const struct rnn__safetensors *
     json_object_foreach(scalars, name, value)
         rnn_set_scalar(t->engine, name, exact_value(value)); /* unknown ones are gone */
     json_decref(scalars);
+    for (int i = 0; i < t->n_number; i++) /* --set has the last word */
+        rnn_set_scalar(t->engine, t->number[i].name, t->number[i].value);
+}
+
+static int load_metrics(struct rnn__trainer *t, const struct rnn__safetensors *s,
+                        struct rnn__fault *f)
+{
+    const char *name;
+    json_t *value, *metrics = metadata_json(s, "metrics");
+    int code = 0;
+    json_object_foreach(metrics, name, value) if (!code) code =
+        rnn_metric_set(t->engine, name, exact_value(value));
+    json_decref(metrics);
+    return code ? rnn__trainer_failed(t, t->engine, code, f) : 0;
 }
 
 int rnn__checkpoint_resume(struct rnn__trainer *t, const char *path, struct rnn__fault *f)
@@ -451,69 +564,66 @@ int rnn__checkpoint_resume(struct rnn__trainer *t, const char *path, struct rnn_
     int code = rnn__safetensors_open(&s, path, f);
     if (code)
         return code;
+    json_t *data = metadata_json(&s, "data");
     code = check_ours(t, &s, f);
     if (!code)
+        code = rnn__used_check(&t->used, data, path, f);
+    if (!code)
         code = load(t, &s, true, f);
+    if (!code)
+        code = load_metrics(t, &s, f);
     if (!code) {
         load_scalars(t, &s);
         code = load_progress(t, &s, f);
     }
+    json_decref(data);
     rnn__safetensors_close(&s);
     return code;
 }
 
 /* ---- the newest of a folder ---- */
 
-struct candidate {
-    char *path;
-    struct timespec time;
-};
-
-static bool is_checkpoint(const char *name)
-{
-    static const char suffix[] = ".safetensors";
-    size_t n = strlen(name), m = sizeof suffix - 1;
-    return starts_with(name, "checkpoint_") && n > m && strcmp(name + n - m, suffix) == 0;
-}
-
-static bool is_newer(const struct timespec *a, const struct timespec *b)
-{
-    return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec : a->tv_nsec > b->tv_nsec;
-}
-
-/* The newest checkpoint that is older than `before` (NULL: of all); path NULL: none. */
-static struct candidate newest_before(const char *folder, const struct timespec *before)
-{
-    struct candidate best = {0};
-    struct stat st;
-    DIR *dir = opendir(folder);
-    for (struct dirent *d; dir && (d = readdir(dir));) {
-        char *path = is_checkpoint(d->d_name) ? rnn__path_join(folder, d->d_name) : NULL;
-        if (path && stat(path, &st) == 0 && (!before || is_newer(before, &st.st_mtim)) &&
-            (!best.path || is_newer(&st.st_mtim, &best.time))) {
-            free(best.path);
-            best = (struct candidate){path, st.st_mtim};
-            path = NULL;
-        }
-        free(path);
-    }
-    if (dir)
-        closedir(dir);
-    return best;
-}
-
-int rnn__checkpoint_newest(const char *folder, char **path, struct rnn__fault *f)
+/* Whether the file is whole: its header, and every tensor that a checksum is known of. */
+static int verify(const char *path, struct rnn__fault *f)
 {
     struct rnn__safetensors s;
-    struct candidate c = newest_before(folder, NULL);
-    while (c.path && rnn__safetensors_open(&s, c.path, f) != 0) {
-        fprintf(stderr, "note: %s; the checkpoint before it is taken\n", f->sentence);
-        free(c.path);
-        c = newest_before(folder, &c.time);
+    int code = rnn__safetensors_open(&s, path, f);
+    if (code)
+        return code;
+    code = rnn__safetensors_check_header(&s, f);
+    json_t *checksums = metadata_json(&s, "checksums");
+    for (int i = 0; i < s.n_tensor && !code; i++) {
+        const struct rnn__tensor *t = &s.tensor[i];
+        const char *text = json_string_value(json_object_get(checksums, t->name));
+        uint32_t sum = 0;
+        code = text ? rnn__safetensors_sum(&s, t, &sum, f) : 0;
+        if (!code && text && strtoul(text, NULL, 16) != sum)
+            code = damaged(&s, t, f);
     }
-    if (!c.path)
-        return rnn__fault(f, RNN_EFORMAT, "%s: no checkpoint in this folder", folder);
+    json_decref(checksums);
     rnn__safetensors_close(&s);
-    *path = c.path;
-    return 0;
+    return code;
+}
+
+int rnn__checkpoint_newest(struct rnn__trainer *t, const char *folder, char **path,
+                           struct rnn__fault *f)
+{
+    struct rnn__found *list;
+    int n, code = rnn__folder_list(folder, &list, &n, f);
+    if (code)
+        return code;
+    if (n == 0)
+        code = rnn__fault(f, RNN_EFORMAT, "%s: no checkpoint in this folder", folder);
+    for (int i = n - 1; i >= 0; i--) {
+        code = verify(list[i].path, f);
+        if (code == 0 && !(*path = rnn__path_join(NULL, list[i].path)))
+            code = rnn__fault_memory(f);
+        if (code == 0 || code == RNN_ENOMEM)
+            break;
+        if (i > 0)
+            fprintf(stderr, "%s: warning: %s; the checkpoint before it is taken\n",
+                    t->options->program, f->sentence);
+    }
+    rnn__found_free(list, n);
+    return code;
 }

@@ -79,6 +79,16 @@ static enum outcome announce(rnn_engine *e, int event)
     return status < 0 ? raise_code(e, status) : honour_requests(e);
 }
 
+/* The event was not brought to its end: it is fired again when the run goes on with
+   `phase`. */
+static enum outcome fire_again(rnn_engine *e, enum rnn__phase phase)
+{
+    e->phase = phase;
+    int status = rnn__fire(e, RNN_INTERRUPT);
+    atomic_fetch_and(&e->requests, ~RNN__INTERRUPT);
+    return status < 0 ? raise_code(e, status) : PAUSE;
+}
+
 /* ---- data ---- */
 
 static int data_failed(rnn_engine *e, int code, const char *doing)
@@ -172,18 +182,21 @@ static enum outcome begin(rnn_engine *e)
     e->exception = 0;
     e->in_process = e->chunk_open = false;
     e->state.epoch_seconds = e->state.run_seconds = 0;
-    e->run_start = rnn__seconds();
-    e->phase = RNN__NEXT_EPOCH;
+    e->run_start = e->loop_start = rnn__seconds();
+    e->epoch_time = 0;
+    e->phase = e->pending == RNN_EPOCH_COMPLETED ? RNN__EPOCH_DONE : RNN__NEXT_EPOCH;
     return announce(e, RNN_STARTED);
 }
 
 static enum outcome next_epoch(rnn_engine *e)
 {
-    if (is_done(&e->state) || requested(e, RNN__TERMINATE)) {
+    if ((!e->pending && is_done(&e->state)) || requested(e, RNN__TERMINATE)) {
         e->phase = RNN__COMPLETE;
         return GO_ON;
     }
     e->state.epoch++;
+    e->state.iter_counter = 0;
+    e->epoch_open = true;
     e->phase = RNN__OPEN_DATA;
     double start = rnn__seconds();
     int status = rnn__fire(e, RNN_EPOCH_STARTED);
@@ -201,6 +214,8 @@ static enum outcome open_data(rnn_engine *e)
         if (!e->whole_epoch)
             s->iter_counter =
                 s->epoch_length > 0 ? s->iteration % s->epoch_length : s->iteration;
+        if (e->pending && s->iter_counter == 0)
+            s->iter_counter = s->epoch_length; /* the epoch's last batch, not none */
         int status = e->seek ? seek_data(e) : begin_next_pass(e);
         if (status < 0)
             return raise_code(e, status);
@@ -208,7 +223,7 @@ static enum outcome open_data(rnn_engine *e)
     e->whole_epoch = e->seek = false;
     e->out_of_data = e->again = false;
     e->loop_start = rnn__seconds();
-    e->phase = RNN__GET_BATCH;
+    e->phase = e->pending ? RNN__PROCESSED : RNN__GET_BATCH;
     return GO_ON;
 }
 
@@ -313,7 +328,11 @@ static enum outcome process_batch(rnn_engine *e)
 static enum outcome processed(rnn_engine *e)
 {
     e->phase = RNN__NEXT_BATCH;
-    return announce(e, RNN_ITERATION_COMPLETED);
+    e->pending = 0;
+    int status = rnn__fire(e, RNN_ITERATION_COMPLETED);
+    if (status == RNN_PAUSED)
+        return fire_again(e, RNN__PROCESSED);
+    return status < 0 ? raise_code(e, status) : honour_requests(e);
 }
 
 static enum outcome after_batch(rnn_engine *e)
@@ -336,10 +355,16 @@ static enum outcome epoch_done(rnn_engine *e)
     double start = rnn__seconds();
     e->state.epoch_seconds = e->epoch_time + start - e->loop_start;
     e->phase = RNN__NEXT_EPOCH;
+    e->epoch_open = false;
+    e->pending = 0;
     int status = e->end_epoch ? e->end_epoch(e) : 0;
     if (status == 0 && !requested(e, RNN__SKIP_EPOCH_COMPLETED)) {
         status = rnn__fire(e, RNN_EPOCH_COMPLETED);
         e->state.epoch_seconds += rnn__seconds() - start;
+    }
+    if (status == RNN_PAUSED) {
+        e->epoch_open = true;
+        return fire_again(e, RNN__EPOCH_DONE);
     }
     if (status < 0)
         return raise_code(e, status);
@@ -535,7 +560,8 @@ static int start_anew(rnn_engine *e, const rnn_iterable *data, const rnn_run_opt
     s->epoch_length = length;
     s->batch = NULL;
     e->pass = e->position = 0;
-    e->opened = e->data_open = e->seek = e->loaded = false;
+    e->opened = e->data_open = e->seek = e->loaded = e->epoch_open = false;
+    e->pending = 0;
     e->whole_epoch = true;
     e->phase = RNN__BEGIN;
     return 0;
@@ -594,7 +620,7 @@ static int run(rnn_engine *e, const rnn_iterable *data, const rnn_run_options *o
     int status = start(e, data, options);
     if (status < 0)
         return status;
-    if (!options->restart && !paused && is_done(&e->state)) {
+    if (!options->restart && !paused && !e->pending && is_done(&e->state)) {
         rnn__note(e,
                   "the run is finished at epoch %" PRId64 ", iteration %" PRId64
                   ": raise its limit, or restart it",

@@ -100,6 +100,8 @@ struct rnn_engine {
     bool loaded;           /* no batch has begun since rnn_state_load */
     bool in_process;       /* the batch of state.iteration is not done */
     bool chunk_open;       /* the chunk of state.time_iteration is not done */
+    bool epoch_open;       /* state.epoch has not had its EPOCH_COMPLETED */
+    int pending;           /* loaded: the event to be fired before anything else; 0: none */
 
     bool has_data, data_open;
     rnn_iterable data;
@@ -146,7 +148,7 @@ bool rnn__filter_passes(rnn_engine *e, const rnn_filter *f, int64_t v);
 
 int rnn__events_init(rnn_engine *e);
 void rnn__events_free(rnn_engine *e);
-/* Fires a known event: 0 or the exception of a handler. */
+/* Fires a known event: 0, the exception of a handler, or RNN_PAUSED (two events alone). */
 int rnn__fire(rnn_engine *e, int event);
 int64_t rnn__counter(const rnn_engine *e, const struct rnn__event *event);
 

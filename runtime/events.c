@@ -314,6 +314,9 @@ static int call(rnn_engine *e, int event, int i)
         return 0;
     e->raised = event == RNN_EXCEPTION_RAISED ? e->exception : 0;
     int status = h.fn(e, event, h.user);
+    if (status == RNN_PAUSED &&
+        (event == RNN_ITERATION_COMPLETED || event == RNN_EPOCH_COMPLETED))
+        return RNN_PAUSED;
     if (status >= 0)
         return 0;
     if (e->raised != status) /* it did not say why */
@@ -339,5 +342,6 @@ int rnn_fire(rnn_engine *e, int event)
 {
     if (!is_event(e, event))
         return rnn__fail(e, RNN_EINVAL, "event number %d is not registered", event);
-    return rnn__fire(e, event);
+    int status = rnn__fire(e, event);
+    return status < 0 ? status : 0;
 }

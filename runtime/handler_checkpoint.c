@@ -3,9 +3,11 @@
  *
  *     checkpoint: {every: epoch, keep: 2, best: valid.loss}
  *
- * writes checkpoint_ITERATION.safetensors and removes the oldest of its own beyond
- * `keep`, after the new one is safe. `best` keeps the state with the best value of a
- * metric as checkpoint_best.safetensors besides. A checkpoint that cannot be written
+ * writes checkpoint_ITERATION.safetensors (in the middle of a batch …_chunk_K) and removes
+ * the oldest beyond `keep`, also those from before an interruption, after the new one is
+ * safe. Two are kept by default, so that one is left when the newest is damaged. `best`
+ * keeps the state with the best value of a metric as checkpoint_best.safetensors besides;
+ * an equal value is no better, as in Ignite. A checkpoint that cannot be written
  * is told of, and the run goes on with the old ones intact; the last state is written
  * whatever happened before, and there a failure is one of the run.
  */
@@ -14,81 +16,61 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct checkpoints {
     struct rnn__trainer *t;
-    int64_t keep, n_kept;
-    char **kept; /* [keep + 1], oldest first */
     const char *best;
     bool larger;
 };
 
 static const char best_value[] = "checkpoint.best", best_seen[] = "checkpoint.best_seen";
 
-static char *path_of(struct rnn__trainer *t, int64_t iteration)
+/* Writes the present state under the name of its place; what the logs hold of it is safe
+   before. */
+static int save(struct rnn__trainer *t, struct rnn__place place, struct rnn__fault *f)
 {
-    char name[64];
-    snprintf(name, sizeof name, "checkpoint_%lld.safetensors", (long long)iteration);
-    return rnn__path_join(t->out, name);
-}
-
-/* Writes the present state under its iteration's name. *path, unless NULL, is the caller's.
- */
-static int save(struct rnn__trainer *t, char **path, struct rnn__fault *f)
-{
-    const rnn_engine_state *s = rnn_state_of(t->engine);
-    char *name = path_of(t, s->iteration);
+    char *name = rnn__checkpoint_path(t, place);
+    rnn__flush_files(t, true);
     int code = name ? rnn__checkpoint_save(t, name, f) : rnn__fault_memory(f);
     if (code) {
         free(name);
         return code;
     }
-    t->saved_chunks = s->time_iteration;
+    t->saved_chunks = rnn_state_of(t->engine)->time_iteration;
+    t->saved_pending = place.pending;
     free(t->last_checkpoint);
     t->last_checkpoint = name;
-    if (path)
-        *path = rnn__path_join(NULL, name);
+    rnn__folder_prune(t, name, t->keep);
     return 0;
 }
 
-/* Puts the newest path, which is taken over, behind the others and drops what is too old.
- */
-static void keep_newest(struct checkpoints *c, char *path)
+static int write_best(struct rnn__trainer *t, struct rnn__fault *f)
 {
-    if (!path || (c->n_kept && strcmp(c->kept[c->n_kept - 1], path) == 0)) {
-        free(path); /* the same name has been replaced */
-        return;
-    }
-    c->kept[c->n_kept++] = path;
-    if (c->n_kept <= c->keep)
-        return;
-    unlink(c->kept[0]);
-    free(c->kept[0]);
-    memmove(c->kept, c->kept + 1, (size_t)c->keep * sizeof *c->kept);
-    c->n_kept--;
+    char *path = rnn__path_join(t->out, "checkpoint_best.safetensors");
+    int code = path ? rnn__checkpoint_save(t, path, f) : rnn__fault_memory(f);
+    free(path);
+    return code;
 }
 
-static bool is_best(struct checkpoints *c)
+/* The best value goes into the checkpoint that it is the value of; one that could not be
+   written was not the best. */
+static int save_if_best(struct checkpoints *c, struct rnn__fault *f)
 {
     rnn_engine *e = c->t->engine;
     double value, best = 0, seen = 0;
     if (!c->best || !rnn__watched(c->t, c->best, &value))
-        return false;
+        return 0;
     rnn_attribute_get(e, best_seen, &seen);
     rnn_attribute_get(e, best_value, &best);
     if (seen != 0 && !(c->larger ? value > best : value < best))
-        return false;
+        return 0;
     rnn_attribute_set(e, best_seen, 1);
     rnn_attribute_set(e, best_value, value);
-    return true;
-}
-
-static int save_best(struct checkpoints *c, struct rnn__fault *f)
-{
-    char *path = rnn__path_join(c->t->out, "checkpoint_best.safetensors");
-    int code = path ? rnn__checkpoint_save(c->t, path, f) : rnn__fault_memory(f);
-    free(path);
+    int code = write_best(c->t, f);
+    if (code) {
+        rnn_attribute_set(e, best_seen, seen);
+        rnn_attribute_set(e, best_value, best);
+    }
     return code;
 }
 
@@ -96,35 +78,46 @@ static int checkpoint(rnn_engine *e, int event, void *user)
 {
     struct checkpoints *c = user;
     struct rnn__fault f = {0};
-    char *path = NULL;
     (void)event;
-    int code = is_best(c) ? save_best(c, &f) : 0;
+    struct rnn__place place;
+    int code = save_if_best(c, &f);
     if (!code)
-        code = save(c->t, &path, &f);
+        code = rnn__checkpoint_place(c->t, &place, &f);
+    if (!code)
+        code = save(c->t, place, &f);
     if (code) {
         fprintf(stderr,
                 "%s: note: no checkpoint: %s; earlier ones stand, the run goes on\n",
                 c->t->options->program, f.sentence);
         return 0;
     }
-    keep_newest(c, path);
     return rnn_fire(e, RNN_SAVED_CHECKPOINT);
 }
 
 int rnn__save_last(struct rnn__trainer *t, struct rnn__fault *f)
 {
-    if (rnn_state_of(t->engine)->time_iteration == t->saved_chunks)
-        return 0;
-    return save(t, NULL, f);
+    struct rnn__place place;
+    int code = rnn__checkpoint_place(t, &place, f);
+    if (code || (rnn_state_of(t->engine)->time_iteration == t->saved_chunks &&
+                 place.pending == t->saved_pending))
+        return code;
+    return save(t, place, f);
 }
 
-static void close_checkpoints(void *user)
+int rnn__save_first(struct rnn__trainer *t, struct rnn__fault *f)
 {
-    struct checkpoints *c = user;
-    for (int64_t i = 0; i < c->n_kept; i++)
-        free(c->kept[i]);
-    free(c->kept);
-    free(c);
+    struct rnn__found *list;
+    int n, code = rnn__folder_list(t->out, &list, &n, f);
+    bool older = false;
+    for (int i = 0; i < n && !code; i++)
+        older = older || list[i].place.iteration >= 0;
+    if (!code && older)
+        code = save(t, (struct rnn__place){.chunk = INT64_MAX}, f);
+    for (int i = 0; i < n && !code && older; i++)
+        if (list[i].place.iteration >= 0 && strcmp(list[i].path, t->last_checkpoint) != 0)
+            rnn__io->unlink(list[i].path);
+    rnn__found_free(list, n);
+    return code;
 }
 
 static int read_best(struct checkpoints *c, const json_t *options, const char *where,
@@ -148,16 +141,13 @@ int rnn__add_checkpoint(struct rnn__trainer *t, const json_t *options, const cha
 {
     struct rnn__when when = {.event = RNN_EPOCH_COMPLETED};
     struct checkpoints *c = calloc(1, sizeof *c);
-    int code = rnn__attach(t, c, close_checkpoints, f);
+    int code = rnn__attach(t, c, free, f);
     if (code)
         return code;
     c->t = t;
-    c->keep = 1;
-    code = rnn__get_integer(options, where, "keep", 1, &c->keep, f);
-    if (!code && c->keep > 1000000)
+    code = rnn__get_integer(options, where, "keep", 1, &t->keep, f);
+    if (!code && t->keep > 1000000)
         code = rnn__fault(f, RNN__ESPEC, "%s.keep: is more than a million", where);
-    if (!code && !(c->kept = calloc((size_t)c->keep + 1, sizeof *c->kept)))
-        code = rnn__fault_memory(f);
     if (!code)
         code = read_best(c, options, where, f);
     if (!code)

@@ -14,19 +14,14 @@
  */
 #include "trainer.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 struct rnn__log {
     struct rnn__trainer *t;
-    char *path;
-    FILE *file;
-    bool thin, told; /* told: of a line that could not be written */
+    struct rnn__out *out; /* the trainer's */
+    bool thin;
     time_t flushed;
     struct rnn__log *next;
 };
@@ -37,35 +32,30 @@ struct rnn__log {
 static void end_line(struct rnn__log *log)
 {
     time_t now = time(NULL);
-    fputs("}\n", log->file);
+    rnn__out_put(log->out, "}\n");
     if (now != log->flushed)
-        fflush(log->file);
+        rnn__flush_files(log->t, false);
     log->flushed = now;
-    if (ferror(log->file) && !log->told) {
-        fprintf(stderr, "%s: note: %s: lines of the log could not be written\n",
-                log->t->options->program, log->path);
-        log->told = true;
-    }
 }
 
 static void put_number(struct rnn__log *log, const char *name, double value)
 {
     char text[RNN__NUMBER_BYTES];
-    fprintf(log->file, ", \"%s\": %s", name, rnn__number_text(value, text));
+    rnn__out_put(log->out, ", \"%s\": %s", name, rnn__number_text(value, text));
 }
 
 static void begin_line(struct rnn__log *log, const char *event)
 {
     const rnn_engine_state *s = rnn_state_of(log->t->engine);
-    fprintf(log->file, "{\"event\": \"%s\", \"epoch\": %lld, \"iteration\": %lld", event,
-            (long long)s->epoch, (long long)s->iteration);
+    rnn__out_put(log->out, "{\"event\": \"%s\", \"epoch\": %lld, \"iteration\": %lld",
+                 event, (long long)s->epoch, (long long)s->iteration);
 }
 
 static void put_output(struct rnn__log *log, const char *name)
 {
     const rnn_engine_state *s = rnn_state_of(log->t->engine);
     if (s->output.null)
-        fprintf(log->file, ", \"%s\": null", name);
+        rnn__out_put(log->out, ", \"%s\": null", name);
     else
         put_number(log, name, s->output.value);
 }
@@ -76,8 +66,8 @@ static int log_chunk(rnn_engine *e, int event, void *user)
     const rnn_engine_state *s = rnn_state_of(e);
     (void)event;
     begin_line(log, "time_iteration_completed");
-    fprintf(log->file, ", \"time_iteration\": %lld, \"chunk\": %lld",
-            (long long)s->time_iteration, (long long)s->chunk);
+    rnn__out_put(log->out, ", \"time_iteration\": %lld, \"chunk\": %lld",
+                 (long long)s->time_iteration, (long long)s->chunk);
     put_output(log, "loss");
     end_line(log);
     return 0;
@@ -128,87 +118,20 @@ void rnn__log_validation(struct rnn__trainer *t)
 
 /* ---- the file ---- */
 
-/* Whether a line tells of something that a resumed run has behind it. */
-static bool is_behind(const struct rnn__trainer *t, const char *line)
-{
-    json_error_t error;
-    json_t *object = json_loads(line, 0, &error);
-    const json_t *chunks = json_object_get(object, "time_iteration");
-    const json_t *iteration = json_object_get(object, "iteration");
-    bool behind = chunks
-                      ? json_integer_value(chunks) <= t->resumed_chunks
-                      : iteration && json_integer_value(iteration) <= t->resumed_iteration;
-    json_decref(object);
-    return behind;
-}
-
-/* How much of an older log stays: nothing, or for a resumed run all that its checkpoint
-   knows of. A run that was killed may have logged what it will now do again. */
-static off_t kept_bytes(const struct rnn__log *log)
-{
-    FILE *file = log->t->options->resumes ? fopen(log->path, "r") : NULL;
-    char *line = NULL;
-    size_t capacity = 0;
-    off_t kept = 0;
-    if (!file)
-        return 0;
-    for (ssize_t n; (n = getline(&line, &capacity, file)) > 0; kept += n)
-        if (line[n - 1] != '\n' || !is_behind(log->t, line))
-            break;
-    free(line);
-    fclose(file);
-    return kept;
-}
-
-/* Opened without truncation, locked, then cut: a second trainer in the same folder is
-   turned away before it harms the first one's log. */
-static int open_log(struct rnn__log *log, off_t kept, struct rnn__fault *f)
-{
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    int fd = open(log->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return rnn__fault_errno(f, log->path, "cannot be written");
-    if (fcntl(fd, F_SETLK, &lock) != 0 && (errno == EACCES || errno == EAGAIN))
-        rnn__fault(f, RNN_EIO,
-                   "%s: another trainer is writing here; give this one --out DIR",
-                   log->path);
-    else if (ftruncate(fd, kept) != 0 && errno != EINVAL) /* a pipe has no length */
-        rnn__fault_errno(f, log->path, "cannot be cut");
-    else if (!(log->file = fdopen(fd, "a")))
-        rnn__fault_errno(f, log->path, "cannot be written");
-    if (!log->file)
-        close(fd);
-    return log->file ? 0 : f->code;
-}
-
-static void close_log(void *user)
-{
-    struct rnn__log *log = user;
-    if (log->file && fclose(log->file) != 0 && !log->told)
-        fprintf(stderr, "note: %s: the log could not be written whole\n", log->path);
-    free(log->path);
-    free(log);
-}
-
-/* Takes `path` over. */
-static int make_log(struct rnn__trainer *t, char *path, struct rnn__log **out,
+static int make_log(struct rnn__trainer *t, const char *path, struct rnn__log **out,
                     struct rnn__fault *f)
 {
     struct rnn__log *log = calloc(1, sizeof *log);
-    if (!path || !log) {
-        free(path);
-        free(log);
-        return rnn__fault_memory(f);
-    }
-    *log = (struct rnn__log){.t = t, .path = path};
-    int code = rnn__attach(t, log, close_log, f);
-    if (!code)
-        code = open_log(log, kept_bytes(log), f);
-    if (!code) {
-        log->next = t->log;
-        t->log = *out = log;
-    }
-    return code;
+    int code = rnn__attach(t, log, free, f);
+    if (code)
+        return code;
+    code = path ? rnn__run_file(t, path, &log->out, f) : rnn__fault_memory(f);
+    if (code)
+        return code;
+    log->t = t;
+    log->next = t->log;
+    t->log = *out = log;
+    return 0;
 }
 
 /* The lines of an event, and of what ends later than it. */
@@ -245,7 +168,7 @@ static int add_option_log(struct rnn__trainer *t, struct rnn__fault *f)
     struct rnn__log *log = NULL;
     if (!t->options->log || t->log)
         return 0;
-    int code = make_log(t, rnn__path_join(NULL, t->options->log), &log, f);
+    int code = make_log(t, t->options->log, &log, f);
     return code ? code : hang_log(t, log, RNN_TIME_ITERATION_COMPLETED, f);
 }
 
@@ -272,8 +195,10 @@ int rnn__add_log(struct rnn__trainer *t, const json_t *options, const char *wher
     if (!code && line_of(when.event) == N_LINE)
         code =
             rnn__fault(f, RNN__ESPEC, "%s.on: the log has no line for this event", where);
+    char *path = code ? NULL : rnn__path_join(t->out, name);
     if (!code)
-        code = make_log(t, rnn__path_join(t->out, name), &log, f);
+        code = make_log(t, path, &log, f);
+    free(path);
     if (code)
         return code;
     log->thin = thin && !when.filtered;

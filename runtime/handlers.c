@@ -3,7 +3,8 @@
  *
  * Settings list them by name, in any order; they are hung in the order of the table
  * below, so that a validation comes before those who judge by it, and a checkpoint
- * after them all. Standard ones are there without being asked for.
+ * after them all; handlers before a validation may be called again for an event in which
+ * it was interrupted. Standard ones are there without being asked for.
  */
 #include "engine.h"
 #include "trainer.h"
@@ -155,24 +156,16 @@ int rnn__read_mode(const json_t *options, const char *where, const char *watched
 /* ---- trace: the names of events, as they fire ---- */
 
 struct trace {
-    FILE *file;
+    struct rnn__out *out; /* the trainer's */
     bool all;
 };
 
 static int trace_event(rnn_engine *e, int event, void *user)
 {
     const struct trace *trace = user;
-    fprintf(trace->file, "%s\n", rnn_event_name(e, event));
+    rnn__out_put(trace->out, "%s\n", rnn_event_name(e, event));
     /* To listen to an exception is to swallow it; a trace hands it on. */
     return event == RNN_EXCEPTION_RAISED ? rnn_exception(e) : 0;
-}
-
-static void trace_close(void *user)
-{
-    struct trace *trace = user;
-    if (trace->file)
-        fclose(trace->file);
-    free(trace);
 }
 
 /* rnnc's own events only on request: BACKWARD_COMPLETED splits the update in two. */
@@ -190,7 +183,7 @@ static int add_trace(struct rnn__trainer *t, const json_t *options, const char *
 {
     const char *name = "trace.txt";
     struct trace *trace = calloc(1, sizeof *trace);
-    int code = rnn__attach(t, trace, trace_close, f);
+    int code = rnn__attach(t, trace, free, f);
     if (!code)
         code = rnn__get_flag(options, where, "all", &trace->all, f);
     if (!code)
@@ -198,11 +191,9 @@ static int add_trace(struct rnn__trainer *t, const json_t *options, const char *
     if (code)
         return code;
     char *path = rnn__path_join(t->out, name);
-    trace->file = path ? fopen(path, "w") : NULL;
-    if (!trace->file)
-        rnn__fault_errno(f, path ? path : name, "cannot be written");
+    code = path ? rnn__run_file(t, path, &trace->out, f) : rnn__fault_memory(f);
     free(path);
-    return trace->file ? hang_trace(t, trace, f) : f->code;
+    return code ? code : hang_trace(t, trace, f);
 }
 
 /* ---- terminate_on_nan ---- */
@@ -251,17 +242,34 @@ static int add_terminate_on_nan(struct rnn__trainer *t, const json_t *options,
 
 /* ---- validate ---- */
 
+/* A signal ends a validation on its way: the event counts as not fired, and a resumed run
+   fires it again. Events that cannot be fired again wait for the validation's end. */
 static int validate(rnn_engine *e, int event, void *user)
 {
     struct rnn__trainer *t = user;
     struct rnn__fault f = {0};
-    (void)event;
-    int code = rnn__validate(t, &f);
+    bool again = event == RNN_ITERATION_COMPLETED || event == RNN_EPOCH_COMPLETED;
+    int code = rnn__validate(t, again, &f);
     if (code < 0)
         return rnn_raise(e, code, "%s", f.sentence);
+    t->unfinished = code == RNN_PAUSED;
     if (code == 0)
         rnn__log_validation(t);
+    return code;
+}
+
+static int mark_files(rnn_engine *e, int event, void *user)
+{
+    (void)e, (void)event;
+    rnn__mark_files(user);
     return 0;
+}
+
+/* Before all other handlers of the two. */
+static int hang_marks(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    int code = rnn__hang(t, RNN_ITERATION_COMPLETED, NULL, mark_files, t, f);
+    return code ? code : rnn__hang(t, RNN_EPOCH_COMPLETED, NULL, mark_files, t, f);
 }
 
 static int add_validate(struct rnn__trainer *t, const json_t *options, const char *where,
@@ -495,6 +503,7 @@ int rnn__handlers_add(struct rnn__trainer *t, struct rnn__fault *f)
         return rnn__fault(f, RNN__ESPEC, "train.handlers: is not a list");
     json_array_foreach(list, at,
                        entry) if ((code = check_entry(entry, f)) != 0) return code;
+    code = hang_marks(t, f);
     for (int i = 0; i < N_KIND && !code; i++)
         code = add_kind(t, &kind_list[i], list, f);
     return code;

@@ -12,8 +12,39 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+/* ---- the table ---- */
+
+static int system_open(const char *path, int flags, mode_t mode)
+{
+    return open(path, flags, mode);
+}
+
+static int system_lock(int fd)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(fd, F_SETLK, &lock);
+}
+
+const struct rnn__io rnn__io_system = {
+    .open = system_open,
+    .close = close,
+    .read = read,
+    .pread = pread,
+    .write = write,
+    .fsync = fsync,
+    .ftruncate = ftruncate,
+    .fstat = fstat,
+    .stat = stat,
+    .lock = system_lock,
+    .mkdir = mkdir,
+    .rename = rename,
+    .unlink = unlink,
+    .opendir = opendir,
+};
+
+const struct rnn__io *rnn__io = &rnn__io_system;
 
 /* ---- sentences ---- */
 
@@ -123,11 +154,11 @@ char *rnn__path_join(const char *folder, const char *name)
 int rnn__open_file(const char *path, int64_t *size, struct rnn__fault *f)
 {
     /* Without O_NONBLOCK a pipe given as a file would hang until somebody writes. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = rnn__io->open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
     if (fd < 0)
         return rnn__fault_errno(f, path, "cannot be opened");
     struct stat st;
-    if (fstat(fd, &st) != 0)
+    if (rnn__io->fstat(fd, &st) != 0)
         rnn__fault_errno(f, path, "cannot be examined");
     else if (!S_ISREG(st.st_mode))
         rnn__fault(f, RNN_EIO, "%s: is not a regular file", path);
@@ -135,7 +166,7 @@ int rnn__open_file(const char *path, int64_t *size, struct rnn__fault *f)
         *size = (int64_t)st.st_size;
         return fd;
     }
-    close(fd);
+    rnn__io->close(fd);
     return f->code;
 }
 
@@ -144,7 +175,7 @@ int rnn__read_at(int fd, const char *path, int64_t offset, void *out, size_t byt
 {
     char *at = out;
     while (bytes > 0) {
-        ssize_t n = pread(fd, at, bytes, (off_t)offset);
+        ssize_t n = rnn__io->pread(fd, at, bytes, (off_t)offset);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -164,9 +195,9 @@ int rnn__read_at(int fd, const char *path, int64_t offset, void *out, size_t byt
 static int make_one(const char *path, struct rnn__fault *f)
 {
     struct stat st;
-    if (mkdir(path, 0777) == 0)
+    if (rnn__io->mkdir(path, 0777) == 0)
         return 0;
-    if (errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+    if (errno == EEXIST && rnn__io->stat(path, &st) == 0 && S_ISDIR(st.st_mode))
         return 0;
     return rnn__fault_errno(f, path, "folder cannot be made");
 }
@@ -198,13 +229,13 @@ static int sync_folder_of(const char *path, struct rnn__fault *f)
     if (slash)
         folder[slash == path ? 1 : slash - path] = '\0';
     int code = 0;
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = rnn__io->open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd < 0)
         code = rnn__fault_errno(f, folder, "folder cannot be opened");
-    else if (fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
+    else if (rnn__io->fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
         code = rnn__fault_errno(f, folder, "folder cannot be synced");
     if (fd >= 0)
-        close(fd);
+        rnn__io->close(fd);
     free(folder);
     return code;
 }
@@ -218,7 +249,7 @@ static int write_pieces(int fd, const char *path, const struct rnn__piece *piece
         const char *at = piece[i].data;
         size_t left = piece[i].bytes;
         while (left > 0) {
-            ssize_t n = write(fd, at, left);
+            ssize_t n = rnn__io->write(fd, at, left);
             if (n < 0 && errno == EINTR)
                 continue;
             if (n <= 0)
@@ -234,9 +265,9 @@ static int write_pieces(int fd, const char *path, const struct rnn__piece *piece
 static int open_beside(const char *path)
 {
     int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-    int fd = open(path, flags, 0666);
-    if (fd < 0 && errno == EEXIST && unlink(path) == 0)
-        fd = open(path, flags, 0666);
+    int fd = rnn__io->open(path, flags, 0666);
+    if (fd < 0 && errno == EEXIST && rnn__io->unlink(path) == 0)
+        fd = rnn__io->open(path, flags, 0666);
     return fd;
 }
 
@@ -247,9 +278,9 @@ static int write_beside(const char *path, const struct rnn__piece *piece, int n_
     if (fd < 0)
         return rnn__fault_errno(f, path, "cannot be created");
     int code = write_pieces(fd, path, piece, n_piece, f);
-    if (!code && fsync(fd) != 0)
+    if (!code && rnn__io->fsync(fd) != 0)
         code = rnn__fault_errno(f, path, "cannot be synced");
-    if (close(fd) != 0 && !code)
+    if (rnn__io->close(fd) != 0 && !code)
         code = rnn__fault_errno(f, path, "cannot be closed");
     return code;
 }
@@ -262,34 +293,166 @@ int rnn__write_file(const char *path, const struct rnn__piece *piece, int n_piec
     if (beside.failed)
         return rnn__fault_memory(f);
     int code = write_beside(beside.text, piece, n_piece, f);
-    if (!code && rename(beside.text, path) != 0)
+    if (!code && rnn__io->rename(beside.text, path) != 0)
         code = rnn__fault_errno(f, path, "cannot be replaced");
     if (code)
-        unlink(beside.text);
+        rnn__io->unlink(beside.text);
     else
         code = sync_folder_of(path, f);
     free(beside.text);
     return code;
 }
 
-/* ---- checksum ---- */
+/* ---- files that grow ---- */
 
-/* Reflected polynomial 0x1EDC6F41 of RFC 3720, appendix B.4; one table entry a byte. */
-static uint32_t crc_of_byte(uint32_t byte)
+/* Notes the first failure, and that nothing waits any more. */
+static void out_failed(struct rnn__out *o)
 {
-    for (int bit = 0; bit < 8; bit++)
-        byte = (byte >> 1) ^ (byte & 1 ? 0x82F63B78u : 0);
-    return byte;
+    o->failed = errno ? errno : EIO;
+    o->n = 0;
 }
 
-uint32_t rnn__crc32c(const void *data, size_t bytes)
+static void out_write(struct rnn__out *o)
 {
-    uint32_t table[256];
-    for (uint32_t i = 0; i < 256; i++)
-        table[i] = crc_of_byte(i);
+    const char *at = o->buffer;
+    while (o->n > 0 && !o->failed) {
+        ssize_t n = rnn__io->write(o->fd, at, o->n);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            out_failed(o);
+        } else {
+            at += n;
+            o->n -= (size_t)n;
+        }
+    }
+}
+
+static int out_place(struct rnn__out *o, int64_t keep, struct rnn__fault *f)
+{
+    struct stat st;
+    if (rnn__io->fstat(o->fd, &st) != 0)
+        return rnn__fault_errno(f, o->path, "cannot be examined");
+    o->bytes = S_ISREG(st.st_mode) ? (int64_t)st.st_size : 0;
+    if (!S_ISREG(st.st_mode) || keep == RNN_NONE || o->bytes <= keep)
+        return 0; /* a pipe has no length */
+    if (rnn__io->ftruncate(o->fd, (off_t)keep) != 0)
+        return rnn__fault_errno(f, o->path, "cannot be cut");
+    o->bytes = keep;
+    return 0;
+}
+
+/* Opened without truncation, locked, then cut: a second trainer is turned away before it
+   harms the first one's file. */
+int rnn__out_open(struct rnn__out *o, const char *path, int64_t keep, struct rnn__fault *f)
+{
+    int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
+    *o = (struct rnn__out){.path = rnn__path_join(NULL, path), .fd = -1};
+    int code = o->path ? 0 : rnn__fault_memory(f);
+    if (!code && (o->fd = rnn__io->open(path, flags, 0666)) < 0)
+        code = rnn__fault_errno(f, path, "cannot be written");
+    if (!code && rnn__io->lock(o->fd) != 0 && (errno == EACCES || errno == EAGAIN))
+        code = rnn__fault(f, RNN_EIO, "%s: another trainer is writing here", path);
+    if (!code)
+        code = out_place(o, keep, f);
+    if (code && o->fd >= 0)
+        rnn__io->close(o->fd);
+    if (code) {
+        free(o->path);
+        *o = (struct rnn__out){.fd = -1};
+    }
+    return code;
+}
+
+void rnn__out_bytes(struct rnn__out *o, const void *data, size_t bytes)
+{
+    const char *at = data;
+    while (bytes > 0 && o->fd >= 0 && !o->failed) {
+        size_t room = sizeof o->buffer - o->n, n = bytes < room ? bytes : room;
+        memcpy(o->buffer + o->n, at, n);
+        o->n += n;
+        o->bytes += (int64_t)n;
+        at += n;
+        bytes -= n;
+        if (o->n == sizeof o->buffer)
+            out_write(o);
+    }
+}
+
+void rnn__out_put(struct rnn__out *o, const char *format, ...)
+{
+    char text[1024], *whole = text;
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int n = vsnprintf(text, sizeof text, format, args);
+    if (n >= (int)sizeof text && (whole = malloc((size_t)n + 1)))
+        vsnprintf(whole, (size_t)n + 1, format, again);
+    va_end(again);
+    va_end(args);
+    errno = ENOMEM;
+    if (n < 0 || !whole)
+        out_failed(o);
+    else
+        rnn__out_bytes(o, whole, (size_t)n);
+    if (whole != text)
+        free(whole);
+}
+
+int rnn__out_flush(struct rnn__out *o, bool sync, struct rnn__fault *f)
+{
+    if (o->fd >= 0 && !o->failed)
+        out_write(o);
+    if (o->fd >= 0 && !o->failed && sync && rnn__io->fsync(o->fd) != 0 && errno != EINVAL &&
+        errno != EROFS) /* neither is for pipes */
+        out_failed(o);
+    if (!o->failed)
+        return 0;
+    errno = o->failed;
+    return rnn__fault_errno(f, o->path, "cannot be written");
+}
+
+int rnn__out_close(struct rnn__out *o, struct rnn__fault *f)
+{
+    int code = rnn__out_flush(o, false, f);
+    if (o->fd >= 0 && rnn__io->close(o->fd) != 0 && !code)
+        code = rnn__fault_errno(f, o->path, "cannot be closed");
+    free(o->path);
+    *o = (struct rnn__out){.fd = -1};
+    return code;
+}
+
+/* ---- checksum ---- */
+
+/* Reflected polynomial 0x1EDC6F41 of RFC 3720, appendix B.4. table[k][b] is the remainder
+   of byte b with k zero bytes behind it, so that eight bytes are taken at once (Kounavis
+   and Berry 2008, "slicing by eight"). */
+static void crc_tables(uint32_t table[8][256])
+{
+    for (uint32_t i = 0; i < 256; i++) {
+        uint32_t byte = i;
+        for (int bit = 0; bit < 8; bit++)
+            byte = (byte >> 1) ^ (byte & 1 ? 0x82F63B78u : 0);
+        table[0][i] = byte;
+    }
+    for (int k = 1; k < 8; k++)
+        for (int i = 0; i < 256; i++)
+            table[k][i] = (table[k - 1][i] >> 8) ^ table[0][table[k - 1][i] & 0xFF];
+}
+
+uint32_t rnn__crc32c(uint32_t crc, const void *data, size_t bytes)
+{
+    uint32_t table[8][256];
     const unsigned char *at = data;
-    uint32_t crc = 0xFFFFFFFFu;
-    for (size_t i = 0; i < bytes; i++)
-        crc = (crc >> 8) ^ table[(crc ^ at[i]) & 0xFF];
+    crc_tables(table);
+    crc = ~crc;
+    for (; bytes >= 8; bytes -= 8, at += 8) {
+        uint32_t next = 0;
+        for (int i = 0; i < 8; i++)
+            next ^= table[7 - i][at[i] ^ (i < 4 ? crc >> 8 * i & 0xFF : 0)];
+        crc = next;
+    }
+    for (; bytes > 0; bytes--, at++)
+        crc = (crc >> 8) ^ table[0][(crc ^ *at) & 0xFF];
     return ~crc;
 }

@@ -1,15 +1,43 @@
 /*
- * io.h — what everything of the runtime that touches files shares: a fault (what
- * went wrong, as a sentence), whole reads and writes, and the atomic write.
+ * io.h — what everything of the runtime that touches files shares: the table of system
+ * calls, a fault (what went wrong, as a sentence), whole reads and writes, files that
+ * grow, and the atomic write.
  */
 #ifndef RNN_IO_H
 #define RNN_IO_H
 
 #include "rnn.h"
 
+#include <dirent.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include <sys/types.h>
+
+/*
+ * Every call of the runtime to the system about files goes through this table: a test
+ * puts one in its place that fails the n-th call. All as in POSIX; lock is fcntl's
+ * F_SETLK of a write lock on the whole file.
+ */
+struct rnn__io {
+    int (*open)(const char *path, int flags, mode_t mode);
+    int (*close)(int fd);
+    ssize_t (*read)(int fd, void *out, size_t bytes);
+    ssize_t (*pread)(int fd, void *out, size_t bytes, off_t offset);
+    ssize_t (*write)(int fd, const void *data, size_t bytes);
+    int (*fsync)(int fd);
+    int (*ftruncate)(int fd, off_t bytes);
+    int (*fstat)(int fd, struct stat *out);
+    int (*stat)(const char *path, struct stat *out);
+    int (*lock)(int fd);
+    int (*mkdir)(const char *path, mode_t mode);
+    int (*rename)(const char *from, const char *to);
+    int (*unlink)(const char *path);
+    DIR *(*opendir)(const char *path);
+};
+extern const struct rnn__io rnn__io_system;
+/* The one in use; changed by tests alone, while no engine runs. */
+extern const struct rnn__io *rnn__io;
 
 /* A mistake in the settings that a trainer was built with, or in a --set. No engine raises
  * it. */
@@ -70,7 +98,32 @@ struct rnn__piece {
 int rnn__write_file(const char *path, const struct rnn__piece *piece, int n_piece,
                     struct rnn__fault *f);
 
-/* CRC-32C (Castagnoli) of the bytes. */
-uint32_t rnn__crc32c(const void *data, size_t bytes);
+/*
+ * A file that grows while the run goes on: a log, a trace. Not stdio, whose calls no table
+ * sees. What could not be written is noticed once (`failed`), and the file is left alone
+ * from then on.
+ */
+struct rnn__out {
+    char *path;
+    int fd;        /* -1: closed */
+    int64_t bytes; /* of the file, what waits in the buffer included */
+    size_t n;      /* bytes that wait */
+    int failed;    /* errno of the first failure */
+    char buffer[4096];
+};
+
+/* Opens or makes the file, locked against other processes and cut to `keep` bytes at most;
+   with keep RNN_NONE it is appended to. RNN_EIO; nothing is left open then. */
+int rnn__out_open(struct rnn__out *o, const char *path, int64_t keep, struct rnn__fault *f);
+void rnn__out_bytes(struct rnn__out *o, const void *data, size_t bytes);
+void rnn__out_put(struct rnn__out *o, const char *format, ...) RNN_PRINTF(2, 3);
+/* What waits goes to the file, with `sync` to the disk. RNN_EIO when this or anything
+   before has failed. */
+int rnn__out_flush(struct rnn__out *o, bool sync, struct rnn__fault *f);
+/* Flushes and closes; also what was never opened, when zeroed with fd -1. */
+int rnn__out_close(struct rnn__out *o, struct rnn__fault *f);
+
+/* CRC-32C (Castagnoli) of the bytes; `crc` is that of the bytes before, 0 at the start. */
+uint32_t rnn__crc32c(uint32_t crc, const void *data, size_t bytes);
 
 #endif

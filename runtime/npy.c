@@ -258,7 +258,7 @@ int rnn__npy_open(struct rnn__npy *a, const char *path, struct rnn__fault *f)
 void rnn__npy_close(struct rnn__npy *a)
 {
     if (a->fd >= 0)
-        close(a->fd);
+        rnn__io->close(a->fd);
     free(a->path);
     *a = (struct rnn__npy){.fd = -1};
 }

@@ -134,7 +134,10 @@ typedef struct rnn_engine rnn_engine;
 
 /*
  * A handler. `event` is the one that fired. Returns 0, or a negative code: it
- * has raised an exception (rnn_raise gives it a sentence).
+ * has raised an exception (rnn_raise gives it a sentence). A handler of
+ * ITERATION_COMPLETED or EPOCH_COMPLETED that cannot come to an end (its own run was
+ * interrupted) may return RNN_PAUSED: the handlers behind it are not called, the run
+ * pauses, and the event is fired again, from its first handler, when the run goes on.
  */
 typedef int rnn_handler(rnn_engine *e, int event, void *user);
 
@@ -369,7 +372,7 @@ RNN_API const char *rnn_metric_at(const rnn_engine *e, int i, double *value);
 
 /* ---- state dict: progress, for a checkpoint ---- */
 
-enum { RNN_STATE_ENTRIES_MAX = 32 };
+enum { RNN_STATE_ENTRIES_MAX = 64 };
 
 typedef struct rnn_state_entry {
     const char *name; /* saved: lives as long as the engine; loaded: the caller's */
@@ -384,6 +387,10 @@ typedef struct rnn_state_dict {
     /* rnnc's own: without them the position follows from the iteration */
     int64_t time_iteration;
     int64_t pass, position; /* of the data: batches done in this pass */
+    /* RNN_ITERATION_COMPLETED or RNN_EPOCH_COMPLETED when that is still to be fired
+       (again), before anything else; 0: neither */
+    int32_t pending;
+    rnn_output output; /* of the last batch: what the pending event's handlers see */
     int32_t n_entry;
     rnn_state_entry entry[RNN_STATE_ENTRIES_MAX]; /* attributes kept */
 } rnn_state_dict;

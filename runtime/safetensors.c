@@ -15,9 +15,10 @@
 
 #include "half.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { HEADER_BYTES_MAX = 100000000, READ_BYTES = 65536 };
 
@@ -40,6 +41,8 @@ static int bad(struct rnn__safetensors *s, struct rnn__fault *f, const char *nam
 {
     return rnn__fault(f, RNN_EFORMAT, "%s: tensor '%s': %s", s->path, name, what);
 }
+
+int64_t rnn__dtype_bytes(enum rnn__dtype dtype) { return dtype_list[dtype].bytes; }
 
 static bool find_dtype(const char *name, enum rnn__dtype *out)
 {
@@ -235,7 +238,7 @@ int rnn__safetensors_open(struct rnn__safetensors *s, const char *path,
 void rnn__safetensors_close(struct rnn__safetensors *s)
 {
     if (s->fd >= 0)
-        close(s->fd);
+        rnn__io->close(s->fd);
     json_decref(s->header);
     free(s->tensor);
     free(s->path);
@@ -335,6 +338,77 @@ int rnn__safetensors_read_double(const struct rnn__safetensors *s,
     return read_elements(s, t, NULL, out, f);
 }
 
+int rnn__safetensors_read_bytes(const struct rnn__safetensors *s,
+                                const struct rnn__tensor *t, void *out,
+                                struct rnn__fault *f)
+{
+    return rnn__read_at(s->fd, s->path, s->data + t->begin, out, (size_t)t->bytes, f);
+}
+
+int rnn__safetensors_sum(const struct rnn__safetensors *s, const struct rnn__tensor *t,
+                         uint32_t *crc, struct rnn__fault *f)
+{
+    unsigned char buffer[READ_BYTES];
+    int code = 0;
+    *crc = 0;
+    for (int64_t done = 0; done < t->bytes && !code;) {
+        int64_t left = t->bytes - done, n = left < READ_BYTES ? left : READ_BYTES;
+        code =
+            rnn__read_at(s->fd, s->path, s->data + t->begin + done, buffer, (size_t)n, f);
+        if (!code)
+            *crc = rnn__crc32c(*crc, buffer, (size_t)n);
+        done += n;
+    }
+    return code;
+}
+
+/* ---- the header's checksum ---- */
+
+static const char sum_key[] = "\"" RNN__HEADER_SUM "\":\"", no_sum[] = "00000000";
+enum { SUM_DIGITS = sizeof no_sum - 1 };
+
+/* Where the digits stand in the header's text, NULL: nowhere. The key's quotes cannot be
+   part of any other text, which would have them escaped. */
+static char *sum_digits(char *header, size_t bytes)
+{
+    size_t n = sizeof sum_key - 1;
+    for (size_t i = 0; i + n + SUM_DIGITS <= bytes; i++)
+        if (header[i] == '"' && memcmp(header + i, sum_key, n) == 0)
+            return header + i + n;
+    return NULL;
+}
+
+static void put_sum(char *header, size_t bytes)
+{
+    char digits[SUM_DIGITS + 1], *at = sum_digits(header, bytes);
+    if (!at)
+        return;
+    snprintf(digits, sizeof digits, "%08" PRIx32, rnn__crc32c(0, header, bytes));
+    memcpy(at, digits, SUM_DIGITS);
+}
+
+int rnn__safetensors_check_header(const struct rnn__safetensors *s, struct rnn__fault *f)
+{
+    const char *expected = rnn__safetensors_metadata(s, RNN__HEADER_SUM);
+    size_t bytes = (size_t)s->data - 8;
+    char digits[SUM_DIGITS + 1] = "", *text = expected ? malloc(bytes) : NULL;
+    if (!expected)
+        return 0;
+    if (!text)
+        return rnn__fault_memory(f);
+    int code = rnn__read_at(s->fd, s->path, 8, text, bytes, f);
+    char *at = code ? NULL : sum_digits(text, bytes);
+    if (at) {
+        memcpy(at, no_sum, SUM_DIGITS);
+        snprintf(digits, sizeof digits, "%08" PRIx32, rnn__crc32c(0, text, bytes));
+    }
+    free(text);
+    if (!code && strcmp(digits, expected) != 0)
+        code = rnn__fault(f, RNN_EFORMAT,
+                          "%s: is damaged: the checksum of its header is wrong", s->path);
+    return code;
+}
+
 /* ---- writing ---- */
 
 /* Wider elements first, as the format's own library does, so that all stand aligned. */
@@ -380,6 +454,7 @@ static char *header_text(const struct rnn__tensor *const *tensor, int n_tensor,
     if (padded) {
         memset(padded, ' ', *length);
         memcpy(padded, text, bytes);
+        put_sum(padded, *length);
     }
     free(text);
     return padded;

@@ -31,7 +31,7 @@ struct rnn__tensor {
     int64_t dim[RNN__TENSOR_RANK_MAX];
     int64_t size;         /* elements */
     int64_t begin, bytes; /* in the file, from the end of the header */
-    const void *data;     /* to write: F32 or F64; reading leaves NULL */
+    const void *data;     /* to write; reading leaves NULL */
 };
 
 struct rnn__safetensors {
@@ -66,8 +66,27 @@ int rnn__safetensors_read_double(const struct rnn__safetensors *s,
                                  const struct rnn__tensor *t, double *out,
                                  struct rnn__fault *f);
 
+/* Bytes of an element. */
+int64_t rnn__dtype_bytes(enum rnn__dtype dtype);
+
+/* The tensor's bytes as they are; any dtype. */
+int rnn__safetensors_read_bytes(const struct rnn__safetensors *s,
+                                const struct rnn__tensor *t, void *out,
+                                struct rnn__fault *f);
+
+/* CRC-32C of the tensor's bytes. */
+int rnn__safetensors_sum(const struct rnn__safetensors *s, const struct rnn__tensor *t,
+                         uint32_t *crc, struct rnn__fault *f);
+/* Whether the header is as it was written; RNN_EFORMAT when not, 0 also when it has no
+   checksum. */
+int rnn__safetensors_check_header(const struct rnn__safetensors *s, struct rnn__fault *f);
+
+/* An entry of the metadata that stands for the header's checksum: of eight digits 0 when
+   given to rnn__safetensors_write, which puts the checksum in. */
+#define RNN__HEADER_SUM "header_crc32c"
+
 /*
- * Writes the tensors, F32 or F64, sorted by width and name, atomically (rnn__write_file).
+ * Writes the tensors sorted by width and name, atomically (rnn__write_file).
  * metadata  NULL or an object of strings; borrowed
  */
 int rnn__safetensors_write(const char *path, const struct rnn__tensor *tensor, int n_tensor,

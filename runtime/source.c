@@ -42,6 +42,12 @@ bool rnn__source_is_text(const json_t *json)
 
 /* ---- shared by the sources ---- */
 
+int rnn__source_uses(const struct rnn__source_setup *setup, const char *path,
+                     struct rnn__fault *f)
+{
+    return setup->used ? rnn__used_add(setup->used, setup->where, path, f) : 0;
+}
+
 int rnn__source_failed(const struct rnn__fault *f, char *sentence, size_t capacity)
 {
     snprintf(sentence, capacity, "%s", f->sentence);

@@ -12,12 +12,34 @@
 #include "rnn_data.h"
 #include "vocabulary.h"
 
+/* A data file that a run was begun with: see kept.c. */
+struct rnn__used_file {
+    const char *where; /* "data.train" */
+    char *path;
+    int64_t bytes;
+    uint32_t crc;
+};
+struct rnn__used_files {
+    int n;
+    struct rnn__used_file *file;
+};
+
+int rnn__used_add(struct rnn__used_files *used, const char *where, const char *path,
+                  struct rnn__fault *f);
+void rnn__used_free(struct rnn__used_files *used);
+/* As checkpoints hold them: [{"where": "data.train", "bytes": 9, "crc32c": 1}, …]. */
+json_t *rnn__used_json(const struct rnn__used_files *used);
+/* 0 when they are the files of a checkpoint, or that does not say; RNN_EDATA. */
+int rnn__used_check(const struct rnn__used_files *used, const json_t *known,
+                    const char *checkpoint, struct rnn__fault *f);
+
 struct rnn__source_setup {
     const json_t *json; /* must outlive the source */
     const char *where;  /* "data.train", for messages */
     const char *folder; /* of relative paths, or NULL */
     uint64_t seed;
     const struct rnn__vocabulary *vocabulary; /* text only; must outlive the source */
+    struct rnn__used_files *used;             /* NULL, or filled in by rnn__source_uses */
 };
 
 /* The source that the settings' keys ask for; after this, rnn_source_open, or
@@ -39,6 +61,11 @@ int rnn__random_source(rnn_source *out, const struct rnn__source_setup *setup,
                        struct rnn__fault *f);
 
 /* ---- shared by the sources ---- */
+
+/* To be called for each file that a source reads, when it is opened: a resumed run is
+   refused when one has changed. RNN_EIO, RNN_ENOMEM. */
+int rnn__source_uses(const struct rnn__source_setup *setup, const char *path,
+                     struct rnn__fault *f);
 
 /* Copies the fault's sentence out; returns its code. */
 int rnn__source_failed(const struct rnn__fault *f, char *sentence, size_t capacity);

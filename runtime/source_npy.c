@@ -228,6 +228,8 @@ static int open_file(struct npy_source *s, struct file *file, const struct rnn_i
         return code;
     char *path = rnn__path_join(s->setup.folder, name);
     code = path ? rnn__npy_open(&file->npy, path, f) : rnn__fault_memory(f);
+    if (!code)
+        code = rnn__source_uses(&s->setup, path, f);
     free(path);
     if (!code)
         code = check_dtype(file, f);

@@ -127,6 +127,8 @@ static int load_text(struct text_source *s, struct rnn__fault *f)
                           s->setup.where);
     if (!code)
         code = rnn__vocabulary_encode_file(s->setup.vocabulary, path, &s->text, &n, f);
+    if (!code)
+        code = rnn__source_uses(&s->setup, path, f);
     if (!code) {
         s->first = (int64_t)floor(s->begin * (double)n);
         int64_t symbols = (int64_t)floor(s->end * (double)n) - s->first;

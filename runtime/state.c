@@ -131,6 +131,19 @@ const char *rnn_metric_at(const rnn_engine *e, int i, double *value)
 
 /* ---- the dict ---- */
 
+/* The event that has not been fired to its end for what the state counts as done. */
+static int pending_event(const rnn_engine *e)
+{
+    const rnn_engine_state *s = &e->state;
+    if (e->pending)
+        return e->pending;
+    if (e->phase == RNN__PROCESSED)
+        return RNN_ITERATION_COMPLETED;
+    bool whole = s->epoch_length > 0 && s->iter_counter == s->epoch_length &&
+                 s->iteration % s->epoch_length == 0;
+    return e->epoch_open && whole && !e->in_process ? RNN_EPOCH_COMPLETED : 0;
+}
+
 int rnn_state_save(const rnn_engine *e, rnn_state_dict *out)
 {
     const rnn_engine_state *s = &e->state;
@@ -144,6 +157,8 @@ int rnn_state_save(const rnn_engine *e, rnn_state_dict *out)
         .time_iteration = s->time_iteration - e->chunk_open,
         .pass = e->pass,
         .position = e->position - (e->position > 0 && e->in_process),
+        .pending = pending_event(e),
+        .output = s->output,
     };
     for (int i = 0; i < e->attributes.n; i++) {
         const struct rnn__number *a = &e->attributes.number[i];
@@ -179,6 +194,22 @@ static int check_entries(rnn_engine *e, const rnn_state_dict *d)
 
 static bool given(int64_t key) { return key != RNN_NONE; }
 
+/* A pending event belongs to a batch that is done, the epoch's to its last. The epoch that
+   is about to be gone on with is not counted, as at any other place. */
+static int check_pending(rnn_engine *e, rnn_state_dict *d)
+{
+    bool last =
+        d->epoch_length > 0 && d->iteration > 0 && d->iteration % d->epoch_length == 0;
+    bool good = d->pending == 0 || (d->pending == RNN_EPOCH_COMPLETED && last) ||
+                (d->pending == RNN_ITERATION_COMPLETED && d->iteration > 0);
+    if (!good)
+        return rnn__fail(e, RNN_EINVAL, "state has a pending event %d that it cannot have",
+                         (int)d->pending);
+    if (d->pending == RNN_ITERATION_COMPLETED && last)
+        d->epoch--;
+    return 0;
+}
+
 /* The rules of Engine.load_state_dict; leaves both counters in *d. */
 static int check_progress(rnn_engine *e, rnn_state_dict *d)
 {
@@ -212,7 +243,7 @@ static int check_progress(rnn_engine *e, rnn_state_dict *d)
                          (long long)limit);
     if (d->pass < RNN_NONE || d->position < RNN_NONE || d->time_iteration < RNN_NONE)
         return rnn__fail(e, RNN_EINVAL, "state's place in the data is negative");
-    return 0;
+    return check_pending(e, d);
 }
 
 /* Makes all attributes first, so that a failure leaves no value changed. */
@@ -249,6 +280,13 @@ int rnn_state_load(rnn_engine *e, const rnn_state_dict *in)
     s->max_iters = d.max_iters;
     s->time_iteration = given(d.time_iteration) ? d.time_iteration : 0;
     s->batch = NULL;
+    s->iter_counter = 0;
+    if (d.pending == RNN_EPOCH_COMPLETED)
+        s->iter_counter = d.epoch_length;
+    if (d.pending)
+        s->output = d.output;
+    e->pending = d.pending;
+    e->epoch_open = d.pending != 0;
     e->pass = d.pass;
     e->position = d.position;
     e->seek = e->loaded = true;

@@ -5,20 +5,13 @@
  * Order matters for the user's sake: what can be wrong with settings and data is
  * found before anything is computed or written, and the folder of an older run is not
  * touched by a run that cannot begin.
- *
- * Signals: the first SIGINT or SIGTERM is rnn_interrupt — the chunk in progress ends,
- * the state is left as a checkpoint, no COMPLETED — the second ends the process; a
- * checkpoint being written is then lost, never the one before.
  */
 #include "trainer.h"
 
 #include <inttypes.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- settings ---- */
 
@@ -161,6 +154,8 @@ int rnn__trainer_read(struct rnn__trainer *t, struct rnn__fault *f)
 {
     json_error_t error;
     t->saved_chunks = RNN_NONE;
+    t->lock = -1;
+    t->keep = 2;
     t->json = json_loads(t->config->json ? t->config->json : "{}", JSON_REJECT_DUPLICATES,
                          &error);
     if (!json_is_object(t->json))
@@ -191,6 +186,8 @@ static void close_attached(struct rnn__trainer *t)
 void rnn__trainer_close(struct rnn__trainer *t)
 {
     close_attached(t);
+    rnn__kept_free(t);
+    rnn__folder_unlock(t);
     rnn_close(t->evaluator);
     rnn_close(t->engine);
     if (t->has_train)
@@ -224,6 +221,7 @@ static struct rnn__source_setup setup_of(struct rnn__trainer *t, const char *whi
         .folder = t->config->folder,
         .seed = t->seed,
         .vocabulary = &t->vocabulary,
+        .used = &t->used,
     };
 }
 
@@ -323,71 +321,30 @@ static int copy_metrics(struct rnn__trainer *t, struct rnn__fault *f)
     return 0;
 }
 
-int rnn__validate(struct rnn__trainer *t, struct rnn__fault *f)
+int rnn__validate(struct rnn__trainer *t, bool interruptible, struct rnn__fault *f)
 {
     rnn_run_options options = {.max_epochs = 1, .restart = true};
     int code = rnn_reset_state(t->evaluator);
-    if (!code)
+    if (!code) {
+        rnn__signals_reach(t->engine, interruptible ? t->evaluator : NULL);
         code = rnn_engine_run(t->evaluator, &t->valid.iterable, &options);
+        rnn__signals_reach(t->engine, NULL);
+    }
     if (code < 0)
         return rnn__trainer_failed(t, t->evaluator, code, f);
     return code ? code : copy_metrics(t, f);
 }
 
-/* ---- signals ---- */
-
-/* What the handler may touch: the engines in progress, and which signal came first. */
-static _Atomic(rnn_engine *) interruptible[2];
-static volatile sig_atomic_t first_signal;
-
-static void on_signal(int number)
-{
-    if (first_signal)
-        _exit(128 + number);
-    first_signal = number;
-    for (int i = 0; i < 2; i++) {
-        rnn_engine *e = atomic_load(&interruptible[i]);
-        if (e)
-            rnn_interrupt(e);
-    }
-}
+/* ---- train ---- */
 
 /* A signal that came before the run began is honoured at its first event. */
 static int on_started(rnn_engine *e, int event, void *user)
 {
     (void)event, (void)user;
-    if (first_signal)
+    if (rnn__signals_status())
         rnn_interrupt(e);
     return 0;
 }
-
-/* Writing into a closed pipe, or beyond the file size limit, is an error, not a death. */
-static void listen_to_signals(struct rnn__trainer *t)
-{
-    struct sigaction stop = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    sigemptyset(&stop.sa_mask);
-    sigemptyset(&ignore.sa_mask);
-    first_signal = 0;
-    atomic_store(&interruptible[0], t->engine);
-    atomic_store(&interruptible[1], t->evaluator);
-    sigaction(SIGINT, &stop, NULL);
-    sigaction(SIGTERM, &stop, NULL);
-    sigaction(SIGPIPE, &ignore, NULL);
-    sigaction(SIGXFSZ, &ignore, NULL);
-}
-
-static void stop_listening(void)
-{
-    struct sigaction standard = {.sa_handler = SIG_DFL};
-    sigemptyset(&standard.sa_mask);
-    sigaction(SIGINT, &standard, NULL);
-    sigaction(SIGTERM, &standard, NULL);
-    atomic_store(&interruptible[0], NULL);
-    atomic_store(&interruptible[1], NULL);
-}
-
-/* ---- train ---- */
 
 static int stop_at_iteration(rnn_engine *e, int event, void *user)
 {
@@ -413,7 +370,7 @@ static int find_first(struct rnn__trainer *t, char **resume, struct rnn__fault *
     const struct rnn__options *o = t->options;
     int code = 0;
     if (o->resumes)
-        code = rnn__checkpoint_newest(o->resume ? o->resume : t->out, resume, f);
+        code = rnn__checkpoint_newest(t, o->resume ? o->resume : t->out, resume, f);
     const char *first = o->resumes ? *resume : o->init;
     return code || !first ? code : rnn__checkpoint_peek(t, first, f);
 }
@@ -444,22 +401,50 @@ static int keep_spec(struct rnn__trainer *t, struct rnn__fault *f)
     return code;
 }
 
+/* A run that goes on in its own folder has its present state there. */
+static int resume_from(struct rnn__trainer *t, const char *path, struct rnn__fault *f)
+{
+    const struct rnn__options *o = t->options;
+    struct rnn__place place;
+    int code = rnn__checkpoint_resume(t, path, f);
+    if (!code)
+        code = rnn__checkpoint_place(t, &place, f);
+    if (code || (o->out && o->resume && strcmp(o->out, o->resume) != 0))
+        return code;
+    t->saved_chunks = rnn_state_of(t->engine)->time_iteration;
+    t->saved_pending = place.pending;
+    return 0;
+}
+
 /* The first state: parameters of --init, or all of a checkpoint. */
 static int load_first(struct rnn__trainer *t, const char *resume, struct rnn__fault *f)
 {
     if (resume)
-        return rnn__checkpoint_resume(t, resume, f);
+        return resume_from(t, resume, f);
     return t->options->init ? rnn__checkpoint_init(t, t->options->init, f) : 0;
+}
+
+/* The folder is locked before its checkpoints are looked at: another trainer may be at
+   work there. */
+static int lock_resumed(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    struct stat st;
+    bool is_there = t->options->resumes && rnn__io->stat(t->out, &st) == 0;
+    return is_there ? rnn__folder_lock(t, f) : 0;
 }
 
 static int prepare_run(struct rnn__trainer *t, struct rnn__fault *f)
 {
     char *resume = NULL;
-    int code = find_first(t, &resume, f);
+    int code = lock_resumed(t, f);
+    if (!code)
+        code = find_first(t, &resume, f);
     if (!code)
         code = open_run(t, f);
     if (!code)
         code = rnn__make_folder(t->out, f);
+    if (!code)
+        code = rnn__folder_lock(t, f);
     if (!code)
         code = rnn__handlers_add(t, f);
     if (!code)
@@ -468,6 +453,10 @@ static int prepare_run(struct rnn__trainer *t, struct rnn__fault *f)
         code = hang_limits(t, f);
     if (!code)
         code = load_first(t, resume, f);
+    if (!code)
+        rnn__folder_sweep(t->out);
+    if (!code && !t->options->resumes)
+        code = rnn__save_first(t, f);
     free(resume);
     return code;
 }
@@ -490,30 +479,58 @@ static int diverged(struct rnn__trainer *t, struct rnn__fault *f)
                       s->epoch, s->iteration, s->chunk);
 }
 
-int rnn__trainer_train(struct rnn__trainer *t, int *status, struct rnn__fault *f)
+/* Whether --max-iterations, which is no part of the state, is reached already. */
+static bool is_at_limit(struct rnn__trainer *t)
+{
+    int64_t done = rnn_state_of(t->engine)->iteration;
+    if (t->max_iterations == RNN_NONE || done < t->max_iterations)
+        return false;
+    fprintf(stderr,
+            "%s: note: the run is finished: %" PRId64 " iterations are done, the limit is "
+            "%" PRId64 "\n",
+            t->options->program, done, t->max_iterations);
+    return true;
+}
+
+/* 0, RNN_PAUSED or a negative code. */
+static int run_engine(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    rnn_run_options options = {.max_epochs = t->epochs};
+    if (is_at_limit(t))
+        return 0;
+    rnn__signals_reach(t->engine, NULL);
+    int code = rnn_engine_run(t->engine, &t->train.iterable, &options);
+    rnn__signals_reach(NULL, NULL);
+    if (code < 0)
+        rnn__trainer_failed(t, t->engine, code, f);
+    return !code && t->diverged ? diverged(t, f) : code;
+}
+
+static int train(struct rnn__trainer *t, int *status, struct rnn__fault *f)
 {
     int code = prepare_run(t, f);
     if (code)
         return code;
-    listen_to_signals(t);
-    rnn_run_options options = {.max_epochs = t->epochs};
-    code = rnn_engine_run(t->engine, &t->train.iterable, &options);
+    code = run_engine(t, f);
     if (code == RNN_PAUSED)
-        *status = 128 + first_signal;
-    if (code < 0)
-        rnn__trainer_failed(t, t->engine, code, f);
-    if (!code && t->diverged)
-        code = diverged(t, f);
+        *status = rnn__signals_status();
     struct rnn__fault last = {0};
-    bool began = rnn_state_of(t->engine)->time_iteration > 0;
-    int saved = began ? rnn__save_last(t, &last) : 0;
-    stop_listening();
+    bool worth = code >= 0 || rnn_state_of(t->engine)->time_iteration > 0;
+    int saved = worth ? rnn__save_last(t, &last) : 0;
+    report_end(t);
     if (saved && code >= 0) {
         *f = last;
-        code = saved;
+        return saved;
     }
-    report_end(t);
     return code < 0 ? code : 0;
+}
+
+int rnn__trainer_train(struct rnn__trainer *t, int *status, struct rnn__fault *f)
+{
+    rnn__signals_listen();
+    int code = train(t, status, f);
+    rnn__signals_stop_listening();
+    return code;
 }
 
 /* ---- eval ---- */
@@ -525,7 +542,7 @@ static int find_parameters(struct rnn__trainer *t, char **path, struct rnn__faul
         *path = rnn__path_join(NULL, t->options->init);
         return *path ? 0 : rnn__fault_memory(f);
     }
-    int code = rnn__checkpoint_newest(t->out, path, f);
+    int code = rnn__checkpoint_newest(t, t->out, path, f);
     return code ? rnn__fault_add(f, "; give one with --init FILE") : 0;
 }
 
@@ -558,7 +575,7 @@ int rnn__trainer_eval(struct rnn__trainer *t, int *status, struct rnn__fault *f)
     if (!code)
         code = open_evaluator(t, f);
     if (!code)
-        code = rnn__validate(t, f);
+        code = rnn__validate(t, false, f);
     for (int i = 0; !code && (name = rnn_metric_at(t->evaluator, i, &value)); i++)
         printf("%s %s\n", name, rnn__number_text(value, text));
     return code;

@@ -5,6 +5,9 @@
  *   trainer.c          engine, data and parameters put together; train, eval, info
  *   sample.c           text from a trained model
  *   checkpoint.c       a checkpoint written and read
+ *   kept.c             what handlers put into it
+ *   signals.c          told to stop
+ *   run_folder.c       the folder of a run: its lock, which checkpoints it holds
  *   handlers.c         which handlers, when; the small ones
  *   handler_log.c, handler_progress.c, handler_checkpoint.c
  */
@@ -36,6 +39,20 @@ struct rnn__attached {
 
 struct rnn__log;
 
+/* A tensor of a handler's that checkpoints hold. */
+struct rnn__kept {
+    struct rnn__tensor tensor; /* its name "handler.NAME", its data the handler's */
+    struct rnn__kept *next;
+};
+
+/* A file that grows with the run. */
+struct rnn__run_file {
+    struct rnn__out out;
+    int64_t mark; /* its length when the event in progress began */
+    bool told;
+    struct rnn__run_file *next;
+};
+
 struct rnn__trainer {
     const struct rnn_model *model;
     const struct rnn_config *config;
@@ -62,10 +79,17 @@ struct rnn__trainer {
     rnn_engine *engine, *evaluator; /* evaluator NULL: nothing to validate with */
 
     struct rnn__attached *attached;
-    struct rnn__log *log;                      /* a list */
-    int64_t resumed_iteration, resumed_chunks; /* done before --resume */
+    struct rnn__kept *kept;
+    struct rnn__run_file *file;
+    struct rnn__used_files used; /* data files, of train and valid */
+    json_t *resumed_files;       /* lengths of files at the checkpoint; NULL: not resumed */
+    int lock;                    /* of the run's folder; -1: not held */
+    struct rnn__log *log;        /* a list */
     int64_t saved_chunks; /* time_iteration of the last checkpoint; RNN_NONE: none */
+    int saved_pending;    /* its pending event */
     char *last_checkpoint;
+    int64_t keep;    /* numbered checkpoints that stay */
+    bool unfinished; /* the event in progress was interrupted, and will be fired again */
     bool diverged;
 };
 
@@ -90,9 +114,22 @@ int rnn__trainer_load(struct rnn__trainer *t, struct rnn__fault *f);
 int rnn__trainer_failed(struct rnn__trainer *t, rnn_engine *e, int code,
                         struct rnn__fault *f);
 
-/* Runs the evaluator over data.valid and sets the metrics valid.NAME of the engine. 0,
-   RNN_PAUSED, or a negative code. */
-int rnn__validate(struct rnn__trainer *t, struct rnn__fault *f);
+/* Runs the evaluator over data.valid and sets the metrics valid.NAME of the engine. 0, a
+   negative code, or, if it may be interrupted by a signal, RNN_PAUSED. */
+int rnn__validate(struct rnn__trainer *t, bool interruptible, struct rnn__fault *f);
+
+/* ---- signals.c ---- */
+
+/* Closed pipes and size limits become errors of their writes, until the restore. */
+void rnn__signals_ignore(void);
+void rnn__signals_restore(void);
+/* From here on the first signal to stop is noted, the second ends the process. */
+void rnn__signals_listen(void);
+void rnn__signals_stop_listening(void);
+/* The engines that a signal interrupts, at once when there was one; NULL: none. */
+void rnn__signals_reach(rnn_engine *trainer, rnn_engine *evaluator);
+/* The exit status of the first signal, 0 while there was none. */
+int rnn__signals_status(void);
 
 /* ---- checkpoint.c ---- */
 
@@ -103,11 +140,66 @@ int rnn__checkpoint_init(struct rnn__trainer *t, const char *path, struct rnn__f
 /* Everything, into a trainer of the same spec and seed. */
 int rnn__checkpoint_resume(struct rnn__trainer *t, const char *path, struct rnn__fault *f);
 /* What must be known before data and log are opened: the vocabulary, when t has none, and
-   of a run to be resumed seed and progress. */
+   of a run to be resumed seed and lengths of files. */
 int rnn__checkpoint_peek(struct rnn__trainer *t, const char *path, struct rnn__fault *f);
-/* The newest readable checkpoint of a folder, the caller frees; a damaged newer one is told
-   of on stderr. RNN_EFORMAT when there is none. */
-int rnn__checkpoint_newest(const char *folder, char **path, struct rnn__fault *f);
+/* The newest sound checkpoint of a folder, the caller frees; a damaged newer one is told of
+   on stderr. RNN_EFORMAT when there is none. */
+int rnn__checkpoint_newest(struct rnn__trainer *t, const char *folder, char **path,
+                           struct rnn__fault *f);
+/* Where the run is, as a checkpoint's name tells it. */
+struct rnn__place {
+    int64_t iteration; /* done; -1: the name has no number */
+    int64_t chunk;     /* done of it; INT64_MAX: all */
+    int pending;       /* event still to be fired; not part of the name */
+};
+int rnn__checkpoint_place(struct rnn__trainer *t, struct rnn__place *place,
+                          struct rnn__fault *f);
+
+/* ---- kept.c ---- */
+
+/*
+ * Has a tensor of a handler's own memory written to each checkpoint, and filled from the
+ * one that a run is resumed from, before its first event. To be called when the handler is
+ * made.
+ *
+ * name  unique among handlers: "ema.rnn.weight_hh_l0"
+ * data  dtype[dim…], must live until the trainer is closed
+ */
+int rnn__keep(struct rnn__trainer *t, const char *name, enum rnn__dtype dtype, int rank,
+              const int64_t *dim, void *data, struct rnn__fault *f);
+/*
+ * Opens a file that grows with the run: an empty one, or, resumed, what the checkpoint
+ * knows of it. *out is the trainer's, which flushes and closes it.
+ */
+int rnn__run_file(struct rnn__trainer *t, const char *path, struct rnn__out **out,
+                  struct rnn__fault *f);
+/* Notes the lengths, before the first handler of an event that may be fired again. */
+void rnn__mark_files(struct rnn__trainer *t);
+void rnn__flush_files(struct rnn__trainer *t, bool sync);
+json_t *rnn__files_json(const struct rnn__trainer *t);
+void rnn__kept_free(struct rnn__trainer *t);
+
+/* ---- run_folder.c ---- */
+
+/* RNN_EIO when another process holds it, or nothing can be written there. */
+int rnn__folder_lock(struct rnn__trainer *t, struct rnn__fault *f);
+void rnn__folder_unlock(struct rnn__trainer *t);
+
+struct rnn__found {
+    struct rnn__place place;
+    char *path;
+};
+/* The checkpoints of a folder by their names, oldest first, those without a number before
+   all; an absent folder has none. */
+int rnn__folder_list(const char *folder, struct rnn__found **list, int *n,
+                     struct rnn__fault *f);
+void rnn__found_free(struct rnn__found *list, int n);
+/* NULL: no memory. */
+char *rnn__checkpoint_path(const struct rnn__trainer *t, struct rnn__place place);
+/* Removes what killed runs left half written. */
+void rnn__folder_sweep(const char *folder);
+/* Removes numbered checkpoints behind the `keep` newest, of which `newest` is the first. */
+void rnn__folder_prune(struct rnn__trainer *t, const char *newest, int64_t keep);
 
 /* ---- handlers.c ---- */
 
@@ -153,5 +245,8 @@ int rnn__add_checkpoint(struct rnn__trainer *t, const json_t *options, const cha
 void rnn__log_validation(struct rnn__trainer *t);
 /* Leaves the run's last state as a checkpoint unless it is one already. */
 int rnn__save_last(struct rnn__trainer *t, struct rnn__fault *f);
+/* When the folder holds an older run: leaves this one's first state, then removes the
+   other's checkpoints, which --resume would take for this run's. */
+int rnn__save_first(struct rnn__trainer *t, struct rnn__fault *f);
 
 #endif

@@ -251,6 +251,7 @@ int rnn_trainer_main(int argc, char **argv, const struct rnn_model *model,
         .temperature = 1,
     };
     hold_standard_files();
+    rnn__signals_ignore();
     options.set = calloc((size_t)argc + 1, sizeof *options.set);
     int code = options.set ? read_options(argc, argv, &options, &f) : rnn__fault_memory(&f);
     if (!code && options.help)
@@ -258,5 +259,7 @@ int rnn_trainer_main(int argc, char **argv, const struct rnn_model *model,
     else if (!code)
         code = run_command(model, config, &options, &status, &f);
     free(options.set);
-    return finish(options.program, code, status, &f);
+    status = finish(options.program, code, status, &f);
+    rnn__signals_restore();
+    return status;
 }

@@ -154,7 +154,7 @@ int rnn__vocabulary_scan(struct rnn__vocabulary *v, const char *path, enum rnn__
     if (!code && v->n == 0)
         code = rnn__fault(f, RNN_EDATA, "%s: is empty", path);
     free(seen);
-    close(fd);
+    rnn__io->close(fd);
     if (code)
         rnn__vocabulary_free(v);
     return code;
@@ -238,7 +238,7 @@ int rnn__vocabulary_encode_file(const struct rnn__vocabulary *v, const char *pat
     struct walk w = {
         .level = v->level, .name = path, .line = 1, .visit = encode_one, .user = &e};
     int code = e.out ? walk_file(&w, fd, size, f) : rnn__fault_memory(f);
-    close(fd);
+    rnn__io->close(fd);
     return encoded(&e, code, out, n);
 }
 

@@ -213,8 +213,18 @@ static void interrupt_on_all(rnn_engine *e, struct stop *s)
             rnn_on(e, event, NULL, stop_later, s);
 }
 
+/* The ends of batches and epochs in a trace: "IC1.1 IC1.2 EC1.2 …". */
+static void ends_of(const char *trace, char *out, size_t capacity)
+{
+    char copy[TRACE_BYTES];
+    snprintf(copy, sizeof copy, "%s", trace);
+    for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
+        if (strncmp(word, "IC", 2) == 0 || strncmp(word, "EC", 2) == 0)
+            append(out, capacity, word);
+}
+
 /* Batches of the first engine up to its interrupt, then those of a second that loads the
-   dict, are those of an uninterrupted run. */
+   dict, are those of an uninterrupted run, and each end is told of once. */
 static void resume_after(int after, int64_t epoch_length)
 {
     struct source source = {.n = 3};
@@ -224,6 +234,8 @@ static void resume_after(int after, int64_t epoch_length)
     rnn_engine_run(whole, &data, &options);
     char expected[sizeof t.batches];
     memcpy(expected, t.batches, sizeof expected);
+    char expected_ends[TRACE_BYTES] = "", ends[TRACE_BYTES] = "";
+    ends_of(t.text, expected_ends, sizeof expected_ends);
     rnn_close(whole);
 
     rnn_engine *e = engine();
@@ -235,6 +247,7 @@ static void resume_after(int after, int64_t epoch_length)
     rnn_close(e);
     char batches[sizeof t.batches];
     memcpy(batches, t.batches, sizeof batches);
+    ends_of(t.text, ends, sizeof ends);
     if (status == RNN_PAUSED) {
         e = engine();
         source = (struct source){.n = 3};
@@ -243,8 +256,11 @@ static void resume_after(int after, int64_t epoch_length)
               rnn_engine_error(e));
         if (t.batches[0])
             append(batches, sizeof batches, t.batches);
+        ends_of(t.text, ends, sizeof ends);
         rnn_close(e);
     }
+    CHECK(strcmp(ends, expected_ends) == 0, "stopped after %d events: got %s, expected %s",
+          after, ends, expected_ends);
     CHECK(strcmp(batches, expected) == 0, "stopped after %d events: got %s, expected %s",
           after, batches, expected);
 }
@@ -258,6 +274,66 @@ static void test_a_state_saved_at_any_event_resumes_exactly(void)
     }
 }
 
+/* ---- a handler that could not come to its end ---- */
+
+struct unfinished {
+    int event, calls, pause_at;
+};
+
+static int pause_once(rnn_engine *e, int event, void *user)
+{
+    struct unfinished *u = user;
+    (void)e, (void)event;
+    return ++u->calls == u->pause_at ? RNN_PAUSED : 0;
+}
+
+static int end_seen(rnn_engine *e, int event, void *user)
+{
+    (void)event;
+    append(user, 256, rnn_state_of(e)->output.null ? "null" : "loss");
+    return 0;
+}
+
+/* The run pauses with the event; in this engine and in one that loads the state the event
+   is fired again, with the batch's output. */
+static void pause_in(int event, int at, const char *expected)
+{
+    struct source source = {.n = 2};
+    rnn_iterable data = source_iterable(&source, true, true);
+    for (int again = 0; again < 2; again++) {
+        struct unfinished u = {event, 0, at};
+        char seen[256] = "";
+        rnn_engine *e = engine();
+        rnn_state_dict d;
+        rnn_on(e, event, NULL, pause_once, &u);
+        rnn_on(e, event, NULL, end_seen, seen);
+        int status = rnn_engine_run(e, &data, &(rnn_run_options){.max_epochs = 2});
+        CHECK(status == RNN_PAUSED, "%d", status);
+        CHECK(rnn_state_save(e, &d) == 0 && d.pending == event, "pending %d",
+              (int)d.pending);
+        if (again) {
+            rnn_close(e);
+            e = engine();
+            rnn_on(e, event, NULL, pause_once, &u);
+            rnn_on(e, event, NULL, end_seen, seen);
+            CHECK(rnn_state_load(e, &d) == 0, "%s", rnn_engine_error(e));
+        }
+        CHECK(rnn_engine_run(e, &data, NULL) == 0, "%s", rnn_engine_error(e));
+        CHECK_TEXT(seen, expected);
+        CHECK(rnn_state_of(e)->iteration == 4 && rnn_state_of(e)->epoch == 2, "%d.%d",
+              (int)rnn_state_of(e)->epoch, (int)rnn_state_of(e)->iteration);
+        rnn_close(e);
+    }
+}
+
+static void test_an_event_that_was_not_finished_is_fired_again(void)
+{
+    for (int at = 1; at <= 2; at++)
+        pause_in(RNN_EPOCH_COMPLETED, at, "loss loss");
+    for (int at = 1; at <= 4; at++)
+        pause_in(RNN_ITERATION_COMPLETED, at, "loss loss loss loss");
+}
+
 int main(void)
 {
     test_a_resumed_epoch_runs_what_is_missing_on_its_own_data();
@@ -268,5 +344,6 @@ int main(void)
     test_a_larger_limit_goes_on_and_restart_begins_anew();
     test_contradictory_options_are_refused();
     test_a_state_saved_at_any_event_resumes_exactly();
+    test_an_event_that_was_not_finished_is_fired_again();
     return check_result();
 }

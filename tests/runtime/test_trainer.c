@@ -21,7 +21,7 @@ static const char settings[] =
     "            \"valid\": {\"text\": \"corpus.txt\", \"streams\": 2}},"
     " \"train\": {\"epochs\": 4, \"seed\": 1, \"handlers\": ["
     "    {\"checkpoint\": {\"every\": \"epoch\", \"keep\": 2, \"best\": \"valid.loss\"}},"
-    "    {\"log\": {\"every\": \"chunk\"}}, \"trace\"]}}";
+    "    {\"log\": {\"every\": \"chunk\"}}]}}";
 
 static char output[1 << 16], errors[1 << 16];
 
@@ -153,7 +153,9 @@ static void test_a_run_leaves_log_checkpoints_and_spec(void)
 
 static void test_a_trace_names_events_as_fired(void)
 {
-    char *trace = scratch_read("runs/a/trace.txt");
+    CHECK(run("--out runs/t --quiet --set train.handlers.trace.all=false") == 0, "%s",
+          errors);
+    char *trace = scratch_read("runs/t/trace.txt");
     CHECK(
         strstr(trace, "STARTED\nEPOCH_STARTED\nGET_BATCH_STARTED\nGET_BATCH_COMPLETED\n") ==
             trace,
@@ -207,6 +209,7 @@ static void test_a_resumed_run_is_the_uninterrupted_one(void)
         char *log = scratch_read(line);
         CHECK(count(log, "\"time_iteration_completed\"") == 24, "log after %s", stops[i]);
         free(log);
+        CHECK(same_file(line, "runs/a/log.jsonl"), "log after %s iterations", stops[i]);
     }
 }
 
@@ -274,7 +277,7 @@ static void test_divergence_keeps_the_last_finite_state(void)
 {
     float table[25];
     CHECK(run("--out runs/nan --quiet --set blow_up=2") == 6, "%s", errors);
-    read_table("runs/nan/checkpoint_3.safetensors", table);
+    read_table("runs/nan/checkpoint_3_chunk_1.safetensors", table);
     for (int i = 0; i < 25; i++)
         CHECK(isfinite(table[i]), "table[%d]", i);
     char *log = scratch_read("runs/nan/log.jsonl");
@@ -317,6 +320,135 @@ static void test_a_damaged_checkpoint_is_noticed(void)
     rnn__safetensors_close(&s);
     CHECK(run("--resume runs/damage --quiet") == 9, "%s", errors);
     CHECK(strstr(errors, "'table' is damaged"), "%s", errors);
+}
+
+/* Every byte of the newest checkpoint in turn is another: the one before is taken, with a
+   warning, and the run ends as if nothing had happened. */
+static void test_behind_a_damaged_checkpoint_the_one_before_is_taken(void)
+{
+    CHECK(run("--out runs/f --quiet --max-iterations 4") == 0, "%s", errors);
+    char *whole = scratch_read("runs/f/checkpoint_4.safetensors"), path[64];
+    struct stat st;
+    CHECK(stat("runs/f/checkpoint_4.safetensors", &st) == 0 && st.st_size > 1000, "size");
+    for (off_t i = 0; i < st.st_size; i += i < 16 ? 1 : 61) {
+        struct rnn__fault f = {0};
+        whole[i] ^= 4;
+        CHECK(rnn__write_file("runs/f/checkpoint_4.safetensors",
+                              &(struct rnn__piece){whole, (size_t)st.st_size}, 1, &f) == 0,
+              "%s", f.sentence);
+        whole[i] ^= 4;
+        CHECK(run("--resume runs/f --quiet --max-iterations 4") == 0, "byte %d: %s", (int)i,
+              errors);
+        CHECK(strstr(errors, "checkpoint_4.safetensors: ") &&
+                  strstr(errors, "; the checkpoint before it is taken"),
+              "byte %d: %s", (int)i, errors);
+        char *again = scratch_read("runs/f/checkpoint_4.safetensors");
+        CHECK(memcmp(again, whole, (size_t)st.st_size) == 0, "byte %d", (int)i);
+        free(again);
+    }
+    for (off_t i = 0; i < st.st_size; i += 97) {
+        CHECK(truncate("runs/f/checkpoint_4.safetensors", i) == 0, "truncate");
+        CHECK(run("--resume runs/f --quiet --max-iterations 4") == 0, "cut at %d: %s",
+              (int)i, errors);
+    }
+    snprintf(path, sizeof path, "runs/f/log.jsonl");
+    char *log = scratch_read(path);
+    CHECK(count(log, "\"time_iteration_completed\"") == 12, "log:\n%s", log);
+    free(log);
+    free(whole);
+}
+
+static void test_keep_counts_checkpoints_from_before_an_interruption(void)
+{
+    CHECK(run("--out runs/p --quiet --max-iterations 4") == 0, "%s", errors);
+    CHECK(scratch_exists("runs/p/checkpoint_2.safetensors"), "the one before");
+    scratch_write("runs/p/checkpoint_3.safetensors.tmp", "x", 1);
+    CHECK(run("--resume runs/p --quiet") == 0, "%s", errors);
+    for (int i = 2; i <= 8; i += 2) {
+        char path[64];
+        snprintf(path, sizeof path, "runs/p/checkpoint_%d.safetensors", i);
+        CHECK(scratch_exists(path) == (i >= 6), "%s", path);
+    }
+    CHECK(!scratch_exists("runs/p/checkpoint_3.safetensors.tmp"), "left over");
+}
+
+/* A new run in the folder of an old one: what --resume finds is the new one, however soon
+   that was killed. */
+static void test_an_older_run_in_the_folder_is_replaced(void)
+{
+    CHECK(run("--out runs/o --quiet") == 0, "%s", errors);
+    CHECK(run("--out runs/o --quiet --seed 2 --max-iterations 1") == 0, "%s", errors);
+    CHECK(scratch_exists("runs/o/checkpoint_1.safetensors") &&
+              scratch_exists("runs/o/checkpoint_0.safetensors") &&
+              !scratch_exists("runs/o/checkpoint_8.safetensors"),
+          "checkpoints");
+    CHECK(run("--out runs/o2 --quiet --seed 2") == 0, "%s", errors);
+    CHECK(run("--resume runs/o --quiet") == 0, "%s", errors);
+    CHECK(same_file("runs/o/checkpoint_8.safetensors", "runs/o2/checkpoint_8.safetensors"),
+          "checkpoints differ");
+}
+
+static void test_a_finished_run_is_left_alone(void)
+{
+    char *before = scratch_read("runs/a/log.jsonl");
+    CHECK(run("--resume runs/a") == 0, "%s", errors);
+    CHECK(strstr(errors, "the run is finished"), "%s", errors);
+    char *after = scratch_read("runs/a/log.jsonl");
+    CHECK_TEXT(after, before);
+    CHECK(run("--resume runs/a --max-iterations 8") == 0, "%s", errors);
+    CHECK(strstr(errors, "the run is finished"), "%s", errors);
+    free(before);
+    free(after);
+}
+
+static void test_a_run_is_not_resumed_with_other_data_or_seed(void)
+{
+    CHECK(run("--out runs/w --quiet --max-iterations 2") == 0, "%s", errors);
+    char *text = scratch_read("corpus.txt");
+    text[5] = 'b';
+    scratch_write("corpus.txt", text, strlen(text));
+    CHECK(run("--resume runs/w --quiet") == 4, "%s", errors);
+    CHECK(strstr(errors, "corpus.txt: is not the file that the run was begun with "
+                         "(data.train): its content has changed; put the old one back"),
+          "%s", errors);
+    text[5] = 'a';
+    scratch_write("corpus.txt", text, strlen(text) - 1);
+    CHECK(run("--resume runs/w --quiet") == 4, "%s", errors);
+    CHECK(strstr(errors, "it has 161 bytes, then it had 162"), "%s", errors);
+    scratch_write("corpus.txt", text, strlen(text));
+    CHECK(run("--resume runs/w --quiet --seed 7") == 2, "%s", errors);
+    CHECK(strstr(errors, "has the seed 1"), "%s", errors);
+    CHECK(run("--resume runs/w --quiet") == 0, "%s", errors);
+    CHECK(same_file("runs/w/checkpoint_8.safetensors", "runs/a/checkpoint_8.safetensors"),
+          "checkpoints differ");
+    free(text);
+}
+
+/* The lock is of a process, so that the other trainer must be one. */
+static void test_a_second_trainer_is_turned_away(void)
+{
+    int ready[2], done[2];
+    char byte;
+    if (pipe(ready) != 0 || pipe(done) != 0)
+        return;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        int fd = open("runs/a/.lock", O_RDWR);
+        _exit(fd < 0 || rnn__io->lock(fd) != 0 || write(ready[1], "", 1) != 1 ||
+              read(done[0], &byte, 1) != 1);
+    }
+    char *before = scratch_read("runs/a/log.jsonl");
+    CHECK(read(ready[0], &byte, 1) == 1, "child");
+    CHECK(run("--out runs/a") == 5, "%s", errors);
+    CHECK(strstr(errors, "runs/a: another trainer is writing here"), "%s", errors);
+    CHECK(run("--resume runs/a") == 5, "%s", errors);
+    char *after = scratch_read("runs/a/log.jsonl");
+    CHECK_TEXT(after, before);
+    CHECK(write(done[1], "", 1) == 1, "child");
+    waitpid(child, NULL, 0);
+    free(before);
+    free(after);
 }
 
 /* A run without end, in a child; a signal ends it within a chunk. */
@@ -464,6 +596,12 @@ int main(void)
     test_divergence_keeps_the_last_finite_state();
     test_every_tensor_that_does_not_fit_is_told();
     test_a_damaged_checkpoint_is_noticed();
+    test_behind_a_damaged_checkpoint_the_one_before_is_taken();
+    test_keep_counts_checkpoints_from_before_an_interruption();
+    test_an_older_run_in_the_folder_is_replaced();
+    test_a_finished_run_is_left_alone();
+    test_a_run_is_not_resumed_with_other_data_or_seed();
+    test_a_second_trainer_is_turned_away();
     test_a_signal_leaves_a_checkpoint(SIGINT, 130);
     test_a_signal_leaves_a_checkpoint(SIGTERM, 143);
     test_early_stopping_waits_for_patience();

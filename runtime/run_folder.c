@@ -1,0 +1,194 @@
+/*
+ * run_folder.c — the folder of a run: one trainer at a time, and which checkpoints are in
+ * it.
+ *
+ *     checkpoint_12.safetensors           after iteration 12
+ *     checkpoint_12_chunk_3.safetensors   in iteration 12, after 3 of its chunks
+ *     checkpoint_best.safetensors         of the handler's `best`
+ *     checkpoint_….safetensors.tmp        left by a run that was killed; removed
+ *     .lock                               held by the trainer that writes here
+ *
+ * The name alone tells how far a checkpoint is, so that one whose bytes are damaged has
+ * its place in the order too. What has no number in its name comes last.
+ */
+#include "trainer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the lock ---- */
+
+int rnn__folder_lock(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    if (t->lock >= 0)
+        return 0;
+    char *path = rnn__path_join(t->out, ".lock");
+    if (!path)
+        return rnn__fault_memory(f);
+    int code = 0;
+    t->lock = rnn__io->open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (t->lock < 0)
+        code = rnn__fault_errno(f, path, "cannot be made, nothing can be written here");
+    else if (rnn__io->lock(t->lock) != 0 && (errno == EACCES || errno == EAGAIN))
+        code = rnn__fault(f, RNN_EIO,
+                          "%s: another trainer is writing here; wait for it, or give this "
+                          "one --out DIR",
+                          t->out);
+    if (code)
+        rnn__folder_unlock(t);
+    free(path);
+    return code;
+}
+
+void rnn__folder_unlock(struct rnn__trainer *t)
+{
+    if (t->lock >= 0)
+        rnn__io->close(t->lock);
+    t->lock = -1;
+}
+
+/* ---- names ---- */
+
+static const char prefix[] = "checkpoint_", suffix[] = ".safetensors", beside[] = ".tmp";
+
+/* A whole number that `text` begins with, and what is behind it; false: there is none. */
+static bool read_number(const char *text, int64_t *out, const char **end)
+{
+    char *stop;
+    if (*text < '0' || *text > '9')
+        return false;
+    errno = 0;
+    *out = strtoll(text, &stop, 10);
+    *end = stop;
+    return errno == 0;
+}
+
+/* Whether the name is a checkpoint's, and how far that is. */
+static bool read_name(const char *name, struct rnn__place *place)
+{
+    const char *at = name + sizeof prefix - 1;
+    size_t n = strlen(name), m = sizeof suffix - 1;
+    *place = (struct rnn__place){.iteration = -1, .chunk = INT64_MAX};
+    if (strncmp(name, prefix, sizeof prefix - 1) != 0 || n < sizeof prefix - 1 + m ||
+        strcmp(name + n - m, suffix) != 0)
+        return false;
+    if (read_number(at, &place->iteration, &at) && strncmp(at, "_chunk_", 7) == 0)
+        read_number(at + 7, &place->chunk, &at);
+    if (strcmp(at, suffix) != 0)
+        *place = (struct rnn__place){.iteration = -1};
+    return true;
+}
+
+static bool is_left_over(const char *name)
+{
+    size_t n = strlen(name), m = sizeof beside - 1;
+    return strncmp(name, prefix, sizeof prefix - 1) == 0 && n > m &&
+           strcmp(name + n - m, beside) == 0;
+}
+
+char *rnn__checkpoint_path(const struct rnn__trainer *t, struct rnn__place place)
+{
+    struct rnn__string s = {0};
+    rnn__put(&s, "%s/%s%lld", t->out, prefix, (long long)place.iteration);
+    if (place.chunk != INT64_MAX)
+        rnn__put(&s, "_chunk_%lld", (long long)place.chunk);
+    rnn__put(&s, "%s", suffix);
+    if (!s.failed)
+        return s.text;
+    free(s.text);
+    return NULL;
+}
+
+/* ---- what is there ---- */
+
+static int by_place(const void *a, const void *b)
+{
+    const struct rnn__found *x = a, *y = b;
+    if (x->place.iteration != y->place.iteration)
+        return x->place.iteration < y->place.iteration ? -1 : 1;
+    if (x->place.chunk != y->place.chunk)
+        return x->place.chunk < y->place.chunk ? -1 : 1;
+    return strcmp(x->path, y->path);
+}
+
+static int add_found(struct rnn__found **list, int *n, const char *folder, const char *name,
+                     struct rnn__place place)
+{
+    void *grown = realloc(*list, ((size_t)*n + 1) * sizeof **list);
+    if (!grown)
+        return RNN_ENOMEM;
+    *list = grown;
+    (*list)[*n] = (struct rnn__found){.place = place, .path = rnn__path_join(folder, name)};
+    if (!(*list)[*n].path)
+        return RNN_ENOMEM;
+    ++*n;
+    return 0;
+}
+
+int rnn__folder_list(const char *folder, struct rnn__found **list, int *n,
+                     struct rnn__fault *f)
+{
+    struct rnn__place place;
+    int code = 0;
+    *list = NULL;
+    *n = 0;
+    DIR *dir = rnn__io->opendir(folder);
+    if (!dir && errno == ENOENT)
+        return 0;
+    if (!dir)
+        return rnn__fault_errno(f, folder, "cannot be read");
+    for (struct dirent *d; !code && (d = readdir(dir));)
+        if (read_name(d->d_name, &place))
+            code = add_found(list, n, folder, d->d_name, place);
+    closedir(dir);
+    if (code) {
+        rnn__found_free(*list, *n);
+        *list = NULL;
+        *n = 0;
+        return rnn__fault_memory(f);
+    }
+    if (*n)
+        qsort(*list, (size_t)*n, sizeof **list, by_place);
+    return 0;
+}
+
+void rnn__found_free(struct rnn__found *list, int n)
+{
+    for (int i = 0; i < n; i++)
+        free(list[i].path);
+    free(list);
+}
+
+void rnn__folder_sweep(const char *folder)
+{
+    DIR *dir = rnn__io->opendir(folder);
+    for (struct dirent *d; dir && (d = readdir(dir));) {
+        char *path = is_left_over(d->d_name) ? rnn__path_join(folder, d->d_name) : NULL;
+        if (path)
+            rnn__io->unlink(path);
+        free(path);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+/* Only numbered ones go: not `best`, not what a user has put there. What is ahead of the
+   newest was damaged when the run was resumed before it, and will be replaced. */
+void rnn__folder_prune(struct rnn__trainer *t, const char *newest, int64_t keep)
+{
+    struct rnn__found *list;
+    struct rnn__fault f = {0};
+    int n;
+    if (rnn__folder_list(t->out, &list, &n, &f) != 0)
+        return;
+    int at = n - 1;
+    while (at >= 0 && strcmp(list[at].path, newest) != 0)
+        at--;
+    for (int i = at - (int)keep; i >= 0; i--)
+        if (list[i].place.iteration >= 0)
+            rnn__io->unlink(list[i].path);
+    rnn__found_free(list, n);
+}

@@ -1,0 +1,95 @@
+/*
+ * signals.c — what a trainer does when it is told to stop.
+ *
+ * The first SIGINT, SIGTERM or SIGHUP is rnn_interrupt: the chunk in progress ends, the
+ * state is left as a checkpoint, no COMPLETED. The second ends the process at once; a
+ * checkpoint being written is then lost, never the one before. A signal that was ignored
+ * when the program began (nohup, a shell's background job) stays ignored.
+ *
+ * The handler touches atomics alone. Signals belong to the process: one trainer at a time.
+ */
+#include "trainer.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+static _Atomic(rnn_engine *) running, validating;
+static volatile sig_atomic_t first;
+
+static const struct {
+    int number;
+    int status; /* of the process that it ends */
+} stop_list[] = {{SIGINT, 130}, {SIGTERM, 143}, {SIGHUP, 143}};
+enum { N_STOP = sizeof stop_list / sizeof *stop_list };
+
+static const int ignored_list[] = {SIGPIPE, SIGXFSZ};
+enum { N_IGNORED = sizeof ignored_list / sizeof *ignored_list };
+
+static struct sigaction before[N_STOP + N_IGNORED];
+
+static int status_of(int number)
+{
+    for (int i = 0; i < N_STOP; i++)
+        if (stop_list[i].number == number)
+            return stop_list[i].status;
+    return 128 + number;
+}
+
+static void on_signal(int number)
+{
+    if (first)
+        _exit(status_of(number));
+    first = number;
+    rnn_engine *e = atomic_load(&running), *evaluator = atomic_load(&validating);
+    if (e)
+        rnn_interrupt(e);
+    if (evaluator)
+        rnn_interrupt(evaluator);
+}
+
+/* Writing into a closed pipe, or beyond the file size limit, is an error, not a death. */
+void rnn__signals_ignore(void)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigemptyset(&ignore.sa_mask);
+    for (int i = 0; i < N_IGNORED; i++)
+        sigaction(ignored_list[i], &ignore, &before[N_STOP + i]);
+}
+
+void rnn__signals_restore(void)
+{
+    for (int i = 0; i < N_IGNORED; i++)
+        sigaction(ignored_list[i], &before[N_STOP + i], NULL);
+}
+
+void rnn__signals_listen(void)
+{
+    struct sigaction stop = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&stop.sa_mask);
+    first = 0;
+    for (int i = 0; i < N_STOP; i++) {
+        sigaction(stop_list[i].number, NULL, &before[i]);
+        if (before[i].sa_handler != SIG_IGN)
+            sigaction(stop_list[i].number, &stop, NULL);
+    }
+}
+
+void rnn__signals_stop_listening(void)
+{
+    for (int i = 0; i < N_STOP; i++)
+        sigaction(stop_list[i].number, &before[i], NULL);
+    rnn__signals_reach(NULL, NULL);
+}
+
+void rnn__signals_reach(rnn_engine *trainer, rnn_engine *evaluator)
+{
+    atomic_store(&running, trainer);
+    atomic_store(&validating, evaluator);
+    if (first && trainer)
+        rnn_interrupt(trainer);
+    if (first && evaluator)
+        rnn_interrupt(evaluator);
+}
+
+int rnn__signals_status(void) { return first ? status_of(first) : 0; }
