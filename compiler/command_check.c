@@ -14,8 +14,15 @@ static int check_gradients(Unit *u)
                 u->options.spec_path);
         return EXIT_SPEC;
     }
-    if (gradients_check(u, stdout))
-        return EXIT_DONE;
+    switch (gradients_check(u, stdout)) {
+    case GRADIENTS_RIGHT: return EXIT_DONE;
+    case GRADIENTS_NOT_FINITE:
+        fprintf(stderr, "rnnc check: %s: a gradient is not finite on these data: a 0 / 0, a log "
+                        "or root of what is not positive, an overflow\n",
+                u->options.spec_path);
+        return EXIT_NOT_FINITE;
+    case GRADIENTS_WRONG: break;
+    }
     fprintf(stderr,
             "rnnc check: a gradient is wrong: this is a bug of ours, please report it "
             "with the spec\n");

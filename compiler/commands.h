@@ -8,7 +8,8 @@
 #include "pipeline.h"
 
 enum {
-    EXIT_DONE = 0, EXIT_USAGE = 2, EXIT_SPEC = 3, EXIT_DATA = 4, EXIT_IO = 5, EXIT_MEMORY = 7,
+    EXIT_DONE = 0, EXIT_USAGE = 2, EXIT_SPEC = 3, EXIT_DATA = 4, EXIT_IO = 5, EXIT_NOT_FINITE = 6,
+    EXIT_MEMORY = 7,
     EXIT_MACHINE = 8, EXIT_BUG = 70
 };
 

@@ -195,6 +195,14 @@ static Verdict compare(Check *c, int i)
 
 static bool is_right(const Verdict *v) { return v->error <= tolerance * v->scale; }
 
+/* Not the backward phase's fault: the loss itself, or its slope, has no finite value. */
+static bool is_finite(const Verdict *v) { return isfinite(v->got) && isfinite(v->expected); }
+
+static const char *verdict_word(const Verdict *v)
+{
+    return is_right(v) ? "" : is_finite(v) ? "  WRONG" : "  NOT FINITE";
+}
+
 /* ---- telling ---- */
 
 static const char *index_print(Arena *arena, const Shape *s, int64_t at)
@@ -221,13 +229,13 @@ static void print_verdict(Arena *arena, const Param *p, const Verdict *v, FILE *
     else
         fprintf(out, " %-12s %21.14e %21.14e %9.1e%s\n",
                 index_print(arena, &p->shape, v->worst), v->got, v->expected,
-                v->error / v->scale, is_right(v) ? "" : "  WRONG");
+                v->error / v->scale, verdict_word(v));
 }
 
-bool gradients_check(const Unit *u, FILE *out)
+GradientsVerdict gradients_check(const Unit *u, FILE *out)
 {
     Check c = {.arena = u->arena, .g = u->graph, .sample = sample_size(u->graph)};
-    int n_wrong = 0;
+    int n_wrong = 0, n_infinite = 0;
     draw_params(&c);
     c.real = new_side(&c, INTERP_F64), c.complex = new_side(&c, INTERP_COMPLEX);
     fprintf(out,
@@ -243,13 +251,16 @@ bool gradients_check(const Unit *u, FILE *out)
         }
         Verdict v = compare(&c, i);
         print_verdict(c.arena, &c.g->param[i], &v, out);
-        n_wrong += !is_right(&v);
+        n_wrong += !is_right(&v) && is_finite(&v);
+        n_infinite += !is_right(&v) && !is_finite(&v);
     }
+    if (n_infinite)
+        fprintf(out, "\n%d of %d gradients are not finite\n", n_infinite, c.g->n_param);
     if (n_wrong)
         fprintf(out,
                 "\n%d of %d gradients differ by more than %g of their largest element\n",
                 n_wrong, c.g->n_param, tolerance);
-    else
+    else if (!n_infinite)
         fprintf(out, "\nall agree to %g of each parameter's largest gradient\n", tolerance);
-    return n_wrong == 0;
+    return n_wrong ? GRADIENTS_WRONG : n_infinite ? GRADIENTS_NOT_FINITE : GRADIENTS_RIGHT;
 }

@@ -40,7 +40,7 @@ static const OptionHelp options[] = {
     {"-o", "PATH", "build: where to"},
     {"--emit", "KINDS", "build: exe, obj, llvm, asm, header, static, by commas (default exe)"},
     {"--json", "", "bench: one line of JSON"},
-    {"--grad", "", "check: compare every gradient with complex step"},
+    {"--grad", "", "check: every gradient against complex step (status 6: not finite, 70: wrong)"},
     {"-v", "", "notes on performance"},
 };
 
@@ -52,6 +52,8 @@ static void print_help(FILE *out)
     fprintf(out, "\noptions:\n");
     for (int i = 0; i < COUNT(options); i++)
         fprintf(out, "  %-14s %-10s %s\n", options[i].name, options[i].value, options[i].help);
+    fprintf(out, "\nexit status: 0 done, 2 command line, 3 spec, 4 data, 5 input or output, 6 not finite,\n"
+                 "  7 out of memory, 8 the machine lacks something, 9 checkpoint, 70 a bug of ours\n");
     fprintf(out, "\n`rnnc run SPEC --help` shows the trainer's options.\n");
 }
 

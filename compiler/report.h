@@ -42,7 +42,8 @@ void explain_plan(const Plan *p, FILE *out);
 /* A compiled unit (all passes have run): shapes, parameters, memory, work, settings. */
 void summary_print(const Unit *u, FILE *out);
 /* A unit up to the pass `grad`: every parameter's gradient against complex step in the
-   interpreter. False when one is wrong. */
-bool gradients_check(const Unit *u, FILE *out);
+   interpreter. */
+typedef enum { GRADIENTS_RIGHT, GRADIENTS_NOT_FINITE, GRADIENTS_WRONG } GradientsVerdict;
+GradientsVerdict gradients_check(const Unit *u, FILE *out);
 
 #endif

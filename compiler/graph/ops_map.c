@@ -472,7 +472,7 @@ const OpDef op_sub = {MAP("sub", 2, true, 0),
 const OpDef op_mul = {MAP("mul", 2, true, 0),
     .grad = grad_mul, .ref = ref_mul, .complex = complex_mul, .emit = emit_mul};
 const OpDef op_div = {MAP("div", 2, true, 0),
-    .grad = grad_div, .ref = ref_div, .complex = complex_div, .emit = emit_div};
+    .partial = 2, .grad = grad_div, .ref = ref_div, .complex = complex_div, .emit = emit_div};
 const OpDef op_neg = {MAP("neg", 1, true, 0),
     .grad = grad_neg, .ref = ref_neg, .complex = complex_neg, .emit = emit_neg};
 const OpDef op_pow = {MAP("pow", 2, false, 2),
@@ -512,13 +512,13 @@ const OpDef op_exp = {MAP("exp", 1, false, 2),
 const OpDef op_expm1 = {MAP("expm1", 1, false, 2),
     .grad = grad_expm1, .ref = ref_expm1, .complex = complex_expm1, .emit = recipe_expm1};
 const OpDef op_log = {MAP("log", 1, false, 2),
-    .grad = grad_log, .ref = ref_log, .complex = complex_log, .emit = recipe_log};
+    .partial = 1, .grad = grad_log, .ref = ref_log, .complex = complex_log, .emit = recipe_log};
 const OpDef op_log1p = {MAP("log1p", 1, false, 2),
     .grad = grad_log1p, .ref = ref_log1p, .complex = complex_log1p, .emit = recipe_log1p};
 const OpDef op_sqrt = {MAP("sqrt", 1, true, 0),
-    .grad = grad_sqrt, .ref = ref_sqrt, .complex = complex_sqrt, .emit = emit_sqrt};
+    .partial = 1, .grad = grad_sqrt, .ref = ref_sqrt, .complex = complex_sqrt, .emit = emit_sqrt};
 const OpDef op_rsqrt = {MAP("rsqrt", 1, true, 2),
-    .grad = grad_rsqrt, .ref = ref_rsqrt, .complex = complex_rsqrt, .emit = emit_rsqrt};
+    .partial = 1, .grad = grad_rsqrt, .ref = ref_rsqrt, .complex = complex_rsqrt, .emit = emit_rsqrt};
 const OpDef op_tanh = {MAP("tanh", 1, false, 2),
     .grad = grad_tanh, .ref = ref_tanh, .complex = complex_tanh, .emit = recipe_tanh};
 const OpDef op_erf = {MAP("erf", 1, false, 2),

@@ -144,5 +144,6 @@ Graph *build_pass(Arena *arena, Diag *d, const Spec *spec)
         return NULL;
     mark_loss_inputs(&b);
     warn_of_unused(&b);
+    warn_of_untaken_branches(&b);
     return b.g;
 }

@@ -31,7 +31,8 @@ static void visit_operands(Walk *w, const Node *n)
     }
     if (w->rule.gradient && n->n_arg && !op_defs[n->op]->grad)
         return;
-    for (int i = 0; i < n->n_arg; i++)
+    bool declared = w->rule.gradient && n->op == OP_SURROGATE; /* its odd operands alone */
+    for (int i = declared; i < n->n_arg; i += 1 + declared)
         visit(w, n->arg[i]);
 }
 

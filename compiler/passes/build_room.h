@@ -23,6 +23,7 @@
  *     build_metrics.c    metrics of all chunks so far
  *     build_optimizer.c  the update of every trained parameter
  *     build_reach.c      what a node depends on
+ *     build_warn.c       derivatives that are not finite where a branch is not taken
  */
 #ifndef RNNC_BUILD_ROOM_H
 #define RNNC_BUILD_ROOM_H
@@ -351,5 +352,8 @@ typedef struct {
 } ReachRule;
 /* [n_node]: true for what the roots depend on; states are followed to `next`. */
 bool *reach_from(Build *b, const NodeId *root, int n_root, ReachRule rule);
+
+/* build_warn.c */
+void warn_of_untaken_branches(Build *b);
 
 #endif

@@ -216,6 +216,9 @@ static void test_every_operation_agrees(Arena *a, const char *name, bool everywh
 static const struct {
     const char *name, *text;
 } regressions[] = {
+    {"a model without lines",
+     "rnnc: 1\nname: trial\ninputs: {x: [4], y: real}\nmodel:\n  params: {w: [4]}\n"
+     "  output: dot(w, x)\nloss: (dot(w, x) - y)^2\noptimizer: sgd(lr=0.1)\n"},
     {"a loss of parameters alone",
      "rnnc: 1\nname: trial\ninputs: {x: [4], y: [4]}\nmodel: |\n"
      "  h = linear(x, size=4)\nloss: sum(h.weight^2)\n"

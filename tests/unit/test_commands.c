@@ -165,6 +165,14 @@ static void test_gradients_of_the_parity_specs_agree_with_complex_step(void)
         closedir(folder);
 }
 
+static void test_gradients_that_are_not_finite_end_with_6(void)
+{
+    const char *spec = in_root("tests/errors/sem_untaken_branch.yaml");
+    int status = RUN("check", spec, "--grad");
+    CHECK(status == 6 && says("NOT FINITE") && says("1 of 1 gradients are not finite"),
+          "status %d: %s", status, output);
+}
+
 static void test_explain_tells_map_from_scan_and_why_values_are_stored(void)
 {
     const char *spec = in_root("tests/parity/lstm_mse_sgd.yaml");
@@ -199,6 +207,7 @@ int main(int argc, char **argv)
     test_check_says_mistakes_and_ends_with_3();
     test_a_chunk_beyond_all_memory_is_a_mistake_of_the_spec();
     test_gradients_of_the_parity_specs_agree_with_complex_step();
+    test_gradients_that_are_not_finite_end_with_6();
     test_explain_tells_map_from_scan_and_why_values_are_stored();
     test_explain_shows_what_stands_behind_a_pass();
     return check_result();
