@@ -1,6 +1,6 @@
 /*
  * command_list.c — rnnc list: what there is, each list read from the table that the
- * compiler itself works from.
+ * compiler itself works from. With --markdown as a table of docs/reference/.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -15,9 +15,53 @@ typedef struct {
     FILE *out;
 } Listing;
 
-static void print_row(const Listing *l, const char *name, const char *what)
+/* ---- tables ---- */
+
+enum { COLUMNS_MAX = 5 };
+
+/* A list as columns; the last has no width. Without titles in plain text if `untitled`. */
+typedef struct {
+    int n;
+    const char *title[COLUMNS_MAX];
+    int width[COLUMNS_MAX];
+    bool untitled;
+} Table;
+
+/* Names and signatures stand as code; a bar would end the cell. */
+static void print_cell(const Listing *l, const char *text, bool code)
 {
-    fprintf(l->out, "%-28s %s\n", name, what);
+    if (!*text)
+        return;
+    fprintf(l->out, code ? "`" : "");
+    for (const char *p = text; *p; p++)
+        fprintf(l->out, *p == '|' ? "\\%c" : "%c", *p);
+    fprintf(l->out, code ? "`" : "");
+}
+
+static void print_row(const Listing *l, const Table *t, const char *const *cell)
+{
+    for (int i = 0; i < t->n && l->c->markdown; i++) {
+        fprintf(l->out, "| ");
+        print_cell(l, cell[i], i == 0 && cell != t->title);
+        fprintf(l->out, i + 1 < t->n ? " " : " |\n");
+    }
+    for (int i = 0; i < t->n && !l->c->markdown; i++)
+        fprintf(l->out, i + 1 < t->n ? "%-*s " : "%*s\n", t->width[i], cell[i]);
+}
+
+static void print_titles(const Listing *l, const Table *t)
+{
+    if (l->c->markdown || !t->untitled)
+        print_row(l, t, t->title);
+    for (int i = 0; i < t->n && l->c->markdown; i++)
+        fprintf(l->out, i + 1 < t->n ? "| --- " : "| --- |\n");
+}
+
+static const Table two_columns = {2, {"name", "what"}, {28}, true};
+
+static void print_name(const Listing *l, const char *name, const char *what)
+{
+    print_row(l, &two_columns, (const char *[]){name, what});
 }
 
 /* ---- definitions of the library ---- */
@@ -90,14 +134,27 @@ static const char *comment_of(Arena *arena, const char *line)
     return arena_copy(arena, mark + skip, length - (size_t)(mark - line) - skip);
 }
 
-/* The comment on the definition's line, else the one that opens its file. */
+/* The comment on the definition's line; of a cell else the one that opens its file, which
+   is of few cells. */
 static const char *about(Arena *arena, const Def *def)
 {
     const Source *source = def->loc.source;
     if (!source)
         return NULL;
     const char *own = comment_of(arena, line_at(source->text, def->loc.line));
-    return own || source->text[0] != '#' ? own : comment_of(arena, source->text);
+    bool opens = source->text[0] == '#' && def->kind == DEF_CELL;
+    return own || !opens ? own : comment_of(arena, source->text);
+}
+
+static void print_definition(const Listing *l, const Def *def)
+{
+    static const Table calls = {2, {"call", "what"}, {0}, true};
+    const char *what = about(l->arena, def);
+    const char *call = signature(l->arena, def);
+    if (l->c->markdown)
+        print_row(l, &calls, (const char *[]){call, what ? what : ""});
+    else
+        fprintf(l->out, what ? "%s\n    %s\n" : "%s\n", call, what);
 }
 
 static int list_defs(const Listing *l, DefKind kind)
@@ -110,14 +167,11 @@ static int list_defs(const Listing *l, DefKind kind)
         return EXIT_IO;
     if (!def)
         return EXIT_SPEC;
-    for (int i = 0; i < n; i++) {
-        if (def[i].kind != kind)
-            continue;
-        const char *what = about(l->arena, &def[i]);
-        fprintf(l->out, "%s\n", signature(l->arena, &def[i]));
-        if (what)
-            fprintf(l->out, "    %s\n", what);
-    }
+    if (l->c->markdown)
+        fprintf(l->out, "| call | what |\n| --- | --- |\n");
+    for (int i = 0; i < n; i++)
+        if (def[i].kind == kind)
+            print_definition(l, &def[i]);
     return EXIT_DONE;
 }
 
@@ -128,10 +182,11 @@ static int list_optimizers(const Listing *l) { return list_defs(l, DEF_OPTIMIZER
 static int list_functions(const Listing *l)
 {
     const char *name, *takes;
-    fprintf(l->out, "The compiler's own:\n");
+    fprintf(l->out, l->c->markdown ? "The compiler's own:\n\n" : "The compiler's own:\n");
+    print_titles(l, &two_columns);
     for (int i = 0; (name = build_function_name(l->arena, i, &takes)); i++)
-        print_row(l, name, takes);
-    fprintf(l->out, "\nThe library's:\n");
+        print_name(l, name, takes);
+    fprintf(l->out, l->c->markdown ? "\nThe library's:\n\n" : "\nThe library's:\n");
     return list_defs(l, DEF_FUNCTION);
 }
 
@@ -151,33 +206,37 @@ static const char *promise(Arena *arena, const OpDef *op)
 
 static int list_ops(const Listing *l)
 {
-    fprintf(l->out, "%-14s %-10s %-10s %s\n", "operation", "family", "operands",
-            "accuracy in f32");
+    static const Table ops = {
+        4, {"operation", "family", "operands", "accuracy in f32"}, {14, 10, 10}, false};
+    print_titles(l, &ops);
     for (int i = 0; i < OP_COUNT; i++) {
         const OpDef *op = op_defs[i];
         const char *n = op->arity < 0 ? "any" : arena_print(l->arena, "%d", op->arity);
-        fprintf(l->out, "%-14s %-10s %-10s %s%s\n", op->name, family_words[op->family], n,
-                promise(l->arena, op), op->cheap ? ", cheap" : "");
+        const char *said = arena_print(l->arena, "%s%s", promise(l->arena, op),
+                                       op->cheap ? ", cheap" : "");
+        print_row(l, &ops, (const char *[]){op->name, family_words[op->family], n, said});
     }
     return EXIT_DONE;
 }
 
 static int list_keys(const Listing *l)
 {
-    fprintf(l->out, "%-46s %-26s %-22s %-8s %s\n", "key", "type", "default", "when",
-            "what");
+    static const Table keys = {
+        5, {"key", "type", "default", "when", "what"}, {46, 26, 22, 8}, false};
+    print_titles(l, &keys);
     for (int i = 0; i < n_spec_key; i++) {
         const Key *k = &spec_keys[i];
-        fprintf(l->out, "%-46s %-26s %-22s %-8s %s\n", k->path, k->type, k->otherwise,
-                k->when, k->help);
+        print_row(l, &keys,
+                  (const char *[]){k->path, k->type, k->otherwise, k->when, k->help});
     }
     return EXIT_DONE;
 }
 
 static int list_passes(const Listing *l)
 {
+    print_titles(l, &two_columns);
     for (int i = 0; i < n_pass; i++)
-        print_row(l, passes[i].name, passes[i].what);
+        print_name(l, passes[i].name, passes[i].what);
     return EXIT_DONE;
 }
 
@@ -185,6 +244,7 @@ static int list_targets(const Listing *l)
 {
     const char *why = NULL;
     const Target *host = target_find(NULL, &why);
+    print_titles(l, &two_columns);
     for (int i = 0; i < n_target; i++) {
         const Target *t = &targets[i];
         const char *what = arena_print(
@@ -192,7 +252,7 @@ static int list_targets(const Listing *l)
             "%2d floats in a register, %d registers, tiles of %d rows × %d vectors%s",
             t->vector, t->registers, t->tile_rows, t->tile_vectors,
             t == host ? " (this machine's)" : "");
-        print_row(l, t->name, what);
+        print_name(l, t->name, what);
     }
     return EXIT_DONE;
 }
@@ -206,10 +266,11 @@ static int list_events(const Listing *l)
         RNN_EVENT_LIST(X)
 #undef X
     };
-    fprintf(l->out, "%-28s %-16s %s\n", "event", "counter", "from");
+    static const Table table = {3, {"event", "counter", "from"}, {28, 16}, false};
+    print_titles(l, &table);
     for (int i = 0; i < COUNT(events); i++)
-        fprintf(l->out, "%-28s %-16s %s\n", events[i].name, events[i].counter,
-                events[i].whose);
+        print_row(l, &table,
+                  (const char *[]){events[i].name, events[i].counter, events[i].whose});
     return EXIT_DONE;
 }
 
@@ -249,8 +310,13 @@ static int unknown_list(const char *what)
 int command_list(Arena *arena, const CommandLine *c)
 {
     const Listing l = {.arena = arena, .c = c, .out = stdout};
-    for (int i = 0; i < COUNT(lists); i++)
-        if (str_eq(c->operand, lists[i].name))
-            return lists[i].run(&l);
+    for (int i = 0; i < COUNT(lists); i++) {
+        if (!str_eq(c->operand, lists[i].name))
+            continue;
+        if (c->markdown)
+            printf("# %c%s\n\nPrinted by `rnnc list %s --markdown`.\n\n",
+                   lists[i].name[0] - 'a' + 'A', lists[i].name + 1, lists[i].name);
+        return lists[i].run(&l);
+    }
     return unknown_list(c->operand);
 }

@@ -22,7 +22,7 @@ typedef struct {
     const char *output;      /* build -o PATH */
     const char *emit;        /* build --emit exe,obj,… */
     bool interpreter;        /* run --interpreter: the reference instead of machine code */
-    bool json, grad, verbose;
+    bool json, grad, markdown, verbose;
     int n_rest;
     char **rest;             /* run, bench: what belongs to the trainer */
 } CommandLine;

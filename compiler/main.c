@@ -41,6 +41,7 @@ static const OptionHelp options[] = {
     {"--emit", "KINDS", "build: exe, obj, llvm, asm, header, static, by commas (default exe)"},
     {"--json", "", "bench: one line of JSON"},
     {"--grad", "", "check: every gradient against complex step (status 6: not finite, 70: wrong)"},
+    {"--markdown", "", "list: as a table of Markdown"},
     {"-v", "", "notes on performance"},
 };
 
@@ -117,6 +118,7 @@ static bool read_flag(Reading *r)
     } flags[] = {{"--interpreter", &r->c->interpreter},
                  {"--json", &r->c->json},
                  {"--grad", &r->c->grad},
+                 {"--markdown", &r->c->markdown},
                  {"-v", &r->c->verbose}};
     for (int i = 0; i < COUNT(flags); i++)
         if (str_eq(r->argv[r->at], flags[i].name))

@@ -1,5 +1,6 @@
 #!/bin/sh
-# update.sh — prints the example specs' graphs and plans anew into this folder.
+# update.sh — prints the example specs' graphs and plans anew into this folder, and the
+# reference of the language into docs/reference/.
 #
 #     generated/update.sh [RNNC]        default: build/release/rnnc
 #
@@ -12,4 +13,8 @@ for spec in charlm mgu_charlm; do
     mkdir -p "generated/$spec"
     "$rnnc" explain "specs/$spec.yaml" --after simplify --target x86-64-v3 >"generated/$spec/graph.txt"
     "$rnnc" explain "specs/$spec.yaml" --after place --target x86-64-v3 >"generated/$spec/plan.txt"
+done
+mkdir -p docs/reference
+for what in cells losses optimizers functions keys events ops; do
+    "$rnnc" list $what --markdown >docs/reference/$what.md
 done
