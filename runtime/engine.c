@@ -682,6 +682,7 @@ void rnn_close(rnn_engine *e)
     if (e->destroy)
         e->destroy(e);
     rnn__events_free(e);
+    rnn__owned_free(e);
     rnn__numbers_free(e, &e->attributes);
     rnn__numbers_free(e, &e->metrics);
     rnn_allocator a = e->allocator;

@@ -26,6 +26,7 @@ struct rnn__handler {
     int handle;
     bool filtered;
     rnn_filter filter;
+    const char *name; /* for profiles; not owned; NULL: none */
 };
 
 struct rnn__event {
@@ -115,6 +116,9 @@ struct rnn_engine {
     int exception; /* what EXCEPTION_RAISED tells of */
     int raised;    /* the code that `error` speaks of */
     char error[RNN__ERROR_BYTES];
+    struct rnn__profile *profile; /* NULL: nobody asks for times */
+    struct rnn__ema *ema;         /* moving averages of a trainer's parameters, or NULL */
+    struct rnn__owned *owned;     /* handlers' memory, freed with the engine */
     rnn_notice *notice;
     void *notice_user;
 };
@@ -128,6 +132,9 @@ void rnn__free(const rnn_allocator *a, void *memory);
  */
 bool rnn__grow(const rnn_allocator *a, void **array, int *capacity, int count,
                size_t element_bytes);
+/* Zeroed, at any alignment, freed by rnn_close; NULL when there is no memory. */
+void *rnn__own(rnn_engine *e, size_t bytes);
+void rnn__owned_free(rnn_engine *e);
 char *rnn__copy_text(const rnn_allocator *a, const char *text);
 const rnn_allocator *rnn__allocator_or_default(const rnn_allocator *a);
 
@@ -150,6 +157,8 @@ int rnn__events_init(rnn_engine *e);
 void rnn__events_free(rnn_engine *e);
 /* Fires a known event: 0, the exception of a handler, or RNN_PAUSED (two events alone). */
 int rnn__fire(rnn_engine *e, int event);
+/* Names the event's newest handler; the name must outlive the engine. */
+void rnn__name_handler(rnn_engine *e, int event, const char *name);
 int64_t rnn__counter(const rnn_engine *e, const struct rnn__event *event);
 
 /* ---- state.c ---- */

@@ -12,6 +12,7 @@
  * Both may move the arrays, so dispatch keeps indices, never pointers.
  */
 #include "engine.h"
+#include "profile.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -240,6 +241,12 @@ int rnn_on(rnn_engine *e, int event, const rnn_filter *filter, rnn_handler *fn, 
     return rnn_on_list(e, &(rnn_event_filter){event, filter}, 1, fn, user);
 }
 
+void rnn__name_handler(rnn_engine *e, int event, const char *name)
+{
+    const struct rnn__event *at = &e->event[event];
+    at->handler[at->n_handler - 1].name = name;
+}
+
 /* ---- removing ---- */
 
 /* Drops the rows that were removed, keeping the order of the others. */
@@ -313,7 +320,10 @@ static int call(rnn_engine *e, int event, int i)
     if (!h.fn || (h.filtered && !rnn__filter_passes(e, &h.filter, rnn__counter(e, at))))
         return 0;
     e->raised = event == RNN_EXCEPTION_RAISED ? e->exception : 0;
+    double begin = e->profile ? rnn__seconds() : 0;
     int status = h.fn(e, event, h.user);
+    if (e->profile && h.name)
+        rnn__profile_handler(e->profile, h.name, rnn__seconds() - begin);
     if (status == RNN_PAUSED &&
         (event == RNN_ITERATION_COMPLETED || event == RNN_EPOCH_COMPLETED))
         return RNN_PAUSED;
@@ -331,8 +341,12 @@ int rnn__fire(rnn_engine *e, int event)
     e->event[event].depth++;
     int n = e->event[event].n_handler;
     int status = 0;
+    if (e->profile)
+        rnn__profile_fires(e->profile, event);
     for (int i = 0; i < n && status == 0; i++)
         status = call(e, event, i);
+    if (e->profile)
+        rnn__profile_fired(e->profile, event, n > 0);
     e->event[event].depth--;
     sweep(e, &e->event[event]);
     return status;

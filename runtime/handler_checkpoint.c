@@ -127,7 +127,9 @@ static int read_best(struct checkpoints *c, const json_t *options, const char *w
     int code = rnn__get_text(options, where, "best", &c->best, f);
     if (code || !c->best)
         return code;
-    code = rnn__read_mode(options, where, c->best, &c->larger, f);
+    code = rnn__check_figure(c->t, where, "best", c->best, f);
+    if (!code)
+        code = rnn__read_mode(options, where, c->best, &c->larger, f);
     if (code)
         return code;
     if ((code = rnn_attribute_keep(e, best_value)) != 0 ||

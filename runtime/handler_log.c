@@ -1,5 +1,5 @@
 /*
- * handler_log.c — the run as JSON lines.
+ * handler_log.c — the run as lines: what is logged, when.
  *
  *     {"event": "time_iteration_completed", "epoch": 1, "iteration": 1, "time_iteration":
  * 3, "chunk": 2, "loss": 1.23}
@@ -7,57 +7,42 @@
  *     {"event": "validation", "epoch": 1, "iteration": 50, "loss": 1.4, "accuracy": 0.5}
  *     {"event": "epoch_completed", "epoch": 1, "iteration": 50, "output": 1.31}
  *
- * one object a line. Losses are printed so that they read back exactly; null is a chunk
- * without weight, and a loss that is not finite. The lines hold no times: two runs of
- * the same seed have the same log. The run's own log.jsonl holds iterations and epochs,
- * and of many iterations ever fewer; `every: chunk` and --log FILE have all.
+ * as JSON, as a table (csv) or for TensorBoard; log_formats.c has how each is written.
+ * Numbers are printed so that they read back exactly. JSON and csv hold no times: two
+ * runs of the same seed have the same log. The run's own log.jsonl holds iterations and
+ * epochs, and of many iterations ever fewer; `every: chunk` and --log FILE have all.
  */
-#include "trainer.h"
+#include "log.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-struct rnn__log {
-    struct rnn__trainer *t;
-    struct rnn__out *out; /* the trainer's */
-    bool thin;
-    time_t flushed;
-    struct rnn__log *next;
-};
 
 /* ---- lines ---- */
 
+static struct rnn__line line_of_run(const struct rnn__log *log, const char *event)
+{
+    const rnn_engine_state *s = rnn_state_of(log->t->engine);
+    return (struct rnn__line){.event = event,
+                              .epoch = s->epoch,
+                              .iteration = s->iteration,
+                              .time_iteration = s->time_iteration,
+                              .chunk = RNN_NONE};
+}
+
+static void add_output(struct rnn__line *line, const rnn_engine_state *s, const char *name)
+{
+    double value = s->output.null ? NAN : s->output.value;
+    line->field[line->n_field++] = (struct rnn__field){name, value};
+}
+
 /* Lines reach the file once a second at least: what a killed run leaves is nearly all. */
-static void end_line(struct rnn__log *log)
+static void put(struct rnn__log *log, const struct rnn__line *line)
 {
     time_t now = time(NULL);
-    rnn__out_put(log->out, "}\n");
+    log->format->put(log, line);
     if (now != log->flushed)
         rnn__flush_files(log->t, false);
     log->flushed = now;
-}
-
-static void put_number(struct rnn__log *log, const char *name, double value)
-{
-    char text[RNN__NUMBER_BYTES];
-    rnn__out_put(log->out, ", \"%s\": %s", name, rnn__number_text(value, text));
-}
-
-static void begin_line(struct rnn__log *log, const char *event)
-{
-    const rnn_engine_state *s = rnn_state_of(log->t->engine);
-    rnn__out_put(log->out, "{\"event\": \"%s\", \"epoch\": %lld, \"iteration\": %lld",
-                 event, (long long)s->epoch, (long long)s->iteration);
-}
-
-static void put_output(struct rnn__log *log, const char *name)
-{
-    const rnn_engine_state *s = rnn_state_of(log->t->engine);
-    if (s->output.null)
-        rnn__out_put(log->out, ", \"%s\": null", name);
-    else
-        put_number(log, name, s->output.value);
 }
 
 static int log_chunk(rnn_engine *e, int event, void *user)
@@ -65,11 +50,10 @@ static int log_chunk(rnn_engine *e, int event, void *user)
     struct rnn__log *log = user;
     const rnn_engine_state *s = rnn_state_of(e);
     (void)event;
-    begin_line(log, "time_iteration_completed");
-    rnn__out_put(log->out, ", \"time_iteration\": %lld, \"chunk\": %lld",
-                 (long long)s->time_iteration, (long long)s->chunk);
-    put_output(log, "loss");
-    end_line(log);
+    struct rnn__line line = line_of_run(log, "time_iteration_completed");
+    line.chunk = s->chunk;
+    add_output(&line, s, "loss");
+    put(log, &line);
     return 0;
 }
 
@@ -85,22 +69,23 @@ static bool is_thinned_out(int64_t iteration)
 static int log_iteration(rnn_engine *e, int event, void *user)
 {
     struct rnn__log *log = user;
+    const rnn_engine_state *s = rnn_state_of(e);
     (void)event;
-    if (log->thin && is_thinned_out(rnn_state_of(e)->iteration))
+    if (log->thin && is_thinned_out(s->iteration))
         return 0;
-    begin_line(log, "iteration_completed");
-    put_output(log, "output");
-    end_line(log);
+    struct rnn__line line = line_of_run(log, "iteration_completed");
+    add_output(&line, s, "output");
+    put(log, &line);
     return 0;
 }
 
 static int log_epoch(rnn_engine *e, int event, void *user)
 {
     struct rnn__log *log = user;
-    (void)e, (void)event;
-    begin_line(log, "epoch_completed");
-    put_output(log, "output");
-    end_line(log);
+    (void)event;
+    struct rnn__line line = line_of_run(log, "epoch_completed");
+    add_output(&line, rnn_state_of(e), "output");
+    put(log, &line);
     return 0;
 }
 
@@ -109,16 +94,19 @@ void rnn__log_validation(struct rnn__trainer *t)
     for (struct rnn__log *log = t->log; log; log = log->next) {
         double value;
         const char *name;
-        begin_line(log, "validation");
-        for (int i = 0; (name = rnn_metric_at(t->evaluator, i, &value)); i++)
-            put_number(log, name, value);
-        end_line(log);
+        struct rnn__line line = line_of_run(log, "validation");
+        for (int i = 0; line.n_field < RNN__FIELDS_MAX &&
+                        (name = rnn_metric_at(t->evaluator, i, &value));
+             i++)
+            line.field[line.n_field++] = (struct rnn__field){name, value};
+        put(log, &line);
     }
 }
 
 /* ---- the file ---- */
 
-static int make_log(struct rnn__trainer *t, const char *path, struct rnn__log **out,
+static int make_log(struct rnn__trainer *t, const char *path,
+                    const struct rnn__log_format *format, struct rnn__log **out,
                     struct rnn__fault *f)
 {
     struct rnn__log *log = calloc(1, sizeof *log);
@@ -129,8 +117,11 @@ static int make_log(struct rnn__trainer *t, const char *path, struct rnn__log **
     if (code)
         return code;
     log->t = t;
+    log->format = format;
     log->next = t->log;
     t->log = *out = log;
+    if (log->out->bytes == 0 && format->begin)
+        format->begin(log);
     return 0;
 }
 
@@ -168,8 +159,22 @@ static int add_option_log(struct rnn__trainer *t, struct rnn__fault *f)
     struct rnn__log *log = NULL;
     if (!t->options->log || t->log)
         return 0;
-    int code = make_log(t, t->options->log, &log, f);
+    int code = make_log(t, t->options->log, &rnn__log_formats[RNN__LOG_JSONL], &log, f);
     return code ? code : hang_log(t, log, RNN_TIME_ITERATION_COMPLETED, f);
+}
+
+static int read_format(const json_t *options, const char *where,
+                       const struct rnn__log_format **format, const char **name,
+                       struct rnn__fault *f)
+{
+    const char *words[RNN__LOG_FORMATS];
+    int number = RNN__LOG_JSONL;
+    for (int i = 0; i < RNN__LOG_FORMATS; i++)
+        words[i] = rnn__log_formats[i].name;
+    int code = rnn__get_word(options, where, "format", words, RNN__LOG_FORMATS, &number, f);
+    *format = &rnn__log_formats[number];
+    *name = (*format)->file;
+    return code ? code : rnn__get_text(options, where, "file", name, f);
 }
 
 /* Without `on` and `every` iterations, thinned, and epochs; with a word for `every` the
@@ -177,16 +182,13 @@ static int add_option_log(struct rnn__trainer *t, struct rnn__fault *f)
 int rnn__add_log(struct rnn__trainer *t, const json_t *options, const char *where,
                  struct rnn__fault *f)
 {
-    static const char *const format_words[] = {"jsonl"};
-    const char *name = "log.jsonl";
+    const struct rnn__log_format *format;
+    const char *name;
     struct rnn__log *log = NULL;
     struct rnn__when when = {.event = RNN_NONE};
-    int format = 0;
     int code = add_option_log(t, f);
     if (!code)
-        code = rnn__get_text(options, where, "file", &name, f);
-    if (!code)
-        code = rnn__get_word(options, where, "format", format_words, 1, &format, f);
+        code = read_format(options, where, &format, &name, f);
     if (!code)
         code = rnn__read_when(t, options, where, &when, f);
     bool thin = when.event == RNN_NONE;
@@ -197,7 +199,7 @@ int rnn__add_log(struct rnn__trainer *t, const json_t *options, const char *wher
             rnn__fault(f, RNN__ESPEC, "%s.on: the log has no line for this event", where);
     char *path = code ? NULL : rnn__path_join(t->out, name);
     if (!code)
-        code = make_log(t, path, &log, f);
+        code = make_log(t, path, format, &log, f);
     free(path);
     if (code)
         return code;

@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 enum { BAR_CELLS = 16 };
@@ -91,6 +93,15 @@ static void put_speed(struct progress *p, struct rnn__string *s,
     rnn__put(s, "]");
 }
 
+/* A line that wraps could not be drawn over. */
+static int columns(void)
+{
+    struct winsize size;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1)
+        return size.ws_col;
+    return 80;
+}
+
 static void print(struct progress *p, bool epoch_ended)
 {
     struct rnn__string s = {0};
@@ -102,12 +113,13 @@ static void print(struct progress *p, bool epoch_ended)
         put_metrics(p, &s);
     put_speed(p, &s, state);
     if (!s.failed && p->terminal)
-        fprintf(stderr, "\r\033[K%s%s", s.text, epoch_ended ? "\n" : "");
+        fprintf(stderr, "\r\033[K%.*s%s", columns() - 1, s.text, epoch_ended ? "\n" : "");
     else if (!s.failed)
         fprintf(stderr, "%s\n", s.text);
     free(s.text);
     p->last = rnn__seconds();
     p->drawn = !epoch_ended;
+    p->t->bar_is_drawn = p->terminal && p->drawn;
 }
 
 static int epoch_started(rnn_engine *e, int event, void *user)
@@ -144,6 +156,13 @@ static int epoch_completed(rnn_engine *e, int event, void *user)
     return 0;
 }
 
+/* One that obeys: TERM is not "dumb", as in an editor's window. */
+static bool is_terminal(void)
+{
+    const char *term = getenv("TERM");
+    return isatty(STDERR_FILENO) == 1 && (!term || strcmp(term, "dumb") != 0);
+}
+
 static void close_progress(void *user)
 {
     struct progress *p = user;
@@ -162,7 +181,7 @@ int rnn__add_progress(struct rnn__trainer *t, const json_t *options, const char 
     if (code)
         return code;
     *p = (struct progress){
-        .t = t, .terminal = isatty(STDERR_FILENO) == 1, .last = rnn__seconds()};
+        .t = t, .terminal = is_terminal(), .last = rnn__seconds()};
     p->epoch_begin = p->last;
     p->pause = p->terminal ? 0.1 : 10;
     struct rnn__when when = {.event = RNN_NONE};

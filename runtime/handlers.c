@@ -9,7 +9,6 @@
 #include "engine.h"
 #include "trainer.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +33,8 @@ int rnn__hang(struct rnn__trainer *t, int event, const rnn_filter *filter, rnn_h
               void *user, struct rnn__fault *f)
 {
     int handle = rnn_on(t->engine, event, filter, fn, user);
+    if (handle > 0 && t->hanging)
+        rnn__name_handler(t->engine, event, t->hanging);
     return handle > 0 ? 0 : rnn__trainer_failed(t, t->engine, handle, f);
 }
 
@@ -56,6 +57,18 @@ static const struct {
 };
 enum { N_UNIT = sizeof unit_list / sizeof *unit_list };
 
+static int no_event(struct rnn__trainer *t, const char *where, const char *name,
+                    struct rnn__fault *f)
+{
+    const char *names[RNN_EVENT_COUNT + 2] = {0};
+    for (int i = 0; i <= RNN_EVENT_COUNT; i++)
+        names[i] = rnn_event_name(t->engine, i);
+    const char *near = rnn__nearest(name, names);
+    rnn__fault(f, RNN__ESPEC, "%s.on: '%s' is no event", where, name);
+    return near ? rnn__fault_add(f, "; did you mean '%s'?", near)
+                : rnn__fault_add(f, "; rnnc list events names them");
+}
+
 static int read_event(struct rnn__trainer *t, const json_t *options, const char *where,
                       struct rnn__when *when, struct rnn__fault *f)
 {
@@ -64,9 +77,7 @@ static int read_event(struct rnn__trainer *t, const json_t *options, const char 
     if (code || !name)
         return code;
     when->event = rnn_event_find(t->engine, name);
-    return when->event >= 0
-               ? 0
-               : rnn__fault(f, RNN__ESPEC, "%s.on: '%s' is no event", where, name);
+    return when->event >= 0 ? 0 : no_event(t, where, name, f);
 }
 
 /* `every` is a number, or a word for the event itself. A number without `on` counts
@@ -110,10 +121,16 @@ static int read_once(const json_t *options, const char *where, struct rnn__when 
 int rnn__read_when(struct rnn__trainer *t, const json_t *options, const char *where,
                    struct rnn__when *when, struct rnn__fault *f)
 {
-    rnn_filter *filter = &when->filter;
     int code = read_event(t, options, where, when, f);
-    if (!code)
-        code = read_every(options, where, when, f);
+    return code ? code : rnn__read_filter(t, options, where, when, f);
+}
+
+int rnn__read_filter(struct rnn__trainer *t, const json_t *options, const char *where,
+                     struct rnn__when *when, struct rnn__fault *f)
+{
+    rnn_filter *filter = &when->filter;
+    (void)t;
+    int code = read_every(options, where, when, f);
     if (!code)
         code = read_once(options, where, when, f);
     filter->has_before = json_object_get(options, "before") != NULL;
@@ -140,6 +157,37 @@ bool rnn__watched(struct rnn__trainer *t, const char *name, double *value)
         return rnn_metric_get(t->engine, name, value) == 0;
     *value = s->output.value;
     return !s->output.null;
+}
+
+/* The figures of a run: its loss, and what a validation measures. */
+int rnn__check_figure(struct rnn__trainer *t, const char *where, const char *key,
+                      const char *name, struct rnn__fault *f)
+{
+    enum { MOST = 64 };
+    char text[MOST][128];
+    const char *list[MOST + 1] = {"loss"}, *metric;
+    int n = 1;
+    for (int i = 0;
+         t->evaluator && n < MOST && (metric = rnn_metric_at(t->evaluator, i, NULL)); i++) {
+        snprintf(text[n], sizeof text[n], "valid.%s", metric);
+        list[n] = text[n];
+        n++;
+    }
+    for (int i = 0; i < n; i++)
+        if (strcmp(list[i], name) == 0)
+            return 0;
+    if (!t->evaluator && strncmp(name, "valid.", 6) == 0)
+        return rnn__fault(f, RNN__ESPEC,
+                          "%s.%s: there is no '%s' without data.valid to validate on", where,
+                          key, name);
+    const char *near = rnn__nearest(name, list);
+    rnn__fault(f, RNN__ESPEC, "%s.%s: there is no figure '%s'", where, key, name);
+    if (near)
+        return rnn__fault_add(f, "; did you mean '%s'?", near);
+    rnn__fault_add(f, "; known are");
+    for (int i = 0; i < n; i++)
+        rnn__fault_add(f, " %s", list[i]);
+    return f->code;
 }
 
 int rnn__read_mode(const json_t *options, const char *where, const char *watched,
@@ -196,50 +244,6 @@ static int add_trace(struct rnn__trainer *t, const json_t *options, const char *
     return code ? code : hang_trace(t, trace, f);
 }
 
-/* ---- terminate_on_nan ---- */
-
-static int check_finite(rnn_engine *e, int event, void *user)
-{
-    struct rnn__trainer *t = user;
-    rnn_chunk_result chunk;
-    (void)event;
-    if (rnn_last_chunk(e, &chunk) != 0 || chunk.finite || !(chunk.weight > 0))
-        return 0;
-    t->diverged = true;
-    rnn_terminate(e, false);
-    return 0;
-}
-
-/* An exception, not a request to end: the update behind this event must not happen. */
-static int check_gradients(rnn_engine *e, int event, void *user)
-{
-    const struct rnn__trainer *t = user;
-    (void)event;
-    for (int i = 0; i < t->model->n_param; i++) {
-        int64_t n = 0;
-        const float *gradient = rnn_gradient(e, t->model->param[i].name, &n);
-        for (int64_t j = 0; gradient && t->model->param[i].trained && j < n; j++)
-            if (!isfinite(gradient[j]))
-                return rnn_raise(e, RNN_ENUMERIC,
-                                 "the gradient of %s is not finite; nothing was updated",
-                                 t->model->param[i].name);
-    }
-    return 0;
-}
-
-static int add_terminate_on_nan(struct rnn__trainer *t, const json_t *options,
-                                const char *where, struct rnn__fault *f)
-{
-    struct rnn__when when = {.event = RNN_TIME_ITERATION_COMPLETED};
-    bool gradients = false;
-    int code = rnn__read_when(t, options, where, &when, f);
-    if (!code)
-        code = rnn__get_flag(options, where, "gradients", &gradients, f);
-    if (!code && gradients)
-        code = rnn__hang(t, RNN_BACKWARD_COMPLETED, NULL, check_gradients, t, f);
-    return code ? code : rnn__hang_when(t, &when, check_finite, t, f);
-}
-
 /* ---- validate ---- */
 
 /* A signal ends a validation on its way: the event counts as not fired, and a resumed run
@@ -253,8 +257,10 @@ static int validate(rnn_engine *e, int event, void *user)
     if (code < 0)
         return rnn_raise(e, code, "%s", f.sentence);
     t->unfinished = code == RNN_PAUSED;
-    if (code == 0)
+    if (code == 0) {
         rnn__log_validation(t);
+        code = rnn_fire(e, t->validated);
+    }
     return code;
 }
 
@@ -282,122 +288,6 @@ static int add_validate(struct rnn__trainer *t, const json_t *options, const cha
     return code ? code : rnn__hang_when(t, &when, validate, t, f);
 }
 
-/* ---- early_stopping: as Ignite's EarlyStopping ---- */
-
-/* Counter and best are attributes of the engine, so that a checkpoint keeps them. */
-struct stopping {
-    struct rnn__trainer *t;
-    const char *watched;
-    bool larger;
-    int64_t patience;
-    double threshold;
-    int relative;    /* the threshold is a share of the best */
-    bool cumulative; /* the best moves only when it is beaten by the threshold */
-};
-
-static const char *const mode_words[] = {"abs", "rel"};
-static const char stopping_best[] = "early_stopping.best";
-static const char stopping_counter[] = "early_stopping.counter";
-static const char stopping_seen[] = "early_stopping.seen";
-
-static double attribute(rnn_engine *e, const char *name)
-{
-    double value = 0;
-    rnn_attribute_get(e, name, &value);
-    return value;
-}
-
-static int judge(rnn_engine *e, int event, void *user)
-{
-    const struct stopping *s = user;
-    double value, best = attribute(e, stopping_best);
-    (void)event;
-    if (!rnn__watched(s->t, s->watched, &value))
-        return 0;
-    bool first = attribute(e, stopping_seen) == 0;
-    double gain = s->larger ? value - best : best - value;
-    bool better = gain > s->threshold * (s->relative ? fabs(best) : 1);
-    rnn_attribute_set(e, stopping_seen, 1);
-    if (first || better || (gain > 0 && !s->cumulative))
-        rnn_attribute_set(e, stopping_best, value);
-    if (first || better) {
-        rnn_attribute_set(e, stopping_counter, 0);
-        return 0;
-    }
-    rnn_attribute_add(e, stopping_counter, 1);
-    if (attribute(e, stopping_counter) >= (double)s->patience)
-        rnn_terminate(e, false);
-    return 0;
-}
-
-static int keep_attributes(struct rnn__trainer *t, struct rnn__fault *f)
-{
-    int code = rnn_attribute_keep(t->engine, stopping_best);
-    if (!code)
-        code = rnn_attribute_keep(t->engine, stopping_counter);
-    if (!code)
-        code = rnn_attribute_keep(t->engine, stopping_seen);
-    return code ? rnn__trainer_failed(t, t->engine, code, f) : 0;
-}
-
-static int add_early_stopping(struct rnn__trainer *t, const json_t *options,
-                              const char *where, struct rnn__fault *f)
-{
-    struct stopping *s = calloc(1, sizeof *s);
-    int code = rnn__attach(t, s, free, f);
-    if (code)
-        return code;
-    s->t = t;
-    s->watched = t->evaluator ? "valid.loss" : "loss";
-    code = rnn__get_text(options, where, "on", &s->watched, f);
-    if (!code)
-        code = rnn__read_mode(options, where, s->watched, &s->larger, f);
-    if (!code)
-        code = rnn__get_integer(options, where, "patience", 1, &s->patience, f);
-    if (!code && s->patience == 0)
-        code = rnn__fault(f, RNN__ESPEC, "%s: patience is not given", where);
-    if (!code)
-        code = rnn__get_number(options, where, "threshold", &s->threshold, f);
-    if (!code)
-        code =
-            rnn__get_word(options, where, "threshold_mode", mode_words, 2, &s->relative, f);
-    if (!code)
-        code = rnn__get_flag(options, where, "cumulative", &s->cumulative, f);
-    if (!code)
-        code = keep_attributes(t, f);
-    return code ? code : rnn__hang(t, RNN_EPOCH_COMPLETED, NULL, judge, s, f);
-}
-
-/* ---- time_limit ---- */
-
-struct limit {
-    double seconds, begin;
-};
-
-static int check_time(rnn_engine *e, int event, void *user)
-{
-    const struct limit *limit = user;
-    (void)event;
-    if (rnn__seconds() - limit->begin > limit->seconds)
-        rnn_terminate(e, false);
-    return 0;
-}
-
-static int add_time_limit(struct rnn__trainer *t, const json_t *options, const char *where,
-                          struct rnn__fault *f)
-{
-    struct rnn__when when = {.event = RNN_ITERATION_COMPLETED};
-    struct limit *limit = calloc(1, sizeof *limit);
-    int code = rnn__attach(t, limit, free, f);
-    if (code)
-        return code;
-    *limit = (struct limit){.seconds = 28800, .begin = rnn__seconds()};
-    code = rnn__get_number(options, where, "seconds", &limit->seconds, f);
-    if (!code)
-        code = rnn__read_when(t, options, where, &when, f);
-    return code ? code : rnn__hang_when(t, &when, check_time, limit, f);
-}
-
 /* ---- the table ---- */
 
 static const struct handler_kind {
@@ -405,18 +295,24 @@ static const struct handler_kind {
     int (*add)(struct rnn__trainer *t, const json_t *options, const char *where,
                struct rnn__fault *f);
     bool standard;
-    const char *keys[10];
+    const char *keys[12];
 } kind_list[] = {
     {"log", rnn__add_log, true, {"file", "format", RNN__WHEN_KEYS}},
     {"trace", add_trace, false, {"file", "all"}},
-    {"terminate_on_nan", add_terminate_on_nan, true, {"gradients", RNN__WHEN_KEYS}},
+    {"terminate_on_nan", rnn__add_terminate_on_nan, true, {"gradients", RNN__WHEN_KEYS}},
+    {"ema",
+     rnn__add_ema,
+     false,
+     {"momentum", "momentum_warmup", "warmup", RNN__WHEN_KEYS}},
     {"validate", add_validate, true, {RNN__WHEN_KEYS}},
     {"progress", rnn__add_progress, true, {RNN__WHEN_KEYS}},
     {"early_stopping",
-     add_early_stopping,
+     rnn__add_early_stopping,
      false,
-     {"on", "patience", "threshold", "threshold_mode", "cumulative", "mode"}},
-    {"time_limit", add_time_limit, false, {"seconds", RNN__WHEN_KEYS}},
+     {"patience", "threshold", "threshold_mode", "cumulative", "mode", RNN__WHEN_KEYS}},
+    {"time_limit", rnn__add_time_limit, false, {"seconds", RNN__WHEN_KEYS}},
+    {"timer", rnn__add_timer, false, {RNN__WHEN_KEYS}},
+    {"profile", rnn__add_profile, false, {NULL}},
     {"checkpoint", rnn__add_checkpoint, true, {"keep", "best", "mode", RNN__WHEN_KEYS}},
 };
 enum { N_KIND = sizeof kind_list / sizeof *kind_list };
@@ -463,7 +359,11 @@ static int add_entry(struct rnn__trainer *t, const struct handler_kind *kind,
     if (!json_is_object(options))
         options = NULL;
     int code = rnn__check_keys(options, where, kind->keys, f);
-    return code ? code : kind->add(t, options, where, f);
+    t->hanging = kind->name;
+    if (!code)
+        code = kind->add(t, options, where, f);
+    t->hanging = NULL;
+    return code;
 }
 
 /* train.log stands for a log handler when the list has none. */
@@ -493,6 +393,15 @@ static int add_kind(struct rnn__trainer *t, const struct handler_kind *kind, jso
     return listed || !kind->standard ? 0 : add_entry(t, kind, section_of(t, kind), f);
 }
 
+/* The engine's sentences, for the user of a trainer. */
+static void tell_notice(void *user, const char *sentence)
+{
+    const struct rnn__trainer *t = user;
+    if (!t->options->quiet)
+        fprintf(stderr, "%s%s: note: %s\n", t->bar_is_drawn ? "\n" : "",
+                t->options->program, sentence);
+}
+
 int rnn__handlers_add(struct rnn__trainer *t, struct rnn__fault *f)
 {
     json_t *list = json_object_get(json_object_get(t->json, "train"), "handlers");
@@ -501,6 +410,10 @@ int rnn__handlers_add(struct rnn__trainer *t, struct rnn__fault *f)
     int code = 0;
     if (list && !json_is_array(list))
         return rnn__fault(f, RNN__ESPEC, "train.handlers: is not a list");
+    rnn_set_notice(t->engine, tell_notice, t);
+    t->validated = rnn_register_event(t->engine, "VALIDATION_COMPLETED", "epoch");
+    if (t->validated < 0)
+        return rnn__trainer_failed(t, t->engine, t->validated, f);
     json_array_foreach(list, at,
                        entry) if ((code = check_entry(entry, f)) != 0) return code;
     code = hang_marks(t, f);

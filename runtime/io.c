@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- the table ---- */
@@ -342,15 +343,51 @@ static int out_place(struct rnn__out *o, int64_t keep, struct rnn__fault *f)
     return 0;
 }
 
+/* A pipe that nobody reads would hold the program until somebody does: the reader, who may
+   just be starting, is waited for a little, then the user is told. */
+static int open_pipe(const char *path, int flags, struct rnn__fault *f)
+{
+    const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
+    enum { TRIES = 100 };
+    int fd = -1;
+    for (int i = 0; fd < 0 && i < TRIES; i++) {
+        fd = rnn__io->open(path, flags | O_NONBLOCK, 0666);
+        if (fd < 0 && errno != ENXIO)
+            break;
+        if (fd < 0)
+            nanosleep(&pause, NULL);
+    }
+    if (fd >= 0)
+        fcntl(fd, F_SETFL, flags & O_APPEND); /* a slow reader is waited for */
+    else if (errno == ENXIO)
+        rnn__fault(f, RNN_EIO,
+                   "%s: nobody reads this pipe; start its reader first, as in cat %s &", path,
+                   path);
+    else
+        rnn__fault_errno(f, path, "cannot be written");
+    return fd;
+}
+
+static int open_to_write(const char *path, struct rnn__fault *f)
+{
+    struct stat st;
+    int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
+    if (rnn__io->stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
+        return open_pipe(path, flags, f);
+    int fd = rnn__io->open(path, flags, 0666);
+    if (fd < 0)
+        rnn__fault_errno(f, path, "cannot be written");
+    return fd;
+}
+
 /* Opened without truncation, locked, then cut: a second trainer is turned away before it
    harms the first one's file. */
 int rnn__out_open(struct rnn__out *o, const char *path, int64_t keep, struct rnn__fault *f)
 {
-    int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
     *o = (struct rnn__out){.path = rnn__path_join(NULL, path), .fd = -1};
     int code = o->path ? 0 : rnn__fault_memory(f);
-    if (!code && (o->fd = rnn__io->open(path, flags, 0666)) < 0)
-        code = rnn__fault_errno(f, path, "cannot be written");
+    if (!code && (o->fd = open_to_write(path, f)) < 0)
+        code = f->code;
     if (!code && rnn__io->lock(o->fd) != 0 && (errno == EACCES || errno == EAGAIN))
         code = rnn__fault(f, RNN_EIO, "%s: another trainer is writing here", path);
     if (!code)

@@ -67,6 +67,30 @@ bool rnn__grow(const rnn_allocator *a, void **array, int *capacity, int count,
     return true;
 }
 
+struct rnn__owned {
+    struct rnn__owned *next;
+    max_align_t memory[];
+};
+
+void *rnn__own(rnn_engine *e, size_t bytes)
+{
+    struct rnn__owned *o = rnn__alloc(&e->allocator, sizeof *o + bytes, _Alignof(max_align_t));
+    if (!o)
+        return NULL;
+    o->next = e->owned;
+    e->owned = o;
+    return o->memory;
+}
+
+void rnn__owned_free(rnn_engine *e)
+{
+    while (e->owned) {
+        struct rnn__owned *o = e->owned;
+        e->owned = o->next;
+        rnn__free(&e->allocator, o);
+    }
+}
+
 char *rnn__copy_text(const rnn_allocator *a, const char *text)
 {
     size_t bytes = strlen(text) + 1;

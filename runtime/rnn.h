@@ -409,6 +409,69 @@ RNN_API int rnn_state_save(const rnn_engine *e, rnn_state_dict *out);
  */
 RNN_API int rnn_state_load(rnn_engine *e, const rnn_state_dict *in);
 
+/* ---- handlers ready to hang ----
+ *
+ * Each returns what rnn_on returns, and belongs to the engine. What they say (a run was
+ * ended, and why) goes to the notice.
+ */
+
+typedef struct rnn_early_stopping_options {
+    const char *figure;    /* a metric of the engine it hangs on, or "loss": its output */
+    int64_t patience;      /* >= 1 */
+    double threshold;      /* least change that is an improvement */
+    bool relative;         /* it is a share of the best */
+    bool larger;           /* better when larger */
+    bool cumulative;       /* the best moves only when it is beaten by the threshold */
+} rnn_early_stopping_options;
+
+/*
+ * Terminates `trainer` when the figure has not improved `patience` times running. `on` is
+ * the engine whose event tells of a new value: an evaluator and RNN_COMPLETED, or the
+ * trainer itself. Best and counter are kept in the trainer's state dict.
+ * Source: EarlyStopping in PyTorch-Ignite.
+ */
+RNN_API int rnn_early_stopping(rnn_engine *trainer, rnn_engine *on, int event,
+                               const rnn_filter *filter,
+                               const rnn_early_stopping_options *options);
+
+/* Terminates when more than so many seconds have gone since this call. TimeLimit's. */
+RNN_API int rnn_time_limit(rnn_engine *e, int event, const rnn_filter *filter,
+                           double seconds);
+
+/*
+ * Terminates when the output, or a trainer's last loss, is not finite; that chunk has
+ * updated nothing. With `gradients` each gradient is tested before the update, which
+ * then does not happen: RNN_ENUMERIC is raised.
+ */
+RNN_API int rnn_terminate_on_nan(rnn_engine *e, int event, const rnn_filter *filter,
+                                 bool gradients);
+
+/* What is 0 is not given. */
+typedef struct rnn_ema_options {
+    double momentum;        /* share of the new value; 0: 0.0002 */
+    double momentum_warmup; /* at the first update, when there is a warm-up */
+    int64_t warmup;         /* updates until it is `momentum` */
+} rnn_ema_options;
+
+/* Keeps a moving average of a trainer's parameters, updated at the event. EMAHandler's. */
+RNN_API int rnn_ema(rnn_engine *trainer, int event, const rnn_filter *filter,
+                    const rnn_ema_options *options);
+/* Exchanges parameters and averages; a second call goes back. To evaluate or save with. */
+RNN_API int rnn_ema_swap(rnn_engine *trainer);
+
+/* Times in seconds; min_at, max_at count from 1. */
+typedef struct rnn_profile_row {
+    const char *name; /* a span ("chunk"), an event, a handler; lives with the engine */
+    int64_t n;
+    double total, mean, std, min, max;
+    int64_t min_at, max_at;
+} rnn_profile_row;
+
+/* From now on times are taken. RNN_ENOMEM. BasicTimeProfiler's and HandlersTimeProfiler's. */
+RNN_API int rnn_profile(rnn_engine *e);
+/* Row i from 0; RNN_EINVAL past the last, or without a profile. */
+RNN_API int rnn_profile_at(const rnn_engine *e, int i, rnn_profile_row *out);
+
 /* ---- detach: a state as a tree ---- */
 
 enum rnn_tree_kind {

@@ -6,6 +6,7 @@
  * found before anything is computed or written, and the folder of an older run is not
  * touched by a run that cannot begin.
  */
+#include "profile.h"
 #include "trainer.h"
 
 #include <inttypes.h>
@@ -325,10 +326,15 @@ int rnn__validate(struct rnn__trainer *t, bool interruptible, struct rnn__fault 
 {
     rnn_run_options options = {.max_epochs = 1, .restart = true};
     int code = rnn_reset_state(t->evaluator);
+    bool averages = rnn__ema_block(t->engine) != NULL;
+    if (!code && averages)
+        code = rnn_ema_swap(t->engine);
     if (!code) {
         rnn__signals_reach(t->engine, interruptible ? t->evaluator : NULL);
         code = rnn_engine_run(t->evaluator, &t->valid.iterable, &options);
         rnn__signals_reach(t->engine, NULL);
+        if (averages)
+            rnn_ema_swap(t->engine);
     }
     if (code < 0)
         return rnn__trainer_failed(t, t->evaluator, code, f);
@@ -503,12 +509,47 @@ static int run_engine(struct rnn__trainer *t, struct rnn__fault *f)
     rnn__signals_reach(NULL, NULL);
     if (code < 0)
         rnn__trainer_failed(t, t->engine, code, f);
-    return !code && t->diverged ? diverged(t, f) : code;
+    return !code && rnn__found_not_finite(t->engine) ? diverged(t, f) : code;
+}
+
+static int begin_reports(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    const struct rnn__options *o = t->options;
+    int code = 0;
+    if (o->profile || o->trace_out)
+        code = rnn_profile(t->engine);
+    if (!code && o->trace_out && t->evaluator)
+        code = rnn_profile(t->evaluator);
+    if (code)
+        return rnn__trainer_failed(t, t->engine, code, f);
+    t->prints_profile = t->prints_profile || o->profile;
+    if (!o->trace_out)
+        return 0;
+    code = rnn__spans_open(&t->spans, o->trace_out, f);
+    if (code)
+        return code;
+    rnn__spans_track(t->spans, 0, "engine");
+    rnn__profile_draw(t->engine, t->spans, 0);
+    if (t->evaluator)
+        rnn__profile_draw(t->evaluator, t->spans, 0);
+    return 0;
+}
+
+static int end_reports(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    int code = rnn__profile_report(t, f);
+    struct rnn__spans *spans = t->spans;
+    t->spans = NULL;
+    int closed = rnn__spans_close(spans, code ? &(struct rnn__fault){0} : f);
+    return code ? code : closed;
 }
 
 static int train(struct rnn__trainer *t, int *status, struct rnn__fault *f)
 {
     int code = prepare_run(t, f);
+    if (code)
+        return code;
+    code = begin_reports(t, f);
     if (code)
         return code;
     code = run_engine(t, f);
@@ -517,6 +558,10 @@ static int train(struct rnn__trainer *t, int *status, struct rnn__fault *f)
     struct rnn__fault last = {0};
     bool worth = code >= 0 || rnn_state_of(t->engine)->time_iteration > 0;
     int saved = worth ? rnn__save_last(t, &last) : 0;
+    if (worth && !saved)
+        saved = rnn__save_ema(t, &last);
+    if (!saved)
+        saved = end_reports(t, &last);
     report_end(t);
     if (saved && code >= 0) {
         *f = last;

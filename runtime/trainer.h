@@ -10,6 +10,7 @@
  *   run_folder.c       the folder of a run: its lock, which checkpoints it holds
  *   handlers.c         which handlers, when; the small ones
  *   handler_log.c, handler_progress.c, handler_checkpoint.c
+ *   handler_stop.c, handler_ema.c, handler_profile.c   also for C programs: rnn.h
  */
 #ifndef RNN_TRAINER_H
 #define RNN_TRAINER_H
@@ -22,12 +23,12 @@
 /* The command line, read. Texts are argv's. */
 struct rnn__options {
     const char *program, *command;
-    const char *init, *resume, *out, *log, *prompt;
+    const char *init, *resume, *out, *log, *prompt, *trace_out;
     const char **set; /* [n_set] KEY=VALUE */
     int n_set;
     int64_t threads, seed, max_iterations, length; /* RNN_NONE: not given */
     double temperature;
-    bool resumes, quiet, no_progress, help;
+    bool resumes, quiet, no_progress, profile, help;
 };
 
 /* A handler's memory, freed with the trainer. */
@@ -90,7 +91,11 @@ struct rnn__trainer {
     char *last_checkpoint;
     int64_t keep;    /* numbered checkpoints that stay */
     bool unfinished; /* the event in progress was interrupted, and will be fired again */
-    bool diverged;
+    int validated;       /* the event VALIDATION_COMPLETED */
+    const char *hanging; /* the handler being made: its name in profiles */
+    bool bar_is_drawn;   /* the terminal's line is a progress bar */
+    bool prints_profile;
+    struct rnn__spans *spans; /* --trace-out, or NULL */
 };
 
 /* ---- trainer.c ---- */
@@ -226,6 +231,14 @@ int rnn__read_when(struct rnn__trainer *t, const json_t *options, const char *wh
 int rnn__hang_when(struct rnn__trainer *t, const struct rnn__when *when, rnn_handler *fn,
                    void *user, struct rnn__fault *f);
 
+/* The same without `on`, for handlers where it names something else. */
+int rnn__read_filter(struct rnn__trainer *t, const json_t *options, const char *where,
+                     struct rnn__when *when, struct rnn__fault *f);
+
+/* RNN__ESPEC, with a suggestion, when the run has no figure `name`: "loss", "valid.loss",
+   "valid.METRIC". */
+int rnn__check_figure(struct rnn__trainer *t, const char *where, const char *key,
+                      const char *name, struct rnn__fault *f);
 /* The value of "loss" (the last output) or of a metric; false while there is none. */
 bool rnn__watched(struct rnn__trainer *t, const char *name, double *value);
 /* Whether a watched number is better when larger: settings' mode, min or max; by default
@@ -238,8 +251,29 @@ int rnn__add_log(struct rnn__trainer *t, const json_t *options, const char *wher
                  struct rnn__fault *f);
 int rnn__add_progress(struct rnn__trainer *t, const json_t *options, const char *where,
                       struct rnn__fault *f);
+int rnn__add_early_stopping(struct rnn__trainer *t, const json_t *options,
+                            const char *where, struct rnn__fault *f);
+int rnn__add_time_limit(struct rnn__trainer *t, const json_t *options, const char *where,
+                        struct rnn__fault *f);
+int rnn__add_terminate_on_nan(struct rnn__trainer *t, const json_t *options,
+                              const char *where, struct rnn__fault *f);
+int rnn__add_ema(struct rnn__trainer *t, const json_t *options, const char *where,
+                 struct rnn__fault *f);
+int rnn__add_timer(struct rnn__trainer *t, const json_t *options, const char *where,
+                   struct rnn__fault *f);
+int rnn__add_profile(struct rnn__trainer *t, const json_t *options, const char *where,
+                     struct rnn__fault *f);
 int rnn__add_checkpoint(struct rnn__trainer *t, const json_t *options, const char *where,
                         struct rnn__fault *f);
+
+/* Whether terminate_on_nan ended the run. */
+bool rnn__found_not_finite(rnn_engine *e);
+/* The averages' block, laid out as the parameters'; NULL: there are none. */
+float *rnn__ema_block(const rnn_engine *e);
+/* Leaves ema.safetensors in the run's folder when there are averages. */
+int rnn__save_ema(struct rnn__trainer *t, struct rnn__fault *f);
+/* Prints the times and leaves profile.csv when the settings or --profile ask for it. */
+int rnn__profile_report(struct rnn__trainer *t, struct rnn__fault *f);
 
 /* The lines of a validation, to every log. */
 void rnn__log_validation(struct rnn__trainer *t);

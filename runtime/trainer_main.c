@@ -50,6 +50,8 @@ static const struct option {
     {"temperature", NUMBER, FIELD(temperature), 0, "T",
      "sample: 0 takes the most probable (1)"},
     {"prompt", TEXT, FIELD(prompt), 0, "TEXT", "sample: the text to go on from"},
+    {"profile", FLAG, FIELD(profile), 0, NULL, "times of kernels, events and handlers at the end"},
+    {"trace-out", TEXT, FIELD(trace_out), 0, "FILE", "a trace for chrome://tracing"},
     {"quiet", FLAG, FIELD(quiet), 0, NULL, "errors only"},
     {"no-progress", FLAG, FIELD(no_progress), 0, NULL, "no progress lines"},
     {"help", FLAG, FIELD(help), 0, NULL, "this list"},

@@ -1,0 +1,235 @@
+/*
+ * handler_stop.c — the handlers that end a run: early stopping, a time limit, numbers
+ * that are not finite; for C programs, and for trainers from their settings.
+ */
+#include "engine.h"
+#include "trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- early stopping: as Ignite's EarlyStopping ---- */
+
+/* Best, counter and whether there is a best are attributes of the trainer, so that a
+   checkpoint keeps them. */
+struct stopping {
+    rnn_engine *trainer;
+    rnn_early_stopping_options o;
+    int best, counter, seen; /* among the trainer's attributes */
+};
+
+static double *number(const struct stopping *s, int i)
+{
+    return &s->trainer->attributes.number[i].value;
+}
+
+static bool figure(rnn_engine *e, const char *name, double *value)
+{
+    if (strcmp(name, "loss") != 0 || rnn_metric_get(e, name, value) == 0)
+        return rnn_metric_get(e, name, value) == 0;
+    *value = e->state.output.value;
+    return !e->state.output.null;
+}
+
+/* Ignite's rule, but that a relative threshold is a share of |best|: best * (1 + threshold)
+   would let a worse negative score pass. A best that is not a number is beaten by any. */
+static int judge(rnn_engine *e, int event, void *user)
+{
+    struct stopping *s = user;
+    double value, best = *number(s, s->best);
+    (void)event;
+    if (!figure(e, s->o.figure, &value))
+        return 0;
+    bool first = *number(s, s->seen) == 0 || isnan(best);
+    double gain = s->o.larger ? value - best : best - value;
+    bool better = gain > s->o.threshold * (s->o.relative ? fabs(best) : 1);
+    *number(s, s->seen) = 1;
+    if (first || better || (gain > 0 && !s->o.cumulative))
+        *number(s, s->best) = value;
+    *number(s, s->counter) = first || better ? 0 : *number(s, s->counter) + 1;
+    if (*number(s, s->counter) < (double)s->o.patience)
+        return 0;
+    rnn__note(s->trainer, "early stopping: %s has not improved %lld times; its best is %.6g",
+              s->o.figure, (long long)s->o.patience, *number(s, s->best));
+    rnn_terminate(s->trainer, false);
+    return 0;
+}
+
+static int kept_number(rnn_engine *e, const char *figure_name, const char *what, int *out)
+{
+    char name[256];
+    snprintf(name, sizeof name, "early_stopping.%s.%s", figure_name, what);
+    int code = rnn_attribute_keep(e, name);
+    *out = rnn__number_find(&e->attributes, name);
+    return code;
+}
+
+int rnn_early_stopping(rnn_engine *trainer, rnn_engine *on, int event,
+                       const rnn_filter *filter, const rnn_early_stopping_options *o)
+{
+    if (!o->figure || o->patience < 1 || !(o->threshold >= 0))
+        return rnn__fail(trainer, RNN_EINVAL,
+                         "early stopping needs a figure, a patience of 1 or more and a "
+                         "threshold of 0 or more");
+    size_t bytes = strlen(o->figure) + 1;
+    struct stopping *s = rnn__own(trainer, sizeof *s + bytes);
+    if (!s)
+        return rnn__fail(trainer, RNN_ENOMEM, "no memory for early stopping");
+    *s = (struct stopping){.trainer = trainer, .o = *o};
+    s->o.figure = memcpy(s + 1, o->figure, bytes);
+    int code = kept_number(trainer, o->figure, "best", &s->best);
+    if (!code)
+        code = kept_number(trainer, o->figure, "counter", &s->counter);
+    if (!code)
+        code = kept_number(trainer, o->figure, "seen", &s->seen);
+    return code ? code : rnn_on(on, event, filter, judge, s);
+}
+
+int rnn__add_early_stopping(struct rnn__trainer *t, const json_t *options,
+                            const char *where, struct rnn__fault *f)
+{
+    static const char *const mode_words[] = {"abs", "rel"};
+    rnn_early_stopping_options o = {.figure = t->evaluator ? "valid.loss" : "loss"};
+    struct rnn__when when = {.event = RNN_EPOCH_COMPLETED};
+    int relative = 0;
+    int code = rnn__get_text(options, where, "on", &o.figure, f);
+    if (!code)
+        code = rnn__check_figure(t, where, "on", o.figure, f);
+    if (!code)
+        code = rnn__read_mode(options, where, o.figure, &o.larger, f);
+    if (!code)
+        code = rnn__get_integer(options, where, "patience", 1, &o.patience, f);
+    if (!code && o.patience == 0)
+        code = rnn__fault(f, RNN__ESPEC, "%s: patience is not given", where);
+    if (!code)
+        code = rnn__get_number(options, where, "threshold", &o.threshold, f);
+    if (!code && !(o.threshold >= 0))
+        code = rnn__fault(f, RNN__ESPEC, "%s.threshold: %g is less than 0", where,
+                          o.threshold);
+    if (!code)
+        code = rnn__get_word(options, where, "threshold_mode", mode_words, 2, &relative, f);
+    if (!code)
+        code = rnn__get_flag(options, where, "cumulative", &o.cumulative, f);
+    o.relative = relative == 1;
+    if (strncmp(o.figure, "valid.", 6) == 0)
+        when.event = t->validated; /* a value is judged once */
+    if (!code)
+        code = rnn__read_filter(t, options, where, &when, f);
+    if (code)
+        return code;
+    int handle = rnn_early_stopping(t->engine, t->engine, when.event,
+                                    when.filtered ? &when.filter : NULL, &o);
+    return handle > 0 ? 0 : rnn__trainer_failed(t, t->engine, handle, f);
+}
+
+/* ---- a time limit: as Ignite's TimeLimit ---- */
+
+struct limit {
+    double seconds, begin;
+};
+
+static int check_time(rnn_engine *e, int event, void *user)
+{
+    const struct limit *limit = user;
+    (void)event;
+    if (rnn__seconds() - limit->begin <= limit->seconds)
+        return 0;
+    rnn__note(e, "the time limit of %g seconds is reached", limit->seconds);
+    rnn_terminate(e, false);
+    return 0;
+}
+
+int rnn_time_limit(rnn_engine *e, int event, const rnn_filter *filter, double seconds)
+{
+    if (!(seconds > 0))
+        return rnn__fail(e, RNN_EINVAL, "a time limit of %g seconds", seconds);
+    struct limit *limit = rnn__own(e, sizeof *limit);
+    if (!limit)
+        return rnn__fail(e, RNN_ENOMEM, "no memory for a time limit");
+    *limit = (struct limit){.seconds = seconds, .begin = rnn__seconds()};
+    return rnn_on(e, event, filter, check_time, limit);
+}
+
+int rnn__add_time_limit(struct rnn__trainer *t, const json_t *options, const char *where,
+                        struct rnn__fault *f)
+{
+    struct rnn__when when = {.event = RNN_ITERATION_COMPLETED};
+    double seconds = 28800;
+    int code = rnn__get_number(options, where, "seconds", &seconds, f);
+    if (!code)
+        code = rnn__read_when(t, options, where, &when, f);
+    if (!code && !(seconds > 0))
+        code = rnn__fault(f, RNN__ESPEC, "%s.seconds: %g is not more than 0", where, seconds);
+    if (code)
+        return code;
+    int handle = rnn_time_limit(t->engine, when.event, when.filtered ? &when.filter : NULL,
+                                seconds);
+    return handle > 0 ? 0 : rnn__trainer_failed(t, t->engine, handle, f);
+}
+
+/* ---- not finite: as Ignite's TerminateOnNan, but before anything is updated ---- */
+
+static const char not_finite[] = "terminate_on_nan.found";
+
+static int check_loss(rnn_engine *e, int event, void *user)
+{
+    rnn_chunk_result chunk;
+    (void)event, (void)user;
+    bool trains = rnn_last_chunk(e, &chunk) == 0;
+    bool sound = trains ? chunk.finite || !(chunk.weight > 0)
+                        : e->state.output.null || isfinite(e->state.output.value);
+    if (sound)
+        return 0;
+    rnn_attribute_set(e, not_finite, 1);
+    rnn_terminate(e, false);
+    return 0;
+}
+
+/* An exception, not a request to end: the update behind this event must not happen. */
+static int check_gradients(rnn_engine *e, int event, void *user)
+{
+    const struct rnn_model *m = rnn_model_of(e);
+    (void)event, (void)user;
+    for (int i = 0; i < m->n_param; i++) {
+        int64_t n = 0;
+        const float *gradient = rnn_gradient(e, m->param[i].name, &n);
+        for (int64_t j = 0; gradient && m->param[i].trained && j < n; j++)
+            if (!isfinite(gradient[j]))
+                return rnn_raise(e, RNN_ENUMERIC,
+                                 "the gradient of %s is not finite; nothing was updated",
+                                 m->param[i].name);
+    }
+    return 0;
+}
+
+int rnn_terminate_on_nan(rnn_engine *e, int event, const rnn_filter *filter, bool gradients)
+{
+    if (gradients && !rnn_model_of(e))
+        return rnn__fail(e, RNN_EINVAL, "this engine has no gradients");
+    int code = rnn_attribute_set(e, not_finite, 0);
+    if (!code && gradients)
+        code = rnn_on(e, RNN_BACKWARD_COMPLETED, NULL, check_gradients, NULL);
+    return code < 0 ? code : rnn_on(e, event, filter, check_loss, NULL);
+}
+
+bool rnn__found_not_finite(rnn_engine *e)
+{
+    double found = 0;
+    return rnn_attribute_get(e, not_finite, &found) == 0 && found != 0;
+}
+
+int rnn__add_terminate_on_nan(struct rnn__trainer *t, const json_t *options,
+                              const char *where, struct rnn__fault *f)
+{
+    struct rnn__when when = {.event = RNN_TIME_ITERATION_COMPLETED};
+    bool gradients = false;
+    int code = rnn__read_when(t, options, where, &when, f);
+    if (!code)
+        code = rnn__get_flag(options, where, "gradients", &gradients, f);
+    if (code)
+        return code;
+    int handle = rnn_terminate_on_nan(t->engine, when.event,
+                                      when.filtered ? &when.filter : NULL, gradients);
+    return handle > 0 ? 0 : rnn__trainer_failed(t, t->engine, handle, f);
+}

@@ -1,0 +1,35 @@
+/*
+ * profile.h — times of events and handlers, and the spans that --trace-out draws.
+ *
+ *   handler_profile.c   sums by span, event and handler
+ *   spans.c             a file of Chrome's trace events
+ */
+#ifndef RNN_PROFILE_H
+#define RNN_PROFILE_H
+
+#include "io.h"
+
+struct rnn__profile;
+struct rnn__spans;
+
+/* The engine's, around an event's handlers; called when it has a profile. */
+void rnn__profile_fires(struct rnn__profile *p, int event);
+void rnn__profile_fired(struct rnn__profile *p, int event, bool had_handlers);
+void rnn__profile_handler(struct rnn__profile *p, const char *name, double seconds);
+
+/* Draws what the engine's profile, which is there, sees. */
+void rnn__profile_draw(rnn_engine *e, struct rnn__spans *spans, int track);
+
+/*
+ * A file of complete events ("ph": "X") in Chrome's trace format, as chrome://tracing and
+ * Perfetto read it. At most a million spans; what follows is counted and told of.
+ */
+int rnn__spans_open(struct rnn__spans **out, const char *path, struct rnn__fault *f);
+/* track: a line of the picture; seconds are of rnn__seconds. */
+void rnn__spans_add(struct rnn__spans *s, int track, const char *name, double begin,
+                    double end);
+void rnn__spans_track(struct rnn__spans *s, int track, const char *name);
+/* Ends the JSON. NULL is fine. */
+int rnn__spans_close(struct rnn__spans *s, struct rnn__fault *f);
+
+#endif

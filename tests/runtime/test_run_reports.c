@@ -1,0 +1,368 @@
+/*
+ * test_run_reports.c — what a run tells: logs in each format, progress on a terminal and in
+ * a pipe, the trace of its times, the report; figures and events that do not exist.
+ */
+#define _XOPEN_SOURCE 700 /* pseudo-terminals */
+#include "bigram_model.h"
+#include "check.h"
+#include "rnn_config.h"
+#include "safetensors.h"
+#include "scratch.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <math.h>
+#include <pthread.h>
+#include <sys/wait.h>
+#include <time.h>
+
+/* 4 streams of 40 steps in batches of 20: 2 iterations of 3 chunks an epoch. */
+#define SETTINGS(handlers)                                                              \
+    "{\"name\": \"bigram\", \"spec\": \"specs/bigram.yaml\","                            \
+    " \"data\": {\"train\": {\"text\": \"corpus.txt\", \"streams\": \"4\", \"length\": 20},"   \
+    "            \"valid\": {\"text\": \"corpus.txt\", \"streams\": 2}},"               \
+    " \"train\": {\"epochs\": 4, \"seed\": 1, \"handlers\": [" handlers "]}}"
+
+static char errors[1 << 16];
+
+/* Runs the trainer; what it says is in `errors`. A terminal instead of a file when given. */
+static int run_to(const char *json, const char *line, int terminal)
+{
+    char words[1024], *argv[32] = {(char[]){"trainer"}};
+    struct rnn_config config = {json, NULL, "name: bigram\n"};
+    int argc = 1;
+    snprintf(words, sizeof words, "%s", line);
+    for (char *word = strtok(words, " "); word; word = strtok(NULL, " "))
+        argv[argc++] = word;
+    fflush(NULL);
+    int kept = dup(2);
+    int file = terminal >= 0 ? dup(terminal)
+                             : open(scratch_path("stderr"), O_RDWR | O_CREAT | O_TRUNC, 0666);
+    dup2(file, 2);
+    close(file);
+    int status = rnn_trainer_main(argc, argv, &bigram, &config);
+    if (terminal < 0) {
+        ssize_t n = pread(2, errors, sizeof errors - 1, 0);
+        errors[n < 0 ? 0 : n] = '\0';
+    }
+    dup2(kept, 2);
+    close(kept);
+    return status;
+}
+
+static int run(const char *json, const char *line) { return run_to(json, line, -1); }
+
+static int count(const char *text, const char *part)
+{
+    int n = 0;
+    for (; (text = strstr(text, part)); text += strlen(part))
+        n++;
+    return n;
+}
+
+static char *contents(const char *path, size_t *n)
+{
+    static char text[1 << 18];
+    FILE *f = fopen(path, "rb");
+    *n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    text[*n] = '\0';
+    CHECK(f != NULL, "%s: not there", path);
+    if (f)
+        fclose(f);
+    return text;
+}
+
+/* ---- mistakes ---- */
+
+static void test_a_figure_or_event_that_does_not_exist_is_a_mistake(void)
+{
+    static const struct {
+        const char *settings, *says;
+    } list[] = {
+        {SETTINGS("{\"early_stopping\": {\"on\": \"valid.los\", \"patience\": 2}}"),
+         "no figure 'valid.los'; did you mean 'valid.loss'?"},
+        {SETTINGS("{\"checkpoint\": {\"best\": \"valid.acuracy\"}}"),
+         "did you mean 'valid.accuracy'?"},
+        {SETTINGS("{\"checkpoint\": {\"best\": \"perplexity\"}}"),
+         "no figure 'perplexity'; known are loss valid.loss valid.accuracy"},
+        {SETTINGS("{\"timer\": {\"on\": \"EPOCH_COMPLETE\"}}"),
+         "did you mean 'EPOCH_COMPLETED'?"},
+        {SETTINGS("{\"time_limit\": {\"seconds\": 0}}"), "0 is not more than 0"},
+        {SETTINGS("{\"ema\": {\"momentum\": 2}}"), "2 is not between 0 and 1"},
+        {SETTINGS("{\"ema\": {\"warmup\": 3}}"), "go together"},
+    };
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        CHECK(run(list[i].settings, "train --out runs/bad") == 3, "row %d: %s", (int)i,
+              errors);
+        CHECK(strstr(errors, list[i].says) != NULL, "row %d: %s", (int)i, errors);
+    }
+}
+
+/* ---- logs ---- */
+
+static void test_a_table_has_a_column_for_each_figure(void)
+{
+    size_t n;
+    CHECK(run(SETTINGS("{\"log\": {\"format\": \"csv\", \"every\": \"chunk\"}}"),
+              "train --quiet --out runs/csv") == 0,
+          "%s", errors);
+    char *text = contents("runs/csv/log.csv", &n), *line = strtok(text, "\n");
+    int rows = 0, valid = 0;
+    CHECK_TEXT(line, "event,epoch,iteration,time_iteration,chunk,loss,valid.loss,"
+                     "valid.accuracy");
+    while ((line = strtok(NULL, "\n"))) {
+        rows++;
+        valid += strncmp(line, "validation,", 11) == 0;
+        CHECK(count(line, ",") == 7, "%s", line);
+    }
+    CHECK(rows == 24 + 8 + 4 + 4 && valid == 4, "%d rows, %d validations", rows, valid);
+}
+
+/* CRC-32C bit by bit: not the runtime's. */
+static uint32_t crc_of(const unsigned char *data, size_t n)
+{
+    uint32_t crc = ~0u;
+    for (size_t i = 0; i < n; i++) {
+        crc ^= data[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc & 1 ? crc >> 1 ^ 0x82f63b78u : crc >> 1;
+    }
+    return ~crc;
+}
+
+static uint32_t little(const unsigned char *at)
+{
+    return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+static bool crc_matches(const unsigned char *data, size_t n, const unsigned char *at)
+{
+    uint32_t rotated = little(at) - 0xa282ead8u;
+    return (rotated >> 17 | rotated << 15) == crc_of(data, n);
+}
+
+static uint64_t varint(const unsigned char **at)
+{
+    uint64_t value = 0;
+    int shift = 0;
+    do
+        value |= (uint64_t)(**at & 0x7f) << shift, shift += 7;
+    while (*(*at)++ & 0x80);
+    return value;
+}
+
+/* The first field of this number among bytes [at, end); NULL: none. *n: its length, or its
+   value. */
+static const unsigned char *field(const unsigned char *at, const unsigned char *end,
+                                  unsigned number, uint64_t *n)
+{
+    while (at < end) {
+        uint64_t key = varint(&at);
+        unsigned wire = key & 7;
+        *n = wire == 0 ? varint(&at) : wire == 1 ? 8 : wire == 5 ? 4 : varint(&at);
+        if (key >> 3 == number)
+            return at;
+        at += wire == 0 ? 0 : *n;
+    }
+    return NULL;
+}
+
+static void check_event(const unsigned char *at, const unsigned char *end, int *chunks,
+                        int *valid)
+{
+    uint64_t n, step, n_value, n_tag, four;
+    const unsigned char *summary = field(at, end, 5, &n);
+    CHECK(field(at, end, 1, &step) != NULL, "an event without a time");
+    if (!summary) {
+        const unsigned char *version = field(at, end, 3, &n);
+        CHECK(version && n == 13 && memcmp(version, "brain.Event:2", 13) == 0, "version");
+        return;
+    }
+    field(at, end, 2, &step);
+    const unsigned char *value = field(summary, summary + n, 1, &n_value);
+    const unsigned char *tag = field(value, value + n_value, 1, &n_tag);
+    const unsigned char *number = field(value, value + n_value, 2, &four);
+    float loss;
+    CHECK(tag && number && four == 4, "a value without tag or number");
+    memcpy(&loss, number, sizeof loss);
+    CHECK(loss > 0 && loss < 10, "%g", (double)loss);
+    if (n_tag == 10 && memcmp(tag, "chunk/loss", 10) == 0)
+        CHECK(step == (uint64_t)++*chunks, "step %d", (int)step);
+    *valid += n_tag == 10 && memcmp(tag, "valid/loss", 10) == 0;
+}
+
+static void test_tensorboards_records_are_framed_and_summed(void)
+{
+    size_t n, at = 0;
+    int events = 0, chunks = 0, valid = 0;
+    CHECK(run(SETTINGS("{\"log\": {\"format\": \"tensorboard\", \"every\": \"chunk\"}}"),
+              "train --quiet --out runs/board") == 0,
+          "%s", errors);
+    const unsigned char *b =
+        (const unsigned char *)contents("runs/board/events.out.tfevents.rnnc", &n);
+    while (at + 12 <= n) {
+        uint32_t length = little(b + at);
+        CHECK(little(b + at + 4) == 0 && crc_matches(b + at, 8, b + at + 8), "at %d: head",
+              (int)at);
+        if (at + 16 + length > n || !crc_matches(b + at + 12, length, b + at + 12 + length))
+            break;
+        check_event(b + at + 12, b + at + 12 + length, &chunks, &valid);
+        at += 16 + length;
+        events++;
+    }
+    CHECK(at == n && events == 1 + 24 + 8 + 4 + 4, "%d events, %d of %d bytes", events,
+          (int)at, (int)n);
+    CHECK(chunks == 24 && valid == 4, "%d chunks, %d validations", chunks, valid);
+}
+
+static void *read_pipe(void *lines)
+{
+    char text[4096];
+    int fd = open("pipe", O_RDONLY);
+    for (ssize_t n; (n = read(fd, text, sizeof text - 1)) > 0;)
+        for (ssize_t i = 0; i < n; i++)
+            *(int *)lines += text[i] == '\n';
+    close(fd);
+    return NULL;
+}
+
+static void test_a_log_into_a_pipe_is_read_or_refused(void)
+{
+    pthread_t reader;
+    int lines = 0;
+    mkfifo("pipe", 0666);
+    CHECK(run(SETTINGS(""), "train --quiet --out runs/pipe --log pipe") == 5, "%s", errors);
+    CHECK(strstr(errors, "nobody reads this pipe") != NULL, "%s", errors);
+    CHECK(pthread_create(&reader, NULL, read_pipe, &lines) == 0, "no thread");
+    CHECK(run(SETTINGS(""), "train --quiet --out runs/pipe2 --log pipe") == 0, "%s", errors);
+    pthread_join(reader, NULL);
+    CHECK(lines == 24 + 8 + 4 + 4, "%d lines", lines);
+}
+
+/* ---- progress ---- */
+
+static void test_progress_has_escape_codes_on_a_terminal_alone(void)
+{
+    static char shown[1 << 16];
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0)
+        return; /* no terminals here */
+    int terminal = open(ptsname(master), O_RDWR | O_NOCTTY);
+    setenv("TERM", "xterm", 1);
+    CHECK(run_to(SETTINGS(""), "train --out runs/terminal", terminal) == 0, "failed");
+    fcntl(master, F_SETFL, O_NONBLOCK);
+    ssize_t n = read(master, shown, sizeof shown - 1);
+    shown[n < 0 ? 0 : n] = '\0';
+    CHECK(count(shown, "\033[K") >= 4 && strstr(shown, "Epoch [4/4]: [2/2] 100%|####"), "%s",
+          shown);
+    CHECK(run(SETTINGS(""), "train --out runs/file") == 0, "failed");
+    CHECK(!strchr(errors, '\033') && !strchr(errors, '\r'), "%s", errors);
+    CHECK(count(errors, "Epoch [") == 4 && strstr(errors, "chunks/s"), "%s", errors);
+    CHECK(run(SETTINGS(""), "train --out runs/file --no-progress") == 0, "failed");
+    CHECK(count(errors, "Epoch [") == 0, "%s", errors);
+    CHECK(run(SETTINGS(""), "train --out runs/file --quiet") == 0, "failed");
+    CHECK_TEXT(errors, "");
+    close(terminal);
+    close(master);
+}
+
+/* ---- early stopping and averages, as settings ---- */
+
+static void test_a_validation_is_judged_once(void)
+{
+    CHECK(run(SETTINGS("{\"validate\": {\"every\": 2, \"on\": \"EPOCH_COMPLETED\"}},"
+                       "{\"early_stopping\": {\"patience\": 1, \"threshold\": 100}}"),
+              "train --out runs/judge") == 0,
+          "%s", errors);
+    /* values at epochs 2 and 4; judged at each epoch the run would end at 3 */
+    CHECK(strstr(errors, "early stopping: valid.loss has not improved 1 times"), "%s",
+          errors);
+    CHECK(strstr(errors, "8 iterations") != NULL, "%s", errors);
+}
+
+static void test_averages_are_validated_and_saved(void)
+{
+    struct rnn__fault f = {0};
+    struct rnn__safetensors s;
+    static float average[25], plain[25];
+    CHECK(run(SETTINGS("{\"ema\": {\"momentum\": 0.5}}"), "train --out runs/ema") == 0, "%s",
+          errors);
+    CHECK(rnn__safetensors_open(&s, "runs/ema/ema.safetensors", &f) == 0, "%s", f.sentence);
+    const struct rnn__tensor *t = rnn__safetensors_find(&s, "table");
+    CHECK(t && rnn__safetensors_read_float(&s, t, average, &f) == 0, "%s", f.sentence);
+    rnn__safetensors_close(&s);
+    CHECK(rnn__safetensors_open(&s, "runs/ema/checkpoint_8.safetensors", &f) == 0, "%s",
+          f.sentence);
+    t = rnn__safetensors_find(&s, "table");
+    CHECK(t && rnn__safetensors_read_float(&s, t, plain, &f) == 0, "%s", f.sentence);
+    t = rnn__safetensors_find(&s, "handler.ema.table");
+    CHECK(t != NULL, "the checkpoint has no averages");
+    rnn__safetensors_close(&s);
+    CHECK(memcmp(average, plain, sizeof plain) != 0, "the averages are the parameters");
+    size_t n;
+    char *log = contents("runs/ema/log.jsonl", &n), last[512] = "", found[64] = "";
+    for (char *at = log; (at = strstr(at, "\"validation\"")); at++)
+        snprintf(last, sizeof last, "%s", at);
+    sscanf(strstr(last, "\"loss\": ") + 8, "%63[0-9.e-]", found);
+    fflush(stdout);
+    int kept = dup(1), file = open("out", O_RDWR | O_CREAT | O_TRUNC, 0666);
+    dup2(file, 1);
+    close(file);
+    CHECK(run(SETTINGS(""), "eval --init runs/ema/ema.safetensors") == 0, "%s", errors);
+    fflush(stdout);
+    dup2(kept, 1);
+    close(kept);
+    CHECK(strstr(contents("out", &n), found) != NULL, "%s is not in %s", found,
+          contents("out", &n));
+}
+
+/* ---- times ---- */
+
+static void test_a_trace_of_times_is_json_and_nests(void)
+{
+    json_error_t error;
+    size_t i;
+    json_t *event;
+    int chunks = 0, batches = 0;
+    CHECK(run(SETTINGS("\"profile\", \"timer\""),
+              "train --out runs/times --trace-out trace.json") == 0,
+          "%s", errors);
+    CHECK(strstr(errors, "ITERATION_COMPLETED: 8 times") != NULL, "%s", errors);
+    json_t *trace = json_load_file("trace.json", 0, &error);
+    CHECK(trace != NULL, "line %d: %s", error.line, error.text);
+    json_array_foreach(json_object_get(trace, "traceEvents"), i, event)
+    {
+        const char *name = json_string_value(json_object_get(event, "name"));
+        chunks += strcmp(name, "chunk") == 0;
+        batches += strcmp(name, "batch") == 0;
+        CHECK(*json_string_value(json_object_get(event, "ph")) == 'M' ||
+                  json_number_value(json_object_get(event, "dur")) >= 0,
+              "%s", name);
+    }
+    CHECK(chunks >= 24 && batches >= 8, "%d chunks, %d batches", chunks, batches);
+    json_decref(trace);
+    size_t n;
+    char *csv = contents("runs/times/profile.csv", &n);
+    CHECK(strstr(csv, "\nchunk,24,") && strstr(csv, "\nbatch,8,"), "%s", csv);
+}
+
+int main(void)
+{
+    char corpus[162];
+    scratch_open();
+    for (size_t i = 0; i < sizeof corpus; i++)
+        corpus[i] = (char)('a' + i % 5);
+    scratch_write("corpus.txt", corpus, sizeof corpus);
+    if (chdir(scratch_folder) != 0)
+        return 1;
+    test_a_figure_or_event_that_does_not_exist_is_a_mistake();
+    test_a_table_has_a_column_for_each_figure();
+    test_tensorboards_records_are_framed_and_summed();
+    test_a_log_into_a_pipe_is_read_or_refused();
+    test_progress_has_escape_codes_on_a_terminal_alone();
+    test_a_validation_is_judged_once();
+    test_averages_are_validated_and_saved();
+    test_a_trace_of_times_is_json_and_nests();
+    scratch_close();
+    return check_result();
+}
