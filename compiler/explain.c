@@ -465,6 +465,8 @@ static void explain_stage(const Explain *e, int stage)
 {
     const Stage *s = &e->proc->stage[stage];
     fprintf(e->out, "\n  %d. %s\n", stage + 1, stage_words(s));
+    if (s->barrier)
+        fprintf(e->out, "     all threads wait for each other before it\n");
     if (s->kind == STAGE_TIME)
         print_block(e, stage);
     for (int g = 0; g < s->n_group; g++) {
@@ -473,8 +475,11 @@ static void explain_stage(const Explain *e, int stage)
                     s->group[g].scan ? "step by step, since each step needs "
                                        "the one before it:"
                                      : "all steps of a block at once:");
-        for (int n = 0; n < s->group[g].n_nest; n++)
+        for (int n = 0; n < s->group[g].n_nest; n++) {
+            if (s->group[g].nest[n].barrier)
+                fprintf(e->out, "     all threads wait for each other\n");
             print_nest(e, (Touch){.stage = stage, .group = g, .nest = n});
+        }
     }
 }
 
@@ -558,12 +563,8 @@ static void print_others(const Plan *p, FILE *out)
 void explain_plan(const Plan *p, FILE *out)
 {
     bool trains = p->graph->loss != NO_NODE;
-    fprintf(
-        out,
-        "%s on %s: a chunk of at most %" PRId64 " steps of %" PRId64
-        " rows.\nThreads meet at a barrier between two stages, unless both are split by "
-        "rows.\n",
-        p->graph->name, p->target.name, p->steps_max, p->rows_max);
+    fprintf(out, "%s on %s: a chunk of at most %" PRId64 " steps of %" PRId64 " rows.\n",
+            p->graph->name, p->target.name, p->steps_max, p->rows_max);
     if (!p->fuse)
         fprintf(out,
                 "Fusing is off: every operation is a nest of its own, through memory.\n");

@@ -9,6 +9,7 @@
 #include "passes/build.h"
 #include "passes/fuse.h"
 #include "passes/grad.h"
+#include "passes/merge.h"
 #include "passes/settle.h"
 #include "passes/simplify.h"
 #include "passes/stage.h"
@@ -46,14 +47,11 @@ static void run_simplify(Unit *u)
         if (g->param[i].gradient == NO_NODE)
             g->param[i].next = NO_NODE;
     simplify_pass(g);
-    merge_pass(g);
 }
 
-static void run_stash(Unit *u)
-{
-    stash_pass(u->graph);
-    settle_pass(u->graph);
-}
+static void run_merge(Unit *u) { merge_pass(u->graph); }
+static void run_stash(Unit *u) { stash_pass(u->graph); }
+static void run_settle(Unit *u) { settle_pass(u->graph); }
 
 /* The bytes that all values of a chunk would take, each kept for all steps and rows: more
    than any plan needs. In double, where nothing wraps. */
@@ -91,14 +89,33 @@ static void run_fuse(Unit *u)
         fuse_pass(u->arena, u->graph, &target, u->options.fuse, u->steps_max, u->rows_max);
 }
 
+static void run_barrier(Unit *u) { barrier_pass(u->plan); }
 static void run_place(Unit *u) { place_pass(u->plan); }
 
 /* ---- what each row shows ---- */
 
 static void dump_graph(const Unit *u, FILE *out) { graph_dump(u->graph, out); }
 static void verify_graph(const Unit *u) { graph_verify(u->graph); }
+static void verify_settle(const Unit *u)
+{
+    graph_verify(u->graph);
+    settle_verify(u->graph);
+}
+
 static void dump_plan(const Unit *u, FILE *out) { plan_dump(u->plan, out); }
 static void verify_plan(const Unit *u) { plan_verify(u->plan); }
+
+static void verify_barriers(const Unit *u)
+{
+    plan_verify(u->plan);
+    plan_verify_barriers(u->plan);
+}
+
+static void verify_places(const Unit *u)
+{
+    verify_barriers(u);
+    plan_verify_places(u->plan);
+}
 
 static void dump_spec(const Unit *u, FILE *out)
 {
@@ -130,15 +147,20 @@ const Pass passes[] = {
     {"build", "calls inlined, names resolved, shapes inferred: the graph of one step",
      run_build, dump_graph, verify_graph},
     {"grad", "backward phase of the same graph", run_grad, dump_graph, verify_graph},
-    {"simplify", "algebra: fold, share, merge and reorder products", run_simplify,
-     dump_graph, verify_graph},
+    {"simplify", "algebra: fold and share", run_simplify, dump_graph, verify_graph},
+    {"merge", "algebra on the recurrence: products split and joined, sums put in order",
+     run_merge, dump_graph, verify_graph},
     {"stage", "map or scan: what runs for all steps at once, what step by step",
      run_nothing, dump_stages, NULL},
     {"stash", "what the backward pass reads: kept or recomputed", run_stash, dump_graph,
      verify_graph},
+    {"settle", "what must stand in memory of its own gets a node of its own", run_settle,
+     dump_graph, verify_settle},
     {"fuse", "graph to plan: loop nests, buffers, accesses", run_fuse, dump_plan,
      verify_plan},
-    {"place", "buffers get offsets in one workspace", run_place, dump_plan, verify_plan},
+    {"barrier", "where threads wait for each other", run_barrier, dump_plan,
+     verify_barriers},
+    {"place", "buffers get offsets in one workspace", run_place, dump_plan, verify_places},
 };
 const int n_pass = COUNT(passes);
 

@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 rnnc=${1:-build/release/rnnc}
 for spec in charlm mgu_charlm; do
     mkdir -p "generated/$spec"
-    "$rnnc" explain "specs/$spec.yaml" --after simplify --target x86-64-v3 >"generated/$spec/graph.txt"
+    "$rnnc" explain "specs/$spec.yaml" --after merge --target x86-64-v3 >"generated/$spec/graph.txt"
     "$rnnc" explain "specs/$spec.yaml" --after place --target x86-64-v3 >"generated/$spec/plan.txt"
 done
 mkdir -p docs/reference

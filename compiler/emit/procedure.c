@@ -2,10 +2,9 @@
  * procedure.c — procedures: stages in order, threads, time blocks, results.
  *
  * Every thread runs every procedure; which rows or features are its own follows from
- * its number alone. Barriers stand between stages, unless both are split by rows, and
- * within a stage without axes before a nest that touches what a nest before it has
- * written (or the other way round). Results are thread 0's, between two barriers, so
- * that all threads find them and everything else complete when a procedure returns.
+ * its number alone. Barriers stand where the plan says so and at the end. Results are
+ * thread 0's, between two barriers, so that all threads find them and everything else
+ * complete when a procedure returns.
  */
 #include "emit/kernel.h"
 
@@ -49,71 +48,6 @@ static LLVMValueRef is_thread(Emitter *e, LLVMValueRef number)
     return LLVMBuildICmp(e->ir.builder, LLVMIntEQ, e->frame.thread, number, "");
 }
 
-/* ---- which buffers a nest touches ---- */
-
-/* By buffer: bit 0 read, bit 1 written since the last barrier. */
-enum { READ = 1, WRITTEN = 2 };
-
-static void touch(const Plan *p, uint8_t *touched, int buffer, int how)
-{
-    if (buffer >= 0 && p->buffer[buffer].home != HOME_SCRATCH)
-        touched[buffer] |= (uint8_t)how;
-}
-
-static int instr_touch(InstrKind kind)
-{
-    switch (kind) {
-    case I_LOAD:
-    case I_GATHER: return READ;
-    case I_REDUCE:
-    case I_STORE: return WRITTEN;
-    case I_ACCUMULATE:
-    case I_SCATTER:
-    case I_ORTHOGONAL: return READ | WRITTEN;
-    case I_CONSTANT:
-    case I_IOTA:
-    case I_RANDOM:
-    case I_EXTENT:
-    case I_TRAINING:
-    case I_MAP: return 0;
-    }
-    BUG("instruction %d", (int)kind);
-}
-
-static void touch_contraction(const Plan *p, uint8_t *touched, const Contraction *c)
-{
-    touch(p, touched, c->a.buffer, READ);
-    touch(p, touched, c->packed >= 0 ? c->packed : c->b.buffer, READ);
-    touch(p, touched, c->c.buffer, WRITTEN);
-    if (c->has_init)
-        touch(p, touched, c->init.buffer, READ);
-}
-
-static void touch_nest(const Plan *p, uint8_t *touched, const Nest *nest)
-{
-    if (nest->contraction)
-        touch_contraction(p, touched, nest->contraction);
-    if (nest->pack >= 0) {
-        touch(p, touched, nest->pack, WRITTEN);
-        touch(p, touched, nest->pack_from.buffer, READ);
-    }
-    for (int s = 0; s < nest->n_sweep; s++)
-        for (int i = 0; i < nest->sweep[s].n_instr; i++) {
-            const Instr *instr = &nest->sweep[s].instr[i];
-            int how = instr_touch(instr->kind);
-            if (how)
-                touch(p, touched, instr->access.buffer, how);
-        }
-}
-
-static bool in_conflict(const uint8_t *a, const uint8_t *b, int n)
-{
-    for (int i = 0; i < n; i++)
-        if (a[i] && b[i] && ((a[i] | b[i]) & WRITTEN))
-            return true;
-    return false;
-}
-
 /* ---- stages without axes ---- */
 
 typedef struct {
@@ -131,22 +65,14 @@ static void call_nest(Emitter *e, LLVMValueRef f, Ranges r)
 static void emit_features_stage(Emitter *e, const Stage *s, const char *name)
 {
     Ir *ir = &e->ir;
-    const Plan *p = e->plan;
     LLVMValueRef zero = ir_int(ir, 0);
     Ranges all = {zero, chunk_steps(e), zero, chunk_rows(e), zero};
-    uint8_t *before = NEW_ARRAY(e->arena, uint8_t, p->n_buffer);
     int n_dealt = 0;
     for (int g = 0; g < s->n_group; g++)
         for (int i = 0; i < s->group[g].n_nest; i++) {
             const Nest *nest = &s->group[g].nest[i];
-            uint8_t *now = NEW_ARRAY(e->arena, uint8_t, p->n_buffer);
-            touch_nest(p, now, nest);
-            if (in_conflict(before, now, p->n_buffer)) {
+            if (nest->barrier)
                 barrier(e);
-                before = NEW_ARRAY(e->arena, uint8_t, p->n_buffer);
-            }
-            for (int b = 0; b < p->n_buffer; b++)
-                before[b] |= now[b];
             LLVMValueRef f =
                 nest_function(e, s, nest, arena_print(e->arena, "%s_%d", name, i));
             if (nest->split != SPLIT_NONE) {
@@ -262,8 +188,7 @@ static void emit_stage(Emitter *e, const Stage *s, const char *name)
 static void emit_stages(Emitter *e, const Procedure *p, const char *name)
 {
     for (int i = 0; i < p->n_stage; i++) {
-        if (i > 0 && !(stage_kind_by_rows(p->stage[i - 1].kind) &&
-                       stage_kind_by_rows(p->stage[i].kind)))
+        if (p->stage[i].barrier)
             barrier(e);
         emit_stage(e, &p->stage[i], arena_print(e->arena, "%s_%d", name, i));
     }

@@ -15,12 +15,13 @@
  * Sums of products: W₁ᵀ a + W₂ᵀ b stays two products, the second starting from
  * the first's result: a longer product would have to copy a and b together.
  */
-#include "passes/simplify.h"
+#include "passes/merge.h"
 
 #include <string.h>
 
 #include "passes/einsum.h"
 #include "passes/rewrite.h"
+#include "passes/simplify.h"
 #include "passes/stage.h"
 
 /* ---- order of sums ---- */

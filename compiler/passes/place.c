@@ -5,8 +5,8 @@
  * values of parameters alone). Behind it every procedure lays out its own values
  * anew: a buffer lives from the first stage that touches it to the last one, and taking
  * buffers from large to small each gets the lowest offset where it meets
- * no buffer that lives at the same time. Between stages that are split by rows there is
- * no barrier, so one thread may be in the next while another is in this: such a run of
+ * no buffer that lives at the same time. Where a stage has no barrier before it, one
+ * thread may be in it while another is still in the stage before: such a run of
  * stages counts as one. Buffers begin on cache lines and are
  * staggered by one line each, so that equal shapes do not share cache sets.
  *
@@ -72,16 +72,14 @@ static int64_t lowest_gap(Buffer *const *placed, int n, const Buffer *b, int64_t
     return trial.offset;
 }
 
-/* Threads pass from one stage split by rows to the next without waiting for each other. */
+/* Back and on to the next barriers. */
 static void widen_life(const Procedure *proc, Buffer *b)
 {
     while (b->first_stage > 0 && b->first_stage < proc->n_stage &&
-           stage_kind_by_rows(proc->stage[b->first_stage].kind) &&
-           stage_kind_by_rows(proc->stage[b->first_stage - 1].kind))
+           !proc->stage[b->first_stage].barrier)
         b->first_stage--;
     while (b->last_stage >= 0 && b->last_stage < proc->n_stage - 1 &&
-           stage_kind_by_rows(proc->stage[b->last_stage].kind) &&
-           stage_kind_by_rows(proc->stage[b->last_stage + 1].kind))
+           !proc->stage[b->last_stage + 1].barrier)
         b->last_stage++;
 }
 

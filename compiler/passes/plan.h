@@ -3,8 +3,8 @@
  *
  * - Plan: procedures over shared persistent buffers (packed weights, values of parameters
  *   alone).
- * - Procedure: stages in order; a barrier of all threads between two unless both are split
- *   by rows.
+ * - Procedure: stages in order. Where a stage or a nest says `barrier`, all threads wait
+ * for each other before it; so they do at the end.
  * - Stage, of one of four kinds:
  *   - ONCE, no axes: nests one after another, each split over threads or given to one.
  *   - ROWS, {row}: every thread its rows, once a chunk.
@@ -184,6 +184,8 @@ typedef struct {
     Sweep *sweep;
     Axes sum;    /* SUM stages: axes summed; ROWS stages: TIME when a total over time */
     Split split; /* ONCE and SUM stages */
+    bool
+        barrier; /* all threads wait before it; barrier.c sets it, in ONCE and SUM stages */
     /* A nest that fills `pack`'s panels from c->b's place; then contraction and sweeps are
      * empty. */
     int pack;         /* buffer, or -1 */
@@ -198,14 +200,9 @@ typedef struct {
 
 typedef enum { STAGE_ONCE, STAGE_ROWS, STAGE_TIME, STAGE_SUM } StageKind;
 
-/* Every thread keeps to its rows: between two such stages there is no barrier. */
-static inline bool stage_kind_by_rows(StageKind k)
-{
-    return k == STAGE_ROWS || k == STAGE_TIME;
-}
-
 typedef struct {
     StageKind kind;
+    bool barrier;  /* all threads wait before it; barrier.c sets it */
     bool backward; /* STAGE_TIME: direction */
     int64_t block; /* STAGE_TIME: steps of a block; the first in time's order may be
                       shorter: no, blocks are [0, block), [block, 2 block) …, the last one
@@ -213,6 +210,12 @@ typedef struct {
     int n_group, group_capacity;
     Group *group; /* ONCE, ROWS, SUM: one group */
 } Stage;
+
+/* Every thread keeps to its rows: what it reads of a buffer with a row axis it wrote. */
+static inline bool stage_by_rows(const Stage *s)
+{
+    return s->kind == STAGE_ROWS || s->kind == STAGE_TIME;
+}
 
 typedef struct {
     int n_stage, stage_capacity;
@@ -251,9 +254,17 @@ typedef struct {
 
 enum { PLAN_MAX_THREADS = 64 };
 
+/* What a nest does to memory that other threads see: by buffer, bits are set. */
+enum { TOUCH_READ = 1, TOUCH_WRITE = 2 };
+void nest_touches(const Plan *p, const Nest *nest, uint8_t *touched);
+int instr_touches(InstrKind kind); /* to its access */
+
 /* A person's reading, in the manner of 3-compiler's example. */
 void plan_dump(const Plan *p, FILE *out);
-/* BUG with a sentence when an invariant that emitters rely on is broken. */
+/* BUG with a sentence when an invariant that emitters rely on is broken: behind fuse; where
+   barriers are missing, behind barrier; where values share bytes, behind place. */
 void plan_verify(const Plan *p);
+void plan_verify_barriers(const Plan *p);
+void plan_verify_places(const Plan *p);
 
 #endif

@@ -188,7 +188,9 @@ static void dump_contraction(const Plan *p, const Contraction *c, FILE *out)
 
 static void dump_nest(const Plan *p, const Stage *stage, const Nest *n, FILE *out)
 {
-    bool by_features = stage->kind == STAGE_ONCE || stage->kind == STAGE_SUM;
+    bool by_features = !stage_by_rows(stage);
+    if (n->barrier)
+        fprintf(out, "      barrier\n");
     if (n->pack >= 0)
         fprintf(out, "      pack     %s   [n %" PRId64 ", k %" PRId64 "]",
                 p->buffer[n->pack].name, p->buffer[n->pack].pack_n,
@@ -205,6 +207,8 @@ static void dump_nest(const Plan *p, const Stage *stage, const Nest *n, FILE *ou
 
 static void dump_stage(const Plan *p, const Stage *s, FILE *out)
 {
+    if (s->barrier)
+        fprintf(out, "  barrier\n");
     fprintf(out, "  %s", stage_names[s->kind]);
     if (s->kind == STAGE_TIME)
         fprintf(out, " %s, blocks of %" PRId64 " steps, rows split over threads",

@@ -1,95 +1,301 @@
 /*
- * plan_verify.c — what emitters rely on, checked after every pass that makes or
- * changes a plan: operands before users, accesses within their buffers, packed
- * operands where products want them, no two buffers that live together sharing a byte.
+ * plan_verify.c — what emitters rely on in a plan, checked behind every pass that makes
+ * or changes one: operands before users, packed operands where products want them, and of
+ * every access that its elements and its slot are its buffer's, at the first and the last
+ * turn of all loops around it. Barriers and offsets: plan_verify_memory.c.
  */
 #include "passes/plan.h"
 
-static int64_t access_end(const Access *a, const Sweep *s)
+/* Where an access stands. */
+typedef struct {
+    const Plan *p;
+    const Stage *stage;
+    Axes axes; /* that the loops around the nest run over */
+    const char *what;
+    NodeId node;
+} Site;
+
+/* ---- time and rows ---- */
+
+static Axes axes_of(const Stage *s, const Nest *n)
 {
-    int64_t end = a->offset;
-    for (int d = 0; d < s->rank; d++)
-        if (a->stride[d] > 0)
-            end += (s->extent[d] - 1) * a->stride[d];
-    return end;
+    switch (s->kind) {
+    case STAGE_ONCE: return 0;
+    case STAGE_ROWS: return AXIS_ROW | n->sum;
+    case STAGE_TIME: return AXES_ALL;
+    case STAGE_SUM: return n->sum;
+    }
+    BUG("stage %d", (int)s->kind);
 }
 
-static void verify_access(const Plan *p, const Access *a, const Sweep *s)
+/* The slots that the access reaches: [first, last]. */
+static void slots_of(const Plan *p, const Stage *s, const Access *a, const Buffer *b,
+                     int64_t *first, int64_t *last)
 {
+    *first = *last = a->shift;
+    if (a->when == AT_END)
+        *first = *last = p->steps_max + a->shift;
+    else if (a->when == AT_STEP && b->span == SPAN_BLOCK)
+        *last += s->block - 1;
+    else if (a->when == AT_STEP && b->span == SPAN_CHUNK)
+        *last += p->steps_max - 1;
+}
+
+static void verify_time(const Site *at, const Access *a, const Buffer *b)
+{
+    int64_t first, last;
+    if (!(b->axes & AXIS_TIME))
+        return;
+    if (a->when == AT_STEP && !(at->axes & AXIS_TIME))
+        BUG("%s of node %d reads %s at a step where there is none", at->what, at->node,
+            b->name);
+    if (b->span != SPAN_CHUNK && (a->when != AT_STEP || at->stage->kind != STAGE_TIME))
+        BUG("%s of node %d reads %s, which does not keep that step", at->what, at->node,
+            b->name);
+    slots_of(at->p, at->stage, a, b, &first, &last);
+    int64_t n = b->home == HOME_WORKSPACE ? b->n_slot : at->p->steps_max;
+    if (first < 0 || last >= n)
+        BUG("%s of node %d reaches slots %lld to %lld of %s, which has %lld", at->what,
+            at->node, (long long)first, (long long)last, b->name, (long long)n);
+}
+
+/* ---- elements ---- */
+
+/* The loops over features around an access. */
+typedef struct {
+    int n;
+    int64_t extent[MAX_RANK + 1], stride[MAX_RANK + 1];
+} Loops;
+
+static void add_loop(Loops *l, int64_t extent, int64_t stride)
+{
+    l->extent[l->n] = extent;
+    l->stride[l->n++] = stride;
+}
+
+static void verify_access(const Site *at, const Access *a, const Loops *loops)
+{
+    const Plan *p = at->p;
     if (a->buffer < 0 || a->buffer >= p->n_buffer)
-        BUG("an access to buffer %d of %d", a->buffer, p->n_buffer);
+        BUG("%s of node %d names buffer %d of %d", at->what, at->node, a->buffer,
+            p->n_buffer);
     const Buffer *b = &p->buffer[a->buffer];
-    if (a->offset < 0 || access_end(a, s) >= shape_size(&b->shape))
-        BUG("an access ends at %lld of %s, which has %lld elements",
-            (long long)access_end(a, s), b->name, (long long)shape_size(&b->shape));
+    int64_t first = a->offset, last = a->offset;
+    for (int d = 0; d < loops->n; d++) {
+        int64_t way = (loops->extent[d] - 1) * loops->stride[d];
+        if (loops->extent[d] < 1)
+            BUG("%s of node %d runs over %lld elements", at->what, at->node,
+                (long long)loops->extent[d]);
+        *(way < 0 ? &first : &last) += way;
+    }
+    if (b->panel)
+        BUG("%s of node %d reads panels as if they were plain", at->what, at->node);
+    if (first < 0 || last >= shape_size(&b->shape))
+        BUG("%s of node %d reaches elements %lld to %lld of %s, which has %lld", at->what,
+            at->node, (long long)first, (long long)last, b->name,
+            (long long)shape_size(&b->shape));
+    if (b->axes & AXIS_ROW && !(at->axes & AXIS_ROW))
+        BUG("%s of node %d reads %s at a row where there is none", at->what, at->node,
+            b->name);
+    verify_time(at, a, b);
 }
 
-static void verify_sweep(const Plan *p, const Sweep *s)
+/* ---- sweeps ---- */
+
+static const char *instr_word(InstrKind kind)
+{
+    return kind == I_GATHER    ? "a gather"
+           : kind == I_SCATTER ? "a scatter"
+           : kind == I_LOAD    ? "a load"
+                               : "a store";
+}
+
+static void verify_instr(Site at, const Sweep *s, const Instr *in)
+{
+    Loops loops = {0};
+    if (instr_touches(in->kind) == 0)
+        return;
+    at.what = instr_word(in->kind), at.node = in->node;
+    for (int d = 0; d < s->rank; d++)
+        add_loop(&loops, s->extent[d], in->access.stride[d]);
+    if (in->kind == I_GATHER || in->kind == I_SCATTER)
+        add_loop(&loops, in->gather_n, in->gather_stride);
+    verify_access(&at, &in->access, &loops);
+}
+
+static void verify_sweep(Site at, const Sweep *s)
 {
     for (int i = 0; i < s->n_instr; i++) {
         const Instr *in = &s->instr[i];
         for (int k = 0; k < in->n_arg; k++)
             if (in->arg[k] < 0 || in->arg[k] >= i)
                 BUG("instruction %d uses %d", i, in->arg[k]);
-        if (in->access.buffer >= 0)
-            verify_access(p, &in->access, s);
+        verify_instr(at, s, in);
         if (in->kind == I_REDUCE && s->reduced == 0)
             BUG("a reduction over nothing");
+        for (int d = 0; in->kind == I_REDUCE && d < s->rank; d++)
+            if (s->reduced >> d & 1 && in->access.stride[d] != 0)
+                BUG("a reduction moves on along what it sums");
+        if (in->kind == I_ORTHOGONAL && (s->n_instr != 1 || s->rank != 0))
+            BUG("an orthogonal matrix is not alone in its sweep");
     }
 }
 
-static void verify_contraction(const Plan *p, const Stage *stage, const Contraction *c)
+/* ---- contractions ---- */
+
+static void verify_matrix(Site at, const char *what, const Access *a, int64_t batch,
+                          int64_t rows, int64_t columns)
 {
-    if ((stage->kind == STAGE_SUM) != (c->packed < 0))
+    Loops loops = {3, {batch, rows, columns}, {a->stride[0], a->stride[1], a->stride[2]}};
+    at.what = what;
+    verify_access(&at, a, &loops);
+    if (at.p->buffer[a->buffer].element != ELEMENT_F32)
+        BUG("%s of product %d does not hold reals", what, at.node);
+}
+
+static void verify_panels(const Plan *p, const Contraction *c)
+{
+    const Buffer *b = &p->buffer[c->packed];
+    if (b->panel == 0 || b->pack_n != c->n || b->pack_k != c->k ||
+        b->pack_batch != c->n_batch)
+        BUG("panels of %s do not fit product %d", b->name, c->node);
+}
+
+static void verify_contraction(Site at, const Contraction *c)
+{
+    at.node = c->node;
+    if ((at.stage->kind == STAGE_SUM) != (c->packed < 0))
         BUG("product %d has %s", c->node, c->packed < 0 ? "no panels" : "panels in a sum");
-    if (c->packed >= 0) {
-        const Buffer *b = &p->buffer[c->packed];
-        if (b->panel == 0 || b->pack_n != c->n || b->pack_k != c->k ||
-            b->pack_batch != c->n_batch)
-            BUG("panels of %s do not fit product %d", b->name, c->node);
-    }
+    if (c->packed >= 0)
+        verify_panels(at.p, c);
+    verify_matrix(at, "the first operand", &c->a, c->n_batch, c->m, c->k);
+    if (c->packed < 0)
+        verify_matrix(at, "the second operand", &c->b, c->n_batch, c->n, c->k);
+    verify_matrix(at, "the result", &c->c, c->n_batch, c->m, c->n);
     if (c->c.stride[2] != 1 && c->n > 1)
         BUG("columns of product %d are not contiguous", c->node);
+    if (!c->has_init)
+        return;
+    verify_matrix(at, "the start", &c->init, c->n_batch, c->m, c->n);
+    if (c->init.stride[2] != 1 && c->init.stride[2] != 0 && c->n > 1)
+        BUG("columns of what product %d starts from are not contiguous", c->node);
+}
+
+static void verify_pack(Site at, const Nest *n)
+{
+    const Buffer *b = &at.p->buffer[n->pack];
+    if (n->pack >= at.p->n_buffer || b->panel == 0)
+        BUG("a nest packs into buffer %d, which has no panels", n->pack);
+    if (n->contraction || n->n_sweep > 0)
+        BUG("a nest that packs %s does something else too", b->name);
+    int64_t panels = (b->pack_n + b->panel - 1) / b->panel;
+    if (b->bytes < 4 * b->pack_batch * panels * b->panel * b->pack_k)
+        BUG("%s has %lld bytes, less than its panels", b->name, (long long)b->bytes);
+    verify_matrix(at, "what is packed", &n->pack_from, b->pack_batch, b->pack_n, b->pack_k);
+}
+
+/* ---- buffers ---- */
+
+/* Elements of a block of the chunk; states: of one row. -1: no block. */
+static int64_t block_size(const Graph *g, Home home)
+{
+    int64_t size = 0;
+    switch (home) {
+    case HOME_PARAMS:
+    case HOME_GRADS:
+        for (int i = 0; i < g->n_param; i++)
+            size += shape_size(&g->param[i].shape);
+        return size;
+    case HOME_OPTIMIZER:
+    case HOME_OPTIMIZER_SCALARS:
+        for (int i = 0; i < g->n_optimizer; i++)
+            if (g->optimizer[i].wide == (home == HOME_OPTIMIZER_SCALARS))
+                size += shape_size(&g->optimizer[i].shape);
+        return size;
+    case HOME_STATE_IN:
+    case HOME_STATE_OUT:
+        for (int i = 0; i < g->n_state; i++)
+            size += g->state[i].backward ? 0 : shape_size(&g->state[i].shape);
+        return size;
+    case HOME_WORKSPACE:
+    case HOME_SCRATCH:
+    case HOME_SCALARS:
+    case HOME_INPUT:
+    case HOME_START:
+    case HOME_RUNNING:
+    case HOME_OUTPUTS: return -1;
+    }
+    BUG("home %d", (int)home);
+}
+
+static int64_t element_bytes(Element e)
+{
+    return e == ELEMENT_F64 ? 8 : e == ELEMENT_U8 ? 1 : 4;
+}
+
+static void verify_buffer(const Plan *p, const Buffer *b)
+{
+    int64_t size = shape_size(&b->shape), block = block_size(p->graph, b->home);
+    if (block >= 0 && (b->offset < 0 || b->offset + size > block))
+        BUG("%s ends at %lld of a block of %lld", b->name, (long long)(b->offset + size),
+            (long long)block);
+    if ((b->home != HOME_WORKSPACE && b->home != HOME_SCRATCH) || b->panel)
+        return;
+    int64_t row = b->axes & AXIS_ROW ? b->row_stride : size;
+    int64_t all = b->axes & AXIS_ROW ? p->rows_max * row : size;
+    int64_t slots = b->axes & AXIS_TIME ? b->n_slot : 1;
+    if (row < size || (slots > 1 && b->slot_stride < all))
+        BUG("rows or steps of %s share elements", b->name);
+    if (b->bytes < ((slots - 1) * b->slot_stride + all) * element_bytes(b->element))
+        BUG("%s has %lld bytes, too few for %lld steps", b->name, (long long)b->bytes,
+            (long long)slots);
+}
+
+/* ---- the plan ---- */
+
+static void verify_nest(const Plan *p, const Stage *stage, const Nest *n)
+{
+    Site at = {.p = p, .stage = stage, .axes = axes_of(stage, n), .node = NO_NODE};
+    if (n->pack >= 0)
+        verify_pack(at, n);
+    if (n->contraction)
+        verify_contraction(at, n->contraction);
+    for (int i = 0; i < n->n_sweep; i++)
+        verify_sweep(at, &n->sweep[i]);
 }
 
 static void verify_stage(const Plan *p, const Stage *stage)
 {
     if (stage->kind != STAGE_TIME && stage->n_group != 1)
         BUG("a stage without time has %d groups", stage->n_group);
+    if (stage->kind == STAGE_TIME && stage->block < 1)
+        BUG("a stage has blocks of %lld steps", (long long)stage->block);
     for (int i = 0; i < stage->n_group; i++)
-        for (int k = 0; k < stage->group[i].n_nest; k++) {
-            const Nest *n = &stage->group[i].nest[k];
-            if (n->contraction)
-                verify_contraction(p, stage, n->contraction);
-            for (int w = 0; w < n->n_sweep; w++)
-                verify_sweep(p, &n->sweep[w]);
-        }
+        for (int k = 0; k < stage->group[i].n_nest; k++)
+            verify_nest(p, stage, &stage->group[i].nest[k]);
 }
 
-static bool share_bytes(const Buffer *a, const Buffer *b)
+static void verify_result(const Plan *p, const char *what, const Access *a)
 {
-    bool together = a->persistent || b->persistent ||
-                    (a->proc == b->proc && a->first_stage <= b->last_stage &&
-                     b->first_stage <= a->last_stage);
-    return together && a->bytes > 0 && b->bytes > 0 && a->offset < b->offset + b->bytes &&
-           b->offset < a->offset + a->bytes;
-}
-
-static void verify_places(const Plan *p)
-{
-    for (int i = 0; i < p->n_buffer; i++)
-        for (int k = 0; k < i; k++) {
-            const Buffer *a = &p->buffer[i], *b = &p->buffer[k];
-            if (a->home == HOME_WORKSPACE && b->home == HOME_WORKSPACE && share_bytes(a, b))
-                BUG("%s and %s share bytes", a->name, b->name);
-        }
+    Site at = {.p = p, .what = what, .node = NO_NODE};
+    if (a->buffer >= 0)
+        verify_access(&at, a, &(Loops){0});
 }
 
 void plan_verify(const Plan *p)
 {
-    for (int i = 0; i < PROC_COUNT; i++)
-        for (int k = 0; k < p->proc[i].n_stage; k++)
-            verify_stage(p, &p->proc[i].stage[k]);
-    if (p->workspace_bytes > 0)
-        verify_places(p);
+    for (int i = 0; i < p->n_buffer; i++)
+        verify_buffer(p, &p->buffer[i]);
+    for (int i = 0; i < PROC_COUNT; i++) {
+        const Procedure *proc = &p->proc[i];
+        for (int k = 0; k < proc->n_stage; k++)
+            verify_stage(p, &proc->stage[k]);
+        verify_result(p, "the loss", &proc->loss);
+        verify_result(p, "the weight", &proc->weight);
+        verify_result(p, "the gradient's norm", &proc->gradient_norm);
+        for (int k = 0; k < proc->n_metric; k++)
+            verify_result(p, "a metric", &proc->metric[k]);
+        for (int k = 0; k < proc->n_running; k++)
+            verify_result(p, "a running sum", &proc->running[k]);
+    }
 }

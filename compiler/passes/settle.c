@@ -181,3 +181,77 @@ void settle_pass(Graph *g)
             g->optimizer[i].next = own(&s, g->optimizer[i].next);
     settle_results(&s);
 }
+
+/* ---- what must hold behind it ---- */
+
+/* The node has a place of its own, and only one owner. */
+static void verify_own(const Graph *g, bool *claimed, const char *whose, NodeId id)
+{
+    if (id == NO_NODE)
+        return;
+    if (!computed(g, id) || g->node[id].op == OP_CONCAT)
+        BUG("%%%d, %s, is %s: it has no place of its own", id, whose,
+            op_defs[g->node[id].op]->name);
+    if (claimed[id])
+        BUG("%%%d, %s, is someone else's too", id, whose);
+    claimed[id] = true;
+}
+
+static void verify_operand(const Graph *g, NodeId user, NodeId id)
+{
+    View v;
+    const Shape *s = &g->node[id].shape;
+    bool sum = g->node[user].op == OP_EINSUM && g->node[user].attr.axes;
+    if (!view_of(g, id, &v) || !is_real_in_memory(g, &g->node[v.base]))
+        BUG("%%%d reads %%%d, which does not stand in memory as reals", user, id);
+    if (sum && s->rank > 0 && s->dim[s->rank - 1] > 1 && v.stride[s->rank - 1] != 1)
+        BUG("%%%d sums %%%d, which is not contiguous", user, id);
+}
+
+static void verify_settled(const Graph *g, bool *claimed, NodeId id)
+{
+    View v;
+    const Node *n = &g->node[id];
+    if (n->op == OP_RESHAPE && !view_of(g, id, &v))
+        BUG("%%%d, a reshape, is no view", id);
+    for (int i = 0; i < n->n_arg; i++) {
+        if (n->op == OP_CONCAT)
+            verify_own(g, claimed, "a part of a concatenation", n->arg[i]);
+        if (n->op == OP_EINSUM || (n->op == OP_GATHER && i == 0))
+            verify_operand(g, id, n->arg[i]);
+    }
+}
+
+static void verify_tables(const Graph *g, bool *claimed)
+{
+    for (int i = 0; i < g->n_state; i++)
+        if (g->state[i].leaf != NO_NODE) {
+            verify_own(g, claimed, "a state's next value", g->state[i].next);
+            verify_own(g, claimed, "a state's first value", g->state[i].entry);
+        }
+    for (int i = 0; i < g->n_param; i++) {
+        verify_own(g, claimed, "a parameter's first value", g->param[i].init);
+        verify_own(g, claimed, "a gradient", g->param[i].gradient);
+        verify_own(g, claimed, "a parameter's update", g->param[i].next);
+    }
+    for (int i = 0; i < g->n_optimizer; i++)
+        verify_own(g, claimed, "an optimizer's state", g->optimizer[i].next);
+    for (int i = 0; i < g->n_metric; i++)
+        verify_own(g, claimed, "a metric", g->metric[i].value);
+    for (int i = 0; i < g->n_running; i++)
+        verify_own(g, claimed, "a running sum", g->running[i].next);
+    verify_own(g, claimed, "the loss", g->loss);
+    verify_own(g, claimed, "the loss's weight", g->weight);
+    verify_own(g, claimed, "the output", g->output);
+    verify_own(g, claimed, "the gradient's norm", g->gradient_norm);
+}
+
+void settle_verify(const Graph *g)
+{
+    bool *claimed = NEW_ARRAY(g->arena, bool, g->n_node + 1);
+    bool *live = graph_live(g);
+    for (NodeId id = 0; id < g->n_node; id++)
+        if (live[id])
+            verify_settled(g, claimed, id);
+    verify_tables(g, claimed);
+}

@@ -5,5 +5,7 @@
 #include "graph/graph.h"
 
 void settle_pass(Graph *g);
+/* BUG with a sentence when the graph is not settled. */
+void settle_verify(const Graph *g);
 
 #endif

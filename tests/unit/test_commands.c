@@ -192,6 +192,27 @@ static void test_explain_shows_what_stands_behind_a_pass(void)
     CHECK(status == 2 && says("did you mean 'place'?"), "status %d: %s", status, output);
 }
 
+/* The picture in compiler/README.md has a line for each pass, in the table's order. */
+static void test_the_readme_shows_every_pass(void)
+{
+    static char readme[MOST_BYTES];
+    char line[64];
+    const char *at = readme;
+    FILE *file = fopen(in_root("compiler/README.md"), "r");
+    CHECK(file != NULL, "no compiler/README.md");
+    if (!file)
+        return;
+    readme[fread(readme, 1, sizeof readme - 1, file)] = '\0';
+    fclose(file);
+    CHECK(RUN("list", "passes") == 0, "%s", output);
+    for (const char *name = output; *name; name = strchr(name, '\n') + 1) {
+        snprintf(line, sizeof line, "│  %.*s ", (int)strcspn(name, " "), name);
+        const char *found = strstr(at, line);
+        CHECK(found, "compiler/README.md lacks \"%s\" or has it elsewhere", line);
+        at = found ? found : at;
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3) {
@@ -210,5 +231,6 @@ int main(int argc, char **argv)
     test_gradients_that_are_not_finite_end_with_6();
     test_explain_tells_map_from_scan_and_why_values_are_stored();
     test_explain_shows_what_stands_behind_a_pass();
+    test_the_readme_shows_every_pass();
     return check_result();
 }

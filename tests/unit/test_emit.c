@@ -5,6 +5,7 @@
  */
 #include "check.h"
 #include "emit/emit.h"
+#include "passes/fuse.h"
 #include "rnn_philox.h"
 
 #include <fcntl.h>
@@ -187,6 +188,7 @@ static void compile(Fixture *f)
     f->plan.workspace_bytes = WORKSPACE_BYTES / 2;
     f->plan.scratch_bytes = 8192;
     CHECK(f->used_bytes <= f->plan.workspace_bytes, "%d bytes", (int)f->used_bytes);
+    barrier_pass(&f->plan);
     f->module = emit_plan(f->arena, f->diag, &f->plan, &f->tables, target);
     f->jit = f->module ? jit_new(f->module, f->diag) : NULL;
     CHECK(f->jit != NULL, "not compiled");

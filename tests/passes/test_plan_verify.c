@@ -1,0 +1,435 @@
+/*
+ * test_plan_verify.c — the verifiers notice a broken plan.
+ *
+ * A sound plan is broken in one place, in a process of its own, and the verifier must end
+ * it with the sentence that names what is wrong. A verifier that let it pass would leave a
+ * kernel that reads past a buffer or races, which no other test is sure to see.
+ */
+#include "check.h"
+#include "differential.h"
+#include "passes/fuse.h"
+#include "passes/settle.h"
+
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Gathers and their scatters, a negative stride, a scan with its stash, products over
+   points, a state that starts from a parameter, panels, scratch, an optimizer whose update
+   has a reduction over the parameter. */
+static const char *const spec = "rnnc: 1\n"
+                                "name: broken\n"
+                                "inputs: {c: class(7), y: [5]}\n"
+                                "optimizers:\n"
+                                "  lion:\n"
+                                "    args: {lr: 0.1}\n"
+                                "    state: {m: like(w)}\n"
+                                "    step: |\n"
+                                "      m' = 0.9 * m + g\n"
+                                "      w' = w - lr * m' / (1 + norm(m'))\n"
+                                "model: |\n"
+                                "  emb  = embedding(c, size=6)\n"
+                                "  rnn  = lstm(emb[::-1], hidden=8)\n"
+                                "  head = linear(softmax(rnn), size=5)\n"
+                                "loss: mse(head, y)\n"
+                                "optimizer: lion(lr=1e-3)\n"
+                                "tbptt: {step: 6}\n"
+                                "data: {train: {random: true, batch: 4, steps: 12}}\n";
+
+static void stop(const char *what)
+{
+    fprintf(stderr, "the plan has no %s to break\n", what);
+    exit(1);
+}
+
+/* ---- finding something to break ---- */
+
+typedef struct {
+    Plan *p;
+    Procedure *proc;
+    Stage *stage;
+    Nest *nest;
+    Sweep *sweep;
+    Instr *instr;
+} Spot;
+
+typedef bool Fits(const Spot *s);
+
+static bool find_in_nest(Spot *s, Fits *fits)
+{
+    s->sweep = NULL, s->instr = NULL;
+    if (fits(s))
+        return true;
+    for (int w = 0; w < s->nest->n_sweep; w++)
+        for (int i = 0; i < s->nest->sweep[w].n_instr; i++) {
+            s->sweep = &s->nest->sweep[w];
+            s->instr = &s->sweep->instr[i];
+            if (fits(s))
+                return true;
+        }
+    return false;
+}
+
+/* The first spot that fits, in order of execution. */
+static Spot find(Unit *u, const char *what, Fits *fits)
+{
+    static const ProcId order[] = {PROC_GRAD, PROC_UPDATE, PROC_PACK, PROC_INIT};
+    Spot s = {.p = u->plan};
+    for (int i = 0; i < COUNT(order); i++) {
+        s.proc = &u->plan->proc[order[i]];
+        for (int k = 0; k < s.proc->n_stage; k++) {
+            s.stage = &s.proc->stage[k];
+            for (int g = 0; g < s.stage->n_group; g++)
+                for (int n = 0; n < s.stage->group[g].n_nest; n++) {
+                    s.nest = &s.stage->group[g].nest[n];
+                    if (find_in_nest(&s, fits))
+                        return s;
+                }
+        }
+    }
+    stop(what);
+    return s;
+}
+
+static const Buffer *touched(const Spot *s)
+{
+    return s->instr && instr_touches(s->instr->kind)
+               ? &s->p->buffer[s->instr->access.buffer]
+               : NULL;
+}
+
+static bool uses(const Spot *s) { return s->instr && s->instr->n_arg > 0; }
+static bool load(const Spot *s) { return s->instr && s->instr->kind == I_LOAD; }
+static bool reduce(const Spot *s) { return s->instr && s->instr->kind == I_REDUCE; }
+static bool gather(const Spot *s) { return s->instr && s->instr->kind == I_GATHER; }
+static bool scatter(const Spot *s) { return s->instr && s->instr->kind == I_SCATTER; }
+static bool backwards(const Spot *s)
+{
+    return touched(s) && s->instr->access.stride[0] < 0;
+}
+static bool pack(const Spot *s) { return s->nest->pack >= 0; }
+static bool product(const Spot *s)
+{
+    return s->nest->contraction && s->nest->contraction->packed >= 0;
+}
+static bool product_sum(const Spot *s)
+{
+    return s->nest->contraction && s->nest->contraction->packed < 0;
+}
+static bool start(const Spot *s)
+{
+    return s->nest->contraction && s->nest->contraction->has_init;
+}
+static bool rows(const Spot *s) { return s->stage->kind == STAGE_ROWS && touched(s); }
+static bool next_state(const Spot *s)
+{
+    return touched(s) && s->instr->kind == I_STORE && s->instr->access.shift == 1;
+}
+static bool in_block(const Spot *s)
+{
+    return touched(s) && touched(s)->span == SPAN_BLOCK &&
+           touched(s)->home == HOME_WORKSPACE && s->stage->kind == STAGE_TIME;
+}
+static bool of_params(const Spot *s)
+{
+    return touched(s) && touched(s)->home == HOME_PARAMS;
+}
+static bool in_workspace(const Spot *s)
+{
+    return touched(s) && touched(s)->home == HOME_WORKSPACE &&
+           touched(s)->axes == AXES_ALL && touched(s)->span == SPAN_CHUNK;
+}
+static bool sum_stage(const Spot *s) { return s->stage->kind == STAGE_SUM; }
+
+static Buffer *buffer_at(const Spot *s) { return &s->p->buffer[s->instr->access.buffer]; }
+
+/* ---- breaking it ---- */
+
+static void use_later(Unit *u)
+{
+    Spot s = find(u, "operand", uses);
+    s.instr->arg[0] = (int)(s.instr - s.sweep->instr);
+}
+
+static void load_beyond(Unit *u)
+{
+    Spot s = find(u, "load", load);
+    s.instr->access.offset += shape_size(&buffer_at(&s)->shape);
+}
+
+static void load_before(Unit *u)
+{
+    find(u, "negative stride", backwards).instr->access.offset--;
+}
+
+static void gather_beyond(Unit *u) { find(u, "gather", gather).instr->gather_n++; }
+static void scatter_beyond(Unit *u) { find(u, "scatter", scatter).instr->gather_n++; }
+
+static void reduce_moving(Unit *u)
+{
+    Spot s = find(u, "reduction", reduce);
+    for (int d = 0; d < s.sweep->rank; d++)
+        if (s.sweep->reduced >> d & 1) {
+            buffer_at(&s)->shape = (Shape){1, {1 << 20}}; /* room enough for it */
+            buffer_at(&s)->axes = 0, buffer_at(&s)->bytes = 4 << 20;
+            s.instr->access.stride[d] = 1;
+        }
+}
+
+static Contraction *some(Unit *u, Fits *fits)
+{
+    return find(u, "product", fits).nest->contraction;
+}
+
+static void first_operand_beyond(Unit *u) { some(u, product)->a.stride[2] *= 9; }
+static void second_operand_beyond(Unit *u) { some(u, product_sum)->b.stride[1] += 7; }
+static void result_beyond(Unit *u) { some(u, product)->c.offset++; }
+static void start_before(Unit *u) { some(u, start)->init.offset = -1; }
+static void no_panels(Unit *u) { some(u, product)->packed = -1; }
+static void columns_apart(Unit *u) { some(u, product_sum)->c.stride[2] = 0; }
+
+static void other_panels(Unit *u) { u->plan->buffer[some(u, product)->packed].pack_k--; }
+
+static void pack_beyond(Unit *u) { find(u, "pack", pack).nest->pack_from.stride[2]++; }
+
+static void small_panels(Unit *u)
+{
+    u->plan->buffer[find(u, "pack", pack).nest->pack].bytes -= 4;
+}
+
+static void panels_as_plain(Unit *u)
+{
+    int panels = find(u, "pack", pack).nest->pack;
+    find(u, "load", load).instr->access.buffer = panels;
+}
+
+static void state_slot(Unit *u) { find(u, "state", next_state).instr->access.shift = 2; }
+
+static void few_slots(Unit *u)
+{
+    Spot s = find(u, "value of all steps", in_workspace);
+    buffer_at(&s)->n_slot = 2;
+}
+
+static void long_block(Unit *u)
+{
+    find(u, "value of a block", in_block).stage->block = 6 + 1;
+}
+
+static void block_read_later(Unit *u)
+{
+    Spot s = find(u, "sum", product_sum);
+    s.p->buffer[s.nest->contraction->a.buffer].span = SPAN_BLOCK;
+}
+
+static void no_rows(Unit *u) { find(u, "stage of rows", rows).stage->kind = STAGE_ONCE; }
+
+static void few_bytes(Unit *u)
+{
+    Spot s = find(u, "value", in_workspace);
+    buffer_at(&s)->bytes -= 64;
+}
+
+static void beyond_block(Unit *u)
+{
+    Spot s = find(u, "parameter", of_params);
+    buffer_at(&s)->offset = 1 << 20;
+}
+
+static void forget_stage(Unit *u) { find(u, "sum", sum_stage).stage->barrier = false; }
+
+/* Two sums of one stage into one place. */
+static Nest *sum_twice(Unit *u)
+{
+    Spot s = find(u, "sum", product_sum);
+    for (int n = 0; n < s.stage->group[0].n_nest; n++) {
+        Nest *other = &s.stage->group[0].nest[n];
+        if (other <= s.nest || !other->contraction)
+            continue;
+        int *a = &s.nest->contraction->c.buffer, *b = &other->contraction->c.buffer;
+        bool larger =
+            shape_size(&s.p->buffer[*a].shape) > shape_size(&s.p->buffer[*b].shape);
+        *a = *b = larger ? *a : *b;
+        return other;
+    }
+    stop("second sum");
+    return NULL;
+}
+
+static void sum_without_barrier(Unit *u) { sum_twice(u); }
+
+static void wait_in_rows(Unit *u) { find(u, "stage of rows", rows).nest->barrier = true; }
+
+static void write_together(Unit *u)
+{
+    Spot s = find(u, "state", next_state);
+    buffer_at(&s)->axes = AXIS_TIME;
+}
+
+/* Puts a value where another that lives with it stands. */
+static void share(Unit *u)
+{
+    Contraction *c = some(u, product_sum);
+    u->plan->buffer[c->a.buffer].offset = u->plan->buffer[c->b.buffer].offset;
+}
+
+static void share_with_kept(Unit *u)
+{
+    Spot s = find(u, "value", in_workspace);
+    buffer_at(&s)->offset = u->plan->buffer[find(u, "pack", pack).nest->pack].offset;
+}
+
+static void outside(Unit *u)
+{
+    Spot s = find(u, "value", in_workspace);
+    buffer_at(&s)->offset = u->plan->workspace_bytes;
+}
+
+static void two_owners(Unit *u)
+{
+    Graph *g = u->graph;
+    for (int i = 0; i < g->n_param; i++)
+        for (int k = 0; k < i; k++)
+            if (shape_equal(&g->param[i].shape, &g->param[k].shape)) {
+                g->param[i].gradient = g->param[k].gradient;
+                return;
+            }
+    stop("two parameters of one shape");
+}
+
+static void no_place(Unit *u)
+{
+    Graph *g = u->graph;
+    for (NodeId id = 0; id < g->n_node; id++)
+        if (g->node[id].op == OP_CONSTANT && g->node[id].phase == PHASE_FORWARD) {
+            g->loss = id;
+            return;
+        }
+    stop("constant");
+}
+
+/* ---- does the verifier see it ---- */
+
+typedef struct {
+    const char *pass; /* behind which */
+    void (*break_it)(Unit *u);
+    const char *sentence; /* a part of it */
+} Case;
+
+static const Case cases[] = {
+    {"settle", two_owners, "is someone else's too"},
+    {"settle", no_place, "has no place of its own"},
+    {"fuse", use_later, "uses"},
+    {"fuse", load_beyond, "a load of node"},
+    {"fuse", load_before, "reaches elements -1 to"},
+    {"fuse", gather_beyond, "a gather of node"},
+    {"fuse", scatter_beyond, "a scatter of node"},
+    {"fuse", reduce_moving, "moves on along what it sums"},
+    {"fuse", first_operand_beyond, "the first operand of node"},
+    {"fuse", second_operand_beyond, "the second operand of node"},
+    {"fuse", result_beyond, "the result of node"},
+    {"fuse", start_before, "the start of node"},
+    {"fuse", no_panels, "has no panels"},
+    {"fuse", columns_apart, "are not contiguous"},
+    {"fuse", other_panels, "do not fit product"},
+    {"fuse", pack_beyond, "what is packed of node"},
+    {"fuse", small_panels, "less than its panels"},
+    {"fuse", panels_as_plain, "as if they were plain"},
+    {"fuse", state_slot, "reaches slots 2 to 7"},
+    {"fuse", few_slots, "reaches slots"},
+    {"fuse", long_block, "reaches slots"},
+    {"fuse", block_read_later, "does not keep that step"},
+    {"fuse", no_rows, "at a row where there is none"},
+    {"fuse", few_bytes, "too few for"},
+    {"fuse", beyond_block, "of a block of"},
+    {"barrier", forget_stage, "no barrier between two nests"},
+    {"barrier", sum_without_barrier, "no barrier between two nests"},
+    {"barrier", wait_in_rows, "a barrier among nests that are split by rows"},
+    {"barrier", write_together, "threads write"},
+    {"place", share, "share bytes"},
+    {"place", share_with_kept, "share bytes"},
+    {"place", outside, "ends at byte"},
+};
+
+static const Pass *find_pass(const char *name)
+{
+    for (int i = 0; i < n_pass; i++)
+        if (strcmp(passes[i].name, name) == 0)
+            return &passes[i];
+    fprintf(stderr, "there is no pass '%s'\n", name);
+    exit(1);
+}
+
+/* What the verifier says of the broken plan; "" when it says nothing. In a process of its
+   own, since the verifier ends it. */
+static const char *said(Unit *u, const Case *c, char *text, size_t size)
+{
+    int ends[2];
+    size_t n = 0;
+    ssize_t got;
+    fflush(NULL);
+    if (pipe(ends) != 0)
+        return "no pipe";
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        if (c->break_it)
+            c->break_it(u);
+        find_pass(c->pass)->verify(u);
+        _exit(0);
+    }
+    close(ends[1]);
+    while ((got = read(ends[0], text + n, size - 1 - n)) > 0)
+        n += (size_t)got;
+    text[n] = 0;
+    close(ends[0]);
+    waitpid(child, NULL, 0);
+    return text;
+}
+
+static Unit *unit_after(Arena *arena, const char *pass)
+{
+    static const Trial trial = {.name = "broken", .text = NULL, .steps = 6, .rows = 4};
+    Trial t = trial;
+    t.text = spec;
+    return trial_unit(arena, &t, NULL, true, pass);
+}
+
+static void test_what_is_broken_is_noticed(void)
+{
+    char text[4096];
+    for (int i = 0; i < COUNT(cases); i++) {
+        Arena *arena = arena_new();
+        Unit *u = unit_after(arena, cases[i].pass);
+        CHECK(u != NULL, "the spec has mistakes: RNNC_VERBOSE=1 shows them");
+        if (!u)
+            return;
+        const Case sound = {cases[i].pass, NULL, ""};
+        CHECK_TEXT(said(u, &sound, text, sizeof text), "");
+        const char *why = said(u, &cases[i], text, sizeof text);
+        CHECK(strstr(why, "internal error") && strstr(why, cases[i].sentence),
+              "case %d: got \"%s\", expected \"%s\"", i, why, cases[i].sentence);
+        arena_free(arena);
+    }
+}
+
+static void test_nests_of_one_stage_wait_where_they_meet(void)
+{
+    Arena *arena = arena_new();
+    Unit *u = unit_after(arena, "barrier");
+    Nest *second = u ? sum_twice(u) : NULL;
+    CHECK(second && !second->barrier, "a barrier where nothing met");
+    if (second) {
+        barrier_pass(u->plan);
+        CHECK(second->barrier, "no barrier between two sums into one place");
+        plan_verify_barriers(u->plan);
+    }
+    arena_free(arena);
+}
+
+int main(void)
+{
+    test_nests_of_one_stage_wait_where_they_meet();
+    test_what_is_broken_is_noticed();
+    return check_result();
+}
