@@ -563,6 +563,8 @@ typedef struct rnn_tbptt_options {
  * or OPTIM_STEP_COMPLETED the gradients are there, before clipping, to be read and
  * changed (rnn_gradient). rnn_interrupt is honoured between chunks as well.
  * A chunk whose loss is not finite updates nothing and has no BACKWARD_COMPLETED.
+ * With the optimizer's `accumulate` (a number of rnn_set_scalar) an update comes after so
+ * many chunks, by the mean of their gradients, or with fewer when an epoch ends.
  *
  * model  must outlive the engine
  *
