@@ -341,12 +341,11 @@ int rnn__fire(rnn_engine *e, int event)
     e->event[event].depth++;
     int n = e->event[event].n_handler;
     int status = 0;
-    if (e->profile)
-        rnn__profile_fires(e->profile, event);
+    double begin = e->profile ? rnn__profile_fires(e->profile, event) : 0;
     for (int i = 0; i < n && status == 0; i++)
         status = call(e, event, i);
     if (e->profile)
-        rnn__profile_fired(e->profile, event, n > 0);
+        rnn__profile_fired(e->profile, event, n > 0, begin);
     e->event[event].depth--;
     sweep(e, &e->event[event]);
     return status;

@@ -40,7 +40,6 @@ struct rnn__profile {
     struct row span[N_SPAN], event[RNN_EVENT_COUNT], handler[N_HANDLER];
     int n_handler;
     double begin[N_SPAN]; /* 0: not begun */
-    double fired;
     struct rnn__spans *spans; /* NULL: nobody draws */
     int track;
 };
@@ -67,22 +66,23 @@ static void draw(struct rnn__profile *p, const char *name, double begin, double 
 
 /* ---- what the engine calls ---- */
 
-void rnn__profile_fires(struct rnn__profile *p, int event)
+double rnn__profile_fires(struct rnn__profile *p, int event)
 {
-    double now = p->fired = rnn__seconds();
+    double now = rnn__seconds();
     for (int i = 0; i < N_SPAN; i++)
         if (span_list[i].end == event && p->begin[i] > 0) {
             add_time(&p->span[i], now - p->begin[i]);
             draw(p, span_list[i].name, p->begin[i], now);
             p->begin[i] = 0;
         }
+    return now;
 }
 
-void rnn__profile_fired(struct rnn__profile *p, int event, bool had_handlers)
+void rnn__profile_fired(struct rnn__profile *p, int event, bool had_handlers, double begin)
 {
     double now = rnn__seconds();
     if (had_handlers && event < RNN_EVENT_COUNT)
-        add_time(&p->event[event], now - p->fired);
+        add_time(&p->event[event], now - begin);
     for (int i = 0; i < N_SPAN; i++)
         if (span_list[i].begin == event)
             p->begin[i] = now;

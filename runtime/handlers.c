@@ -396,7 +396,8 @@ static int add_kind(struct rnn__trainer *t, const struct handler_kind *kind, jso
 /* The engine's sentences, for the user of a trainer. */
 static void tell_notice(void *user, const char *sentence)
 {
-    const struct rnn__trainer *t = user;
+    struct rnn__trainer *t = user;
+    snprintf(t->said, sizeof t->said, "%s", sentence);
     if (!t->options->quiet)
         fprintf(stderr, "%s%s: note: %s\n", t->bar_is_drawn ? "\n" : "",
                 t->options->program, sentence);

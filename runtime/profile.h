@@ -12,9 +12,10 @@
 struct rnn__profile;
 struct rnn__spans;
 
-/* The engine's, around an event's handlers; called when it has a profile. */
-void rnn__profile_fires(struct rnn__profile *p, int event);
-void rnn__profile_fired(struct rnn__profile *p, int event, bool had_handlers);
+/* The engine's, around an event's handlers; called when it has a profile. The first returns
+   when it was called, for the second: handlers may fire events themselves. */
+double rnn__profile_fires(struct rnn__profile *p, int event);
+void rnn__profile_fired(struct rnn__profile *p, int event, bool had_handlers, double begin);
 void rnn__profile_handler(struct rnn__profile *p, const char *name, double seconds);
 
 /* Draws what the engine's profile, which is there, sees. */

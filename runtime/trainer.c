@@ -522,6 +522,9 @@ static int begin_reports(struct rnn__trainer *t, struct rnn__fault *f)
         code = rnn_profile(t->evaluator);
     if (code)
         return rnn__trainer_failed(t, t->engine, code, f);
+    code = rnn__report_begin(t, f);
+    if (code)
+        return code;
     t->prints_profile = t->prints_profile || o->profile;
     if (!o->trace_out)
         return 0;
@@ -535,9 +538,24 @@ static int begin_reports(struct rnn__trainer *t, struct rnn__fault *f)
     return 0;
 }
 
-static int end_reports(struct rnn__trainer *t, struct rnn__fault *f)
+/* In words, for the report. */
+static const char *end_of_run(struct rnn__trainer *t, int code, const struct rnn__fault *f)
+{
+    const rnn_engine_state *s = rnn_state_of(t->engine);
+    if (code < 0)
+        return f->sentence;
+    if (code == RNN_PAUSED)
+        return "interrupted by a signal; --resume goes on";
+    if (t->said[0])
+        return t->said;
+    return s->epoch < t->epochs ? "ended before its last epoch" : "finished";
+}
+
+static int end_reports(struct rnn__trainer *t, const char *end, struct rnn__fault *f)
 {
     int code = rnn__profile_report(t, f);
+    if (!code)
+        code = rnn__report_end(t, end, f);
     struct rnn__spans *spans = t->spans;
     t->spans = NULL;
     int closed = rnn__spans_close(spans, code ? &(struct rnn__fault){0} : f);
@@ -560,8 +578,12 @@ static int train(struct rnn__trainer *t, int *status, struct rnn__fault *f)
     int saved = worth ? rnn__save_last(t, &last) : 0;
     if (worth && !saved)
         saved = rnn__save_ema(t, &last);
-    if (!saved)
-        saved = end_reports(t, &last);
+    struct rnn__fault unreported = {0};
+    int reported = end_reports(t, end_of_run(t, code, f), &unreported);
+    if (reported && !saved) {
+        last = unreported;
+        saved = reported;
+    }
     report_end(t);
     if (saved && code >= 0) {
         *f = last;

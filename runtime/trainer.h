@@ -10,6 +10,7 @@
  *   run_folder.c       the folder of a run: its lock, which checkpoints it holds
  *   handlers.c         which handlers, when; the small ones
  *   handler_log.c, handler_progress.c, handler_checkpoint.c
+ *   report.c, chart.c  report.html and loss.svg
  *   handler_stop.c, handler_ema.c, handler_profile.c   also for C programs: rnn.h
  */
 #ifndef RNN_TRAINER_H
@@ -94,7 +95,9 @@ struct rnn__trainer {
     int validated;       /* the event VALIDATION_COMPLETED */
     const char *hanging; /* the handler being made: its name in profiles */
     bool bar_is_drawn;   /* the terminal's line is a progress bar */
+    char said[256];      /* the engine's last notice: why the run ended */
     bool prints_profile;
+    struct rnn__report *report_of_run;
     struct rnn__spans *spans; /* --trace-out, or NULL */
 };
 
@@ -274,6 +277,11 @@ float *rnn__ema_block(const rnn_engine *e);
 int rnn__save_ema(struct rnn__trainer *t, struct rnn__fault *f);
 /* Prints the times and leaves profile.csv when the settings or --profile ask for it. */
 int rnn__profile_report(struct rnn__trainer *t, struct rnn__fault *f);
+
+/* Curves are gathered from here on, for report.html and loss.svg. */
+int rnn__report_begin(struct rnn__trainer *t, struct rnn__fault *f);
+/* Writes both; `end` says how the run ended. */
+int rnn__report_end(struct rnn__trainer *t, const char *end, struct rnn__fault *f);
 
 /* The lines of a validation, to every log. */
 void rnn__log_validation(struct rnn__trainer *t);

@@ -4,6 +4,7 @@
  */
 #define _XOPEN_SOURCE 700 /* pseudo-terminals */
 #include "bigram_model.h"
+#include "chart.h"
 #include "check.h"
 #include "rnn_config.h"
 #include "safetensors.h"
@@ -13,6 +14,7 @@
 #include <jansson.h>
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -346,6 +348,101 @@ static void test_a_trace_of_times_is_json_and_nests(void)
     CHECK(strstr(csv, "\nchunk,24,") && strstr(csv, "\nbatch,8,"), "%s", csv);
 }
 
+/* ---- the report ---- */
+
+/* Tags are closed in order, and the page asks for nothing: no file, no network, no script. */
+static void check_page(const char *text, bool html)
+{
+    char open[64][16];
+    int depth = 0;
+    for (const char *at = text; (at = strchr(at, '<')); at++) {
+        size_t n = strcspn(at + 1 + (at[1] == '/'), " />\n");
+        const char *name = at + 1 + (at[1] == '/'), *end = strchr(at, '>');
+        bool alone = end[-1] == '/' || at[1] == '!' ||
+                     (html && (strncmp(name, "meta", 4) == 0));
+        if (at[1] == '/') {
+            CHECK(depth > 0 && strlen(open[depth - 1]) == n &&
+                      strncmp(open[depth - 1], name, n) == 0,
+                  "</%.*s> ends nothing", (int)n, name);
+            depth -= depth > 0;
+        } else if (!alone && depth < 64 && n < 16) {
+            snprintf(open[depth++], 16, "%.*s", (int)n, name);
+        }
+    }
+    CHECK(depth == 0, "%d tags are open", depth);
+    CHECK(!strstr(text, "src=") && !strstr(text, "href=") && !strstr(text, "url(") &&
+              !strstr(text, "<script") && !strstr(text, "@import"),
+          "the page asks for something");
+}
+
+static void test_a_run_leaves_a_report(void)
+{
+    size_t n;
+    CHECK(run(SETTINGS("\"profile\""), "train --quiet --out runs/report --set train.epochs=3") ==
+              0,
+          "%s", errors);
+    char *page = contents("runs/report/report.html", &n);
+    check_page(page, true);
+    CHECK(strstr(page, "3 of 3") && strstr(page, "finished"), "epochs");
+    CHECK(strstr(page, "name: bigram") && strstr(page, "--set train.epochs=3"), "settings");
+    CHECK(strstr(page, "<td>chunk</td><td>18</td>") != NULL, "profile");
+    /* three validations: three dots on each of two charts, and six batches */
+    CHECK(count(page, "<circle class=\"b\"") == 6 && count(page, "<circle class=\"a\"") == 6,
+          "points");
+    check_page(contents("runs/report/loss.svg", &n), false);
+}
+
+static void test_a_resumed_report_shows_all_of_the_run(void)
+{
+    size_t n;
+    CHECK(run(SETTINGS(""), "train --quiet --out runs/again --max-iterations 3") == 0, "%s",
+          errors);
+    char *page = contents("runs/again/report.html", &n);
+    CHECK(strstr(page, "ended before its last epoch") != NULL, "end");
+    CHECK(run(SETTINGS(""), "train --quiet --resume runs/again") == 0, "%s", errors);
+    page = contents("runs/again/report.html", &n);
+    CHECK(count(page, "<circle class=\"a\"") == 8, "%d points",
+          count(page, "<circle class=\"a\""));
+}
+
+static void test_an_interrupted_run_leaves_a_report_and_a_whole_trace(void)
+{
+    size_t n;
+    json_error_t error;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(run(SETTINGS(""), "train --quiet --out runs/stopped --trace-out stopped.json "
+                                "--set train.epochs=100000000"));
+    nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
+    kill(child, SIGINT);
+    int status = 0;
+    waitpid(child, &status, 0);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 130, "status %d", status);
+    CHECK(strstr(contents("runs/stopped/report.html", &n), "interrupted by a signal") != NULL,
+          "end");
+    json_t *trace = json_load_file("stopped.json", 0, &error);
+    CHECK(trace != NULL, "line %d: %s", error.line, error.text);
+    json_decref(trace);
+}
+
+static void test_text_of_a_picture_is_escaped(void)
+{
+    static struct rnn__curve curve;
+    struct rnn__string s = {0};
+    struct rnn__chart chart = {"a<b> & \"c\"", "x<", "y>", {&curve, NULL}, {"&", NULL}};
+    for (int i = 1; i <= 5000; i++)
+        rnn__curve_add(&curve, i, i % 2 ? 1.0 : 3.0);
+    rnn__curve_add(&curve, 5001, NAN);
+    CHECK(curve.n <= RNN__POINTS_MAX && curve.n > RNN__POINTS_MAX / 2, "%d points", curve.n);
+    for (int i = 0; i < curve.n; i++)
+        CHECK(curve.y[i] == 2, "point %d is %g", i, curve.y[i]);
+    rnn__chart_put(&s, &chart);
+    check_page(s.text, false);
+    CHECK(strstr(s.text, "a&lt;b&gt; &amp; &quot;c&quot;") != NULL, "%.300s", s.text);
+    free(s.text);
+}
+
 int main(void)
 {
     char corpus[162];
@@ -363,6 +460,10 @@ int main(void)
     test_a_validation_is_judged_once();
     test_averages_are_validated_and_saved();
     test_a_trace_of_times_is_json_and_nests();
+    test_a_run_leaves_a_report();
+    test_a_resumed_report_shows_all_of_the_run();
+    test_an_interrupted_run_leaves_a_report_and_a_whole_trace();
+    test_text_of_a_picture_is_escaped();
     scratch_close();
     return check_result();
 }

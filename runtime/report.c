@@ -1,0 +1,335 @@
+/*
+ * report.c — report.html and loss.svg: what a run was and how it went, as one page.
+ *
+ * The page holds all that it shows: no script, no network, no other file. Curves are
+ * gathered while the run goes on; a resumed run finds those before it in its log. Written
+ * when the run ends, however it ends: finished, interrupted, diverged.
+ */
+#include "chart.h"
+#include "engine.h"
+#include "profile.h"
+#include "trainer.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { METRICS_MAX = 16, VALUES_MAX = 12 };
+
+struct rnn__report {
+    struct rnn__trainer *t;
+    double begin;
+    int64_t chunks_before, iterations_before;
+    int n_metric;
+    struct rnn__curve loss, valid[METRICS_MAX]; /* valid: the evaluator's, "loss" first */
+};
+
+/* ---- curves ---- */
+
+static int add_iteration(rnn_engine *e, int event, void *user)
+{
+    struct rnn__report *r = user;
+    const rnn_engine_state *s = rnn_state_of(e);
+    (void)event;
+    if (!s->output.null)
+        rnn__curve_add(&r->loss, (double)s->iteration, s->output.value);
+    return 0;
+}
+
+static int add_validation(rnn_engine *e, int event, void *user)
+{
+    struct rnn__report *r = user;
+    double value;
+    (void)event;
+    for (int i = 0; i < r->n_metric; i++)
+        if (rnn_metric_get(r->t->evaluator, r->valid[i].name, &value) == 0)
+            rnn__curve_add(&r->valid[i], (double)rnn_state_of(e)->iteration, value);
+    return 0;
+}
+
+static void add_line(struct rnn__report *r, const json_t *line)
+{
+    const char *event = json_string_value(json_object_get(line, "event"));
+    double at = json_number_value(json_object_get(line, "iteration"));
+    const json_t *output = json_object_get(line, "output");
+    if (event && strcmp(event, "iteration_completed") == 0 && json_is_number(output))
+        rnn__curve_add(&r->loss, at, json_number_value(output));
+    for (int i = 0; event && strcmp(event, "validation") == 0 && i < r->n_metric; i++) {
+        const json_t *value = json_object_get(line, r->valid[i].name);
+        if (json_is_number(value))
+            rnn__curve_add(&r->valid[i], at, json_number_value(value));
+    }
+}
+
+/* What a resumed run's log tells of the time before. */
+static void read_log(struct rnn__report *r)
+{
+    char *path = rnn__path_join(r->t->out, "log.jsonl");
+    struct stat st;
+    bool is_file = path && rnn__io->stat(path, &st) == 0 && S_ISREG(st.st_mode);
+    FILE *file = is_file ? fopen(path, "r") : NULL;
+    char line[8192];
+    while (file && fgets(line, sizeof line, file)) {
+        json_error_t error;
+        json_t *object = json_loads(line, 0, &error);
+        add_line(r, object);
+        json_decref(object);
+    }
+    if (file)
+        fclose(file);
+    free(path);
+}
+
+int rnn__report_begin(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    struct rnn__report *r = calloc(1, sizeof *r);
+    const char *name;
+    int code = rnn__attach(t, r, free, f);
+    if (code)
+        return code;
+    t->report_of_run = r;
+    r->t = t;
+    r->begin = rnn__seconds();
+    r->chunks_before = rnn_state_of(t->engine)->time_iteration;
+    r->iterations_before = rnn_state_of(t->engine)->iteration;
+    while (t->evaluator && r->n_metric < METRICS_MAX &&
+           (name = rnn_metric_at(t->evaluator, r->n_metric, NULL)))
+        r->valid[r->n_metric++].name = name;
+    if (t->options->resumes)
+        read_log(r);
+    code = rnn__hang(t, RNN_ITERATION_COMPLETED, NULL, add_iteration, r, f);
+    return code || !t->evaluator ? code
+                                 : rnn__hang(t, t->validated, NULL, add_validation, r, f);
+}
+
+/* ---- the page's parts ---- */
+
+static const char page_style[] =
+    "<style>\n"
+    ":root{color-scheme:light dark;--bg:#fff;--ink:#1f2937;--soft:#6b7280;--line:#e5e7eb;"
+    "--card:#f9fafb}\n"
+    "@media (prefers-color-scheme:dark){:root{--bg:#111827;--ink:#e5e7eb;--soft:#9ca3af;"
+    "--line:#374151;--card:#1a2332}}\n"
+    "body{margin:0 auto;padding:24px;max-width:860px;background:var(--bg);color:var(--ink);"
+    "font:15px/1.5 system-ui,-apple-system,\"Segoe UI\",\"DejaVu Sans\",sans-serif}\n"
+    "h1{font-size:24px;margin:0 0 4px} h2{font-size:17px;margin:32px 0 10px}\n"
+    ".state{color:var(--soft);margin:0 0 20px}\n"
+    ".facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:10px}\n"
+    ".facts div{background:var(--card);border:1px solid var(--line);border-radius:8px;"
+    "padding:8px 12px}\n"
+    ".facts b{display:block;font-size:17px;font-weight:600;overflow-wrap:anywhere}\n"
+    ".facts span{color:var(--soft);font-size:12px}\n"
+    ".wide{overflow-x:auto} table{border-collapse:collapse;font-size:13px;width:100%}\n"
+    "th,td{padding:5px 10px;text-align:right;border-bottom:1px solid var(--line);"
+    "white-space:nowrap} th{color:var(--soft);font-weight:500}\n"
+    "th:first-child,td:first-child{text-align:left}\n"
+    "pre{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:14px;"
+    "overflow-x:auto;font-size:13px;line-height:1.45}\n"
+    "svg{width:100%;height:auto;margin:14px 0 0}\n"
+    "</style>\n";
+
+static void put_fact(struct rnn__string *s, const char *what, const char *format, ...)
+    RNN_PRINTF(3, 4);
+
+static void put_fact(struct rnn__string *s, const char *what, const char *format, ...)
+{
+    char text[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    rnn__put(s, "<div><span>");
+    rnn__put_escaped(s, what);
+    rnn__put(s, "</span><b>");
+    rnn__put_escaped(s, text);
+    rnn__put(s, "</b></div>\n");
+}
+
+static void time_text(double seconds, char out[32])
+{
+    long long whole = (long long)seconds;
+    if (seconds < 60)
+        snprintf(out, 32, "%.3g s", seconds);
+    else if (seconds < 3600)
+        snprintf(out, 32, "%lld min %lld s", whole / 60, whole % 60);
+    else
+        snprintf(out, 32, "%lld h %lld min", whole / 3600, whole / 60 % 60);
+}
+
+static void put_facts(struct rnn__string *s, const struct rnn__report *r)
+{
+    const struct rnn__trainer *t = r->t;
+    const rnn_engine_state *state = rnn_state_of(t->engine);
+    double seconds = rnn__seconds() - r->begin;
+    char text[32];
+    time_text(seconds, text);
+    rnn__put(s, "<div class=\"facts\">\n");
+    put_fact(s, "epochs", "%" PRId64 " of %" PRId64, state->epoch, t->epochs);
+    put_fact(s, "iterations (batches)", "%" PRId64, state->iteration);
+    put_fact(s, "chunks", "%" PRId64, state->time_iteration);
+    put_fact(s, t->options->resumes ? "time since resumed" : "time", "%s", text);
+    if (seconds > 0)
+        put_fact(s, "chunks a second", "%.4g",
+                 (double)(state->time_iteration - r->chunks_before) / seconds);
+    if (r->loss.n > 0)
+        put_fact(s, "last training loss", "%.5g", r->loss.y[r->loss.n - 1]);
+    for (int i = 0; i < r->n_metric; i++)
+        if (r->valid[i].n > 0) {
+            char what[160];
+            snprintf(what, sizeof what, "last valid.%s", r->valid[i].name);
+            put_fact(s, what, "%.5g", r->valid[i].y[r->valid[i].n - 1]);
+        }
+    put_fact(s, "parameters", "%" PRId64, t->model->params_size);
+    put_fact(s, "chunk, steps × rows", "%" PRId64 " × %" PRId64,
+             t->tbptt_step ? t->tbptt_step : t->model->steps_max, t->model->rows_max);
+    put_fact(s, "compiled for", "%s", t->model->target ? t->model->target : "?");
+    put_fact(s, "seed", "%" PRIu64, t->seed);
+    rnn__put(s, "</div>\n");
+}
+
+static struct rnn__chart loss_chart(const struct rnn__report *r)
+{
+    const struct rnn__curve *valid = NULL;
+    for (int i = 0; i < r->n_metric && !valid; i++)
+        if (strcmp(r->valid[i].name, "loss") == 0 && r->valid[i].n > 0)
+            valid = &r->valid[i];
+    return (struct rnn__chart){"Loss", "iteration (batches)", "loss", {&r->loss, valid},
+                               {"training, mean of chunks", "validation"}};
+}
+
+static void put_charts(struct rnn__string *s, const struct rnn__report *r)
+{
+    struct rnn__chart chart = loss_chart(r);
+    rnn__chart_put(s, &chart);
+    for (int i = 0; i < r->n_metric; i++) {
+        if (r->valid[i].n == 0 || strcmp(r->valid[i].name, "loss") == 0)
+            continue;
+        chart = (struct rnn__chart){r->valid[i].name,
+                                    "iteration (batches)",
+                                    r->valid[i].name,
+                                    {NULL, &r->valid[i]},
+                                    {NULL, "validation"}};
+        rnn__chart_put(s, &chart);
+    }
+}
+
+/* The newest validations, the last one first. */
+static void put_validations(struct rnn__string *s, const struct rnn__report *r)
+{
+    int n = r->n_metric ? r->valid[0].n : 0;
+    if (n == 0)
+        return;
+    rnn__put(s, "<h2>Validations</h2>\n<div class=\"wide\"><table><tr><th>iteration</th>");
+    for (int i = 0; i < r->n_metric; i++) {
+        rnn__put(s, "<th>");
+        rnn__put_escaped(s, r->valid[i].name);
+        rnn__put(s, "</th>");
+    }
+    rnn__put(s, "</tr>\n");
+    for (int k = n - 1; k >= 0 && k >= n - VALUES_MAX; k--) {
+        rnn__put(s, "<tr><td>%.0f</td>", r->valid[0].x[k]);
+        for (int i = 0; i < r->n_metric; i++)
+            if (k < r->valid[i].n)
+                rnn__put(s, "<td>%.6g</td>", r->valid[i].y[k]);
+            else
+                rnn__put(s, "<td></td>");
+        rnn__put(s, "</tr>\n");
+    }
+    rnn__put(s, "</table></div>\n");
+}
+
+static void put_profile(struct rnn__string *s, const struct rnn__report *r)
+{
+    rnn_profile_row row;
+    if (rnn_profile_at(r->t->engine, 0, &row) != 0)
+        return;
+    rnn__put(s, "<h2>Where the time went</h2>\n<div class=\"wide\"><table><tr><th></th>"
+                "<th>times</th><th>total s</th><th>mean ms</th><th>deviation ms</th>"
+                "<th>min ms</th><th>max ms</th></tr>\n");
+    for (int i = 0; rnn_profile_at(r->t->engine, i, &row) == 0; i++) {
+        if (row.n == 0)
+            continue;
+        rnn__put(s, "<tr><td>");
+        rnn__put_escaped(s, row.name);
+        rnn__put(s,
+                 "</td><td>%" PRId64 "</td><td>%.4f</td><td>%.4f</td><td>%.4f</td>"
+                 "<td>%.4f</td><td>%.4f</td></tr>\n",
+                 row.n, row.total, 1e3 * row.mean, 1e3 * row.std, 1e3 * row.min,
+                 1e3 * row.max);
+    }
+    rnn__put(s, "</table></div>\n");
+}
+
+static void put_settings(struct rnn__string *s, const struct rnn__report *r)
+{
+    const struct rnn__options *o = r->t->options;
+    rnn__put(s, "<h2>Settings</h2>\n");
+    if (o->n_set) {
+        rnn__put(s, "<p>With");
+        for (int i = 0; i < o->n_set; i++) {
+            rnn__put(s, " <code>--set ");
+            rnn__put_escaped(s, o->set[i]);
+            rnn__put(s, "</code>");
+        }
+        rnn__put(s, "</p>\n");
+    }
+    if (!r->t->config->spec_text)
+        return;
+    rnn__put(s, "<pre>");
+    rnn__put_escaped(s, r->t->config->spec_text);
+    rnn__put(s, "</pre>\n");
+}
+
+static void put_page(struct rnn__string *s, const struct rnn__report *r, const char *end)
+{
+    char date[64];
+    time_t now = time(NULL);
+    struct tm parts;
+    strftime(date, sizeof date, "%Y-%m-%d %H:%M", localtime_r(&now, &parts));
+    rnn__put(s, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+                "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                "<title>");
+    rnn__put_escaped(s, r->t->name);
+    rnn__put(s, "</title>\n%s</head><body>\n<h1>", page_style);
+    rnn__put_escaped(s, r->t->name);
+    rnn__put(s, "</h1>\n<p class=\"state\">%s · ", date);
+    rnn__put_escaped(s, end);
+    rnn__put(s, "</p>\n");
+    put_facts(s, r);
+    put_charts(s, r);
+    put_validations(s, r);
+    put_profile(s, r);
+    put_settings(s, r);
+    rnn__put(s, "</body></html>\n");
+}
+
+static int write_text(const struct rnn__report *r, const char *name, struct rnn__string *s,
+                      struct rnn__fault *f)
+{
+    char *path = rnn__path_join(r->t->out, name);
+    int code = s->failed || !path
+                   ? rnn__fault_memory(f)
+                   : rnn__write_file(path, &(struct rnn__piece){s->text, s->length}, 1, f);
+    free(path);
+    free(s->text);
+    return code;
+}
+
+int rnn__report_end(struct rnn__trainer *t, const char *end, struct rnn__fault *f)
+{
+    const struct rnn__report *r = t->report_of_run;
+    struct rnn__string page = {0}, picture = {0};
+    if (!r)
+        return 0;
+    put_page(&page, r, end);
+    int code = write_text(r, "report.html", &page, f);
+    if (code)
+        return code;
+    struct rnn__chart chart = loss_chart(r);
+    chart.title = t->name;
+    rnn__chart_put(&picture, &chart);
+    return write_text(r, "loss.svg", &picture, f);
+}
