@@ -40,6 +40,7 @@ static const OptionHelp options[] = {
     {"-o", "PATH", "build: where to"},
     {"--emit", "KINDS", "build: exe, obj, llvm, asm, header, static, by commas (default exe)"},
     {"--json", "", "bench: one line of JSON"},
+    {"--profile", "", "run, build: kernels can be timed; run: times at the end"},
     {"--grad", "", "check: every gradient against complex step (status 6: not finite, 70: wrong)"},
     {"--markdown", "", "list: as a table of Markdown"},
     {"-v", "", "notes on performance"},
@@ -154,7 +155,11 @@ static bool read_value(Reading *r)
 static bool read_options(Reading *r, const Command *command)
 {
     for (r->at = 0; r->at < r->argc && !r->failed; r->at++) {
-        if (read_flag(r) || read_value(r))
+        const char *arg = r->argv[r->at];
+        bool marks = str_eq(arg, "--profile");
+        if (marks || strncmp(arg, "--trace-out", 11) == 0)
+            r->c->options.marks = true; /* the trainer's option as well */
+        if (read_flag(r) || read_value(r) || (marks && str_eq(command->name, "build")))
             continue;
         if (command->hands_on)
             r->c->rest[r->c->n_rest++] = r->argv[r->at];

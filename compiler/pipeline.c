@@ -87,6 +87,7 @@ static void run_fuse(Unit *u)
     PlanTarget target = {t->name, t->vector, t->tile_vectors, 512 << 10};
     u->plan =
         fuse_pass(u->arena, u->graph, &target, u->options.fuse, u->steps_max, u->rows_max);
+    u->plan->marks = u->options.marks;
 }
 
 static void run_barrier(Unit *u) { barrier_pass(u->plan); }

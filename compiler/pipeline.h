@@ -15,6 +15,7 @@ typedef struct {
     int n_override;
     const char *target;         /* a level's name; NULL: the host's */
     bool fuse;
+    bool marks;                  /* code for --profile: kernels tell of themselves */
     int64_t steps_max, rows_max; /* 0: as the spec's tbptt and data say */
 } Options;
 

@@ -161,6 +161,11 @@ int rnn__fire(rnn_engine *e, int event);
 void rnn__name_handler(rnn_engine *e, int event, const char *name);
 int64_t rnn__counter(const rnn_engine *e, const struct rnn__event *event);
 
+/* ---- tbptt.c ---- */
+
+/* Who takes the times of kernels from the next chunk on; NULL: nobody. */
+void rnn__set_marker(rnn_engine *e, struct rnn_marker *marker);
+
 /* ---- state.c ---- */
 
 void rnn__numbers_free(rnn_engine *e, struct rnn__numbers *numbers);

@@ -36,10 +36,34 @@ struct row {
     rnn_profile_row times; /* std holds the sum of squares until it is asked for */
 };
 
+enum { N_THREAD = 64, N_PENDING = 1024 };
+
+/* One thread's: what it is in, its sums, and the spans that wait to be drawn. */
+struct lane {
+    int kernel; /* -1: none */
+    double begin;
+    struct row *row; /* [n_kernel] */
+    bool named; /* its line of the picture has its name */
+    int n_pending;
+    struct {
+        int kernel;
+        double begin, end;
+    } pending[N_PENDING];
+};
+
+/* Threads write to their own lanes; the engine reads them between chunks. */
+struct marker {
+    struct rnn_marker base; /* first: it is what kernels know */
+    const struct rnn_model *model;
+    bool draws;
+    struct lane *lane[N_THREAD]; /* made before the first chunk */
+};
+
 struct rnn__profile {
     struct row span[N_SPAN], event[RNN_EVENT_COUNT], handler[N_HANDLER];
     int n_handler;
     double begin[N_SPAN]; /* 0: not begun */
+    struct marker *marker;    /* NULL: no kernels to time */
     struct rnn__spans *spans; /* NULL: nobody draws */
     int track;
 };
@@ -64,6 +88,92 @@ static void draw(struct rnn__profile *p, const char *name, double begin, double 
         rnn__spans_add(p->spans, p->track, name, begin, end);
 }
 
+/* ---- kernels ---- */
+
+static void mark(struct rnn_marker *base, int32_t thread, int32_t kernel)
+{
+    struct marker *m = (struct marker *)(void *)base;
+    struct lane *lane = thread < N_THREAD ? m->lane[thread] : NULL;
+    if (!lane)
+        return;
+    double now = rnn__seconds();
+    if (lane->kernel >= 0) {
+        add_time(&lane->row[lane->kernel], now - lane->begin);
+        if (m->draws && lane->n_pending < N_PENDING) {
+            lane->pending[lane->n_pending].kernel = lane->kernel;
+            lane->pending[lane->n_pending].begin = lane->begin;
+            lane->pending[lane->n_pending++].end = now;
+        }
+    }
+    lane->kernel = kernel;
+    lane->begin = now;
+}
+
+/* Between chunks. */
+static void draw_kernels(struct rnn__profile *p)
+{
+    for (int i = 0; p->marker && p->spans && i < N_THREAD; i++) {
+        struct lane *lane = p->marker->lane[i];
+        if (lane && lane->n_pending && !lane->named) {
+            char name[32];
+            snprintf(name, sizeof name, "kernels, thread %d", i);
+            rnn__spans_track(p->spans, p->track + 1 + i, name);
+            lane->named = true;
+        }
+        for (int k = 0; lane && k < lane->n_pending; k++)
+            rnn__spans_add(p->spans, p->track + 1 + i,
+                           p->marker->model->kernel[lane->pending[k].kernel].name,
+                           lane->pending[k].begin, lane->pending[k].end);
+        if (lane)
+            lane->n_pending = 0;
+    }
+}
+
+/* 0 also when the model has no marks. */
+static int open_marker(rnn_engine *e)
+{
+    const struct rnn_model *m = rnn_model_of(e);
+    if (!m || m->n_kernel == 0)
+        return 0;
+    struct marker *marker = rnn__own(e, sizeof *marker);
+    bool good = marker != NULL;
+    for (int i = 0; good && i < N_THREAD && i < m->threads_max; i++) {
+        struct lane *lane = marker->lane[i] = rnn__own(e, sizeof *lane);
+        good = lane && (lane->row = rnn__own(e, (size_t)m->n_kernel * sizeof *lane->row));
+        if (good)
+            lane->kernel = -1;
+    }
+    if (!good)
+        return RNN_ENOMEM;
+    marker->base.mark = mark;
+    marker->model = m;
+    e->profile->marker = marker;
+    rnn__set_marker(e, &marker->base);
+    return 0;
+}
+
+/* The kernel's times of all threads in one row (Chan, Golub, LeVeque 1979). */
+static struct row kernel_row(const struct marker *m, int kernel)
+{
+    struct row sum = {{.name = m->model->kernel[kernel].name}};
+    for (int i = 0; i < N_THREAD && m->lane[i]; i++) {
+        const rnn_profile_row *t = &m->lane[i]->row[kernel].times;
+        rnn_profile_row *s = &sum.times;
+        if (t->n == 0)
+            continue;
+        double n = (double)s->n, k = (double)t->n, apart = t->mean - s->mean;
+        if (s->n == 0 || t->min < s->min)
+            s->min = t->min, s->min_at = t->min_at;
+        if (s->n == 0 || t->max > s->max)
+            s->max = t->max, s->max_at = t->max_at;
+        s->std += t->std + apart * apart * n * k / (n + k);
+        s->mean += apart * k / (n + k);
+        s->total += t->total;
+        s->n += t->n;
+    }
+    return sum;
+}
+
 /* ---- what the engine calls ---- */
 
 double rnn__profile_fires(struct rnn__profile *p, int event)
@@ -75,6 +185,8 @@ double rnn__profile_fires(struct rnn__profile *p, int event)
             draw(p, span_list[i].name, p->begin[i], now);
             p->begin[i] = 0;
         }
+    if (event == RNN_TIME_ITERATION_COMPLETED)
+        draw_kernels(p);
     return now;
 }
 
@@ -116,10 +228,11 @@ int rnn_profile(rnn_engine *e)
     for (int i = 0; i < RNN_EVENT_COUNT; i++)
         p->event[i].times.name = rnn_event_name(e, i);
     e->profile = p;
-    return 0;
+    return open_marker(e) == 0 ? 0 : rnn__fail(e, RNN_ENOMEM, "no memory for a profile");
 }
 
-static const struct row *row_at(const struct rnn__profile *p, int i)
+/* Spans, events, handlers, then kernels. */
+static bool row_at(const struct rnn__profile *p, int i, struct row *out)
 {
     const struct {
         const struct row *row;
@@ -127,18 +240,23 @@ static const struct row *row_at(const struct rnn__profile *p, int i)
     } parts[] = {
         {p->span, N_SPAN}, {p->event, RNN_EVENT_COUNT}, {p->handler, p->n_handler}};
     for (int k = 0; k < 3 && i >= 0; i -= parts[k++].n)
-        if (i < parts[k].n)
-            return &parts[k].row[i];
-    return NULL;
+        if (i < parts[k].n) {
+            *out = parts[k].row[i];
+            return true;
+        }
+    if (i < 0 || !p->marker || i >= p->marker->model->n_kernel)
+        return false;
+    *out = kernel_row(p->marker, i);
+    return true;
 }
 
 int rnn_profile_at(const rnn_engine *e, int i, rnn_profile_row *out)
 {
-    const struct row *row = e->profile ? row_at(e->profile, i) : NULL;
-    if (!row)
+    struct row row;
+    if (!e->profile || !row_at(e->profile, i, &row))
         return RNN_EINVAL;
-    *out = row->times;
-    out->std = row->times.n > 1 ? sqrt(row->times.std / (double)row->times.n) : 0;
+    *out = row.times;
+    out->std = row.times.n > 1 ? sqrt(row.times.std / (double)row.times.n) : 0;
     return 0;
 }
 
@@ -146,35 +264,80 @@ int rnn_profile_at(const rnn_engine *e, int i, rnn_profile_row *out)
 
 void rnn__profile_draw(rnn_engine *e, struct rnn__spans *spans, int track)
 {
-    e->profile->spans = spans;
-    e->profile->track = track;
+    struct rnn__profile *p = e->profile;
+    p->spans = spans;
+    p->track = track;
+    if (p->marker)
+        p->marker->draws = true;
 }
 
-/* The rows that have anything to tell. */
+static int by_total(const void *a, const void *b)
+{
+    const rnn_profile_row *x = a, *y = b;
+    return (x->total < y->total) - (x->total > y->total);
+}
+
+int rnn__profile_rows(const rnn_engine *e, rnn_profile_row **out, int *n_kernel)
+{
+    int n = 0, all = 0;
+    rnn_profile_row r;
+    while (rnn_profile_at(e, all, &r) == 0)
+        all++;
+    int first = all - (e->profile && e->profile->marker ? e->profile->marker->model->n_kernel
+                                                         : 0);
+    rnn_profile_row *list = calloc((size_t)all + 1, sizeof *list);
+    *out = list;
+    *n_kernel = 0;
+    for (int i = 0; list && rnn_profile_at(e, i, &r) == 0; i++)
+        if (r.n > 0) {
+            *n_kernel += i >= first;
+            list[n++] = r;
+        }
+    if (*n_kernel > 0)
+        qsort(list + n - *n_kernel, (size_t)*n_kernel, sizeof *list, by_total);
+    return n;
+}
+
 static void print_rows(rnn_engine *e, FILE *out)
 {
-    rnn_profile_row r;
-    fprintf(out, "%-28s %9s %12s %12s %12s %12s %12s\n", "", "times", "total s", "mean ms",
-            "std ms", "min ms", "max ms");
-    for (int i = 0; rnn_profile_at(e, i, &r) == 0; i++)
-        if (r.n > 0)
-            fprintf(out, "%-28s %9lld %12.4f %12.4f %12.4f %12.4f %12.4f\n", r.name,
-                    (long long)r.n, r.total, 1e3 * r.mean, 1e3 * r.std, 1e3 * r.min,
-                    1e3 * r.max);
+    rnn_profile_row *row;
+    int n_kernel, n = rnn__profile_rows(e, &row, &n_kernel);
+    double kernels = 0;
+    for (int i = n - n_kernel; i < n; i++)
+        kernels += row[i].total;
+    if (!e->profile->marker)
+        fprintf(out, "kernels are not timed: the model was compiled without marks (rnnc run "
+                     "--profile, rnnc build --profile)\n");
+    for (int i = 0; i < n; i++) {
+        bool kernel = i >= n - n_kernel;
+        const rnn_profile_row *r = &row[i];
+        if (i == 0 || i == n - n_kernel)
+            fprintf(out, "\n%-48s %9s %11s %11s %11s %11s %11s\n",
+                    kernel ? "kernels, all threads" : "", "times", "total s", "mean ms",
+                    "std ms", "min ms", "max ms");
+        fprintf(out, "%-48.48s %9lld %11.4f %11.4f %11.4f %11.4f %11.4f", r->name,
+                (long long)r->n, r->total, 1e3 * r->mean, 1e3 * r->std, 1e3 * r->min,
+                1e3 * r->max);
+        if (kernel)
+            fprintf(out, " %5.1f %%", 100 * r->total / kernels);
+        fputc('\n', out);
+    }
+    free(row);
 }
 
 static int write_csv(struct rnn__trainer *t, struct rnn__fault *f)
 {
     struct rnn__string s = {0};
-    rnn_profile_row r;
+    rnn_profile_row *row;
+    int n_kernel, n = rnn__profile_rows(t->engine, &row, &n_kernel);
     char *path = rnn__path_join(t->out, "profile.csv");
     rnn__put(&s, "name,times,total_seconds,mean_seconds,std_seconds,min_seconds,min_at,"
                  "max_seconds,max_at\n");
-    for (int i = 0; rnn_profile_at(t->engine, i, &r) == 0; i++)
-        if (r.n > 0)
-            rnn__put(&s, "%s,%lld,%.9g,%.9g,%.9g,%.9g,%lld,%.9g,%lld\n", r.name,
-                     (long long)r.n, r.total, r.mean, r.std, r.min, (long long)r.min_at,
-                     r.max, (long long)r.max_at);
+    for (int i = 0; i < n; i++)
+        rnn__put(&s, "\"%s\",%lld,%.9g,%.9g,%.9g,%.9g,%lld,%.9g,%lld\n", row[i].name,
+                 (long long)row[i].n, row[i].total, row[i].mean, row[i].std, row[i].min,
+                 (long long)row[i].min_at, row[i].max, (long long)row[i].max_at);
+    free(row);
     int code = s.failed || !path
                    ? rnn__fault_memory(f)
                    : rnn__write_file(path, &(struct rnn__piece){s.text, s.length}, 1, f);

@@ -241,26 +241,42 @@ static void put_validations(struct rnn__string *s, const struct rnn__report *r)
     rnn__put(s, "</table></div>\n");
 }
 
-static void put_profile(struct rnn__string *s, const struct rnn__report *r)
+/* `whole`, unless 0, is what shares are of. */
+static void put_times(struct rnn__string *s, const char *title, const rnn_profile_row *row,
+                      int n, double whole)
 {
-    rnn_profile_row row;
-    if (rnn_profile_at(r->t->engine, 0, &row) != 0)
+    if (n == 0)
         return;
-    rnn__put(s, "<h2>Where the time went</h2>\n<div class=\"wide\"><table><tr><th></th>"
-                "<th>times</th><th>total s</th><th>mean ms</th><th>deviation ms</th>"
-                "<th>min ms</th><th>max ms</th></tr>\n");
-    for (int i = 0; rnn_profile_at(r->t->engine, i, &row) == 0; i++) {
-        if (row.n == 0)
-            continue;
+    rnn__put(s, "<h2>%s</h2>\n<div class=\"wide\"><table><tr><th></th><th>times</th>"
+                "<th>total s</th><th>mean ms</th><th>deviation ms</th><th>min ms</th>"
+                "<th>max ms</th>%s</tr>\n",
+             title, whole > 0 ? "<th>share</th>" : "");
+    for (int i = 0; i < n; i++) {
+        const rnn_profile_row *r = &row[i];
         rnn__put(s, "<tr><td>");
-        rnn__put_escaped(s, row.name);
+        rnn__put_escaped(s, r->name);
         rnn__put(s,
                  "</td><td>%" PRId64 "</td><td>%.4f</td><td>%.4f</td><td>%.4f</td>"
-                 "<td>%.4f</td><td>%.4f</td></tr>\n",
-                 row.n, row.total, 1e3 * row.mean, 1e3 * row.std, 1e3 * row.min,
-                 1e3 * row.max);
+                 "<td>%.4f</td><td>%.4f</td>",
+                 r->n, r->total, 1e3 * r->mean, 1e3 * r->std, 1e3 * r->min, 1e3 * r->max);
+        if (whole > 0)
+            rnn__put(s, "<td>%.1f %%</td>", 100 * r->total / whole);
+        rnn__put(s, "</tr>\n");
     }
     rnn__put(s, "</table></div>\n");
+}
+
+static void put_profile(struct rnn__string *s, const struct rnn__report *r)
+{
+    rnn_profile_row *row;
+    int n_kernel, n = rnn__profile_rows(r->t->engine, &row, &n_kernel);
+    double kernels = 0;
+    for (int i = n - n_kernel; i < n; i++)
+        kernels += row[i].total;
+    put_times(s, "Where the time went", row, n - n_kernel, 0);
+    if (n_kernel)
+        put_times(s, "Kernels, all threads", row + n - n_kernel, n_kernel, kernels);
+    free(row);
 }
 
 static void put_settings(struct rnn__string *s, const struct rnn__report *r)

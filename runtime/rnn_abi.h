@@ -21,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { RNN_ABI_VERSION = 2, RNN_MAX_RANK = 6 };
+enum { RNN_ABI_VERSION = 3, RNN_MAX_RANK = 6 };
 
 /* What an input holds. In memory: reals and flags are float, classes and integers int32_t. */
 enum rnn_kind { RNN_REAL, RNN_CLASS, RNN_FLAG, RNN_INTEGER };
@@ -75,6 +75,17 @@ struct rnn_team {
     void (*wait)(struct rnn_team *team, int thread);
 };
 
+/* Who takes the times of kernels, in code that was compiled with marks: a thread tells it
+   which kernel it begins, and with -1 that it has ended it. */
+struct rnn_marker {
+    void (*mark)(struct rnn_marker *marker, int32_t thread, int32_t kernel);
+};
+
+/* A part of the generated code that a profile tells apart. */
+struct rnn_kernel {
+    const char *name;
+};
+
 /* What generated code may call: pure, no allocation. */
 struct rnn_services {
     /* Makes [rows, columns] row-major, holding normal draws, (semi-)orthogonal in place:
@@ -109,6 +120,7 @@ struct rnn_chunk {
     float *outputs;                  /* NULL, or [steps][rows][output_size]: the model's output */
     void *workspace;                 /* workspace_bytes, 64-byte aligned, kept from chunk to chunk (packed weights) */
     struct rnn_team *team;
+    struct rnn_marker *marker;       /* NULL: nobody takes times */
     const struct rnn_services *services;
 
     /* Results, written by thread 0 before the procedure returns. */
@@ -129,13 +141,15 @@ struct rnn_model {
     const char *spec_hash;           /* hexadecimal, of the spec as compiled */
     const char *target;              /* "x86-64-v4", "interpreter" … */
     int64_t steps_max, rows_max;
-    int32_t n_input, n_param, n_optimizer, n_state, n_scalar, n_optimizer_scalar, n_metric, n_running;
+    int32_t n_input, n_param, n_optimizer, n_state, n_scalar, n_optimizer_scalar, n_metric, n_running,
+        n_kernel;                    /* 0: compiled without marks */
     const struct rnn_input *input;
     const struct rnn_tensor *param, *optimizer;
     const struct rnn_state *state;
     const struct rnn_scalar *scalar;
     const struct rnn_scalar *optimizer_scalar; /* name and value at the start */
     const struct rnn_metric *metric;
+    const struct rnn_kernel *kernel;
     int64_t params_size, optimizer_size, state_size; /* elements; state_size of one row */
     int64_t output_size;             /* elements of one step of one row */
     int32_t output_rank;

@@ -53,6 +53,12 @@ static double *kept(rnn_engine *e, enum rnn__kept what)
     return &e->attributes.number[t->kept[what]].value;
 }
 
+void rnn__set_marker(rnn_engine *e, struct rnn_marker *marker)
+{
+    struct rnn__tbptt *t = e->trainer;
+    t->chunk.marker = marker;
+}
+
 struct rnn__tbptt *rnn__tbptt_of(const rnn_engine *e) { return e->trainer; }
 
 /* ---- counters that schedules read ---- */

@@ -46,6 +46,7 @@ EmitModule *emit_plan(Arena *arena, Diag *d, const Plan *plan,
     described.threads_max = plan->threads_max;
     described.workspace_bytes =
         plan->workspace_bytes + (int64_t)plan->threads_max * plan->scratch_bytes;
+    kernels_describe(arena, plan, &described);
     model_emit(&m->e, &described, procedure, m->symbol);
     verify(&m->e.ir);
     return m;

@@ -99,6 +99,15 @@ LLVMValueRef nest_function(Emitter *e, const Stage *stage, const Nest *nest,
 /* Begins a function with the parameters of nests and fills the frame from them. */
 IrPlace frame_begin(Emitter *e, LLVMValueRef function);
 
+/* ---- kernels.c ---- */
+
+/* The kernel that a nest of the group, or with NULL its scan, is; -1 without marks. */
+int kernel_number(Emitter *e, const Group *group, const Nest *nest);
+/* Tells the marker, when the plan has marks: this thread begins the kernel; -1: has ended. */
+void kernel_mark(Emitter *e, int number);
+/* Puts the kernels' names into the tables. */
+void kernels_describe(Arena *arena, const Plan *p, struct rnn_model *to);
+
 /* ---- procedure.c, model.c ---- */
 
 /* The functions of struct rnn_model in order: init pack train grad update eval step. */

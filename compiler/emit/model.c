@@ -78,6 +78,9 @@ static const FieldDef scalar_fields[] = {
 static const FieldDef metric_fields[] = {
     F(STRING, rnn_metric, name),
 };
+static const FieldDef kernel_fields[] = {
+    F(STRING, rnn_kernel, name),
+};
 static const FieldDef model_fields[] = {
     F(INT32, rnn_model, abi_version),
     F(STRING, rnn_model, name),
@@ -93,6 +96,7 @@ static const FieldDef model_fields[] = {
     F(INT32, rnn_model, n_optimizer_scalar),
     F(INT32, rnn_model, n_metric),
     F(INT32, rnn_model, n_running),
+    F(INT32, rnn_model, n_kernel),
     F(POINTER, rnn_model, input),
     F(POINTER, rnn_model, param),
     F(POINTER, rnn_model, optimizer),
@@ -100,6 +104,7 @@ static const FieldDef model_fields[] = {
     F(POINTER, rnn_model, scalar),
     F(POINTER, rnn_model, optimizer_scalar),
     F(POINTER, rnn_model, metric),
+    F(POINTER, rnn_model, kernel),
     F(INT64, rnn_model, params_size),
     F(INT64, rnn_model, optimizer_size),
     F(INT64, rnn_model, state_size),
@@ -124,6 +129,7 @@ static const StructDef tensor_struct = STRUCT(rnn_tensor, tensor_fields);
 static const StructDef state_struct = STRUCT(rnn_state, state_fields);
 static const StructDef scalar_struct = STRUCT(rnn_scalar, scalar_fields);
 static const StructDef metric_struct = STRUCT(rnn_metric, metric_fields);
+static const StructDef kernel_struct = STRUCT(rnn_kernel, kernel_fields);
 static const StructDef model_struct = STRUCT(rnn_model, model_fields);
 
 /* ---- constants ---- */
@@ -215,7 +221,7 @@ static LLVMValueRef table(Emitter *e, const StructDef *s, int n, const void *fir
 void model_emit(Emitter *e, const struct rnn_model *t, LLVMValueRef procedure[N_PROCEDURE],
                 const char *symbol)
 {
-    enum { N_TABLE = 7 };
+    enum { N_TABLE = 8 };
     Ir *ir = &e->ir;
     LLVMValueRef pointer[N_TABLE + N_PROCEDURE + 1] = {
         table(e, &input_struct, t->n_input, t->input),
@@ -225,6 +231,7 @@ void model_emit(Emitter *e, const struct rnn_model *t, LLVMValueRef procedure[N_
         table(e, &scalar_struct, t->n_scalar, t->scalar),
         table(e, &scalar_struct, t->n_optimizer_scalar, t->optimizer_scalar),
         table(e, &metric_struct, t->n_metric, t->metric),
+        table(e, &kernel_struct, t->n_kernel, t->kernel),
     };
     for (int i = 0; i < N_PROCEDURE; i++)
         pointer[N_TABLE + i] = procedure[i];

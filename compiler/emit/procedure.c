@@ -61,6 +61,13 @@ static void call_nest(Emitter *e, LLVMValueRef f, Ranges r)
     ir_call(&e->ir, f, COUNT(arg), arg);
 }
 
+static void call_kernel(Emitter *e, int kernel, LLVMValueRef f, Ranges r)
+{
+    kernel_mark(e, kernel);
+    call_nest(e, f, r);
+    kernel_mark(e, -1);
+}
+
 /* Nests in order: split by features, or dealt out in turn. */
 static void emit_features_stage(Emitter *e, const Stage *s, const char *name)
 {
@@ -75,14 +82,15 @@ static void emit_features_stage(Emitter *e, const Stage *s, const char *name)
                 barrier(e);
             LLVMValueRef f =
                 nest_function(e, s, nest, arena_print(e->arena, "%s_%d", name, i));
+            int kernel = kernel_number(e, &s->group[g], nest);
             if (nest->split != SPLIT_NONE) {
-                call_nest(e, f, all);
+                call_kernel(e, kernel, f, all);
                 continue;
             }
             LLVMValueRef turn =
                 LLVMBuildURem(ir->builder, ir_int(ir, n_dealt++), chunk_threads(e), "");
             IrIf mine = ir_if(ir, is_thread(e, turn));
-            call_nest(e, f, all);
+            call_kernel(e, kernel, f, all);
             ir_endif(ir, &mine);
         }
 }
@@ -105,10 +113,10 @@ static void emit_rows_stage(Emitter *e, const Stage *s, const char *name)
     Ranges r = rows_of(e);
     for (int g = 0; g < s->n_group; g++)
         for (int i = 0; i < s->group[g].n_nest; i++)
-            call_nest(e,
-                      nest_function(e, s, &s->group[g].nest[i],
-                                    arena_print(e->arena, "%s_%d_%d", name, g, i)),
-                      r);
+            call_kernel(e, kernel_number(e, &s->group[g], &s->group[g].nest[i]),
+                        nest_function(e, s, &s->group[g].nest[i],
+                                      arena_print(e->arena, "%s_%d_%d", name, g, i)),
+                        r);
 }
 
 /* All nests of the group, step after step in time's direction. */
@@ -131,11 +139,13 @@ static void emit_block(Emitter *e, const Stage *s, LLVMValueRef **nest, Ranges r
     for (int g = 0; g < s->n_group; g++) {
         const Group *group = &s->group[g];
         if (group->scan) {
+            kernel_mark(e, kernel_number(e, group, NULL));
             emit_scan(e, s, group, nest[g], r);
+            kernel_mark(e, -1);
             continue;
         }
         for (int i = 0; i < group->n_nest; i++)
-            call_nest(e, nest[g][i], r);
+            call_kernel(e, kernel_number(e, group, &group->nest[i]), nest[g][i], r);
     }
 }
 

@@ -241,6 +241,7 @@ typedef struct {
     const Graph *graph;
     PlanTarget target;
     bool fuse;
+    bool marks; /* kernels tell the chunk's marker when they begin and end */
     int64_t steps_max, rows_max;
     int n_buffer, buffer_capacity;
     Buffer *buffer;

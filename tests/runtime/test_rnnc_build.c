@@ -194,6 +194,40 @@ static void test_bench_tells_times_of_both_in_one_line(void)
     json_decref(o);
 }
 
+/* ---- kernels that tell of themselves ---- */
+
+static void test_kernels_are_timed_where_they_were_compiled_for_it(void)
+{
+    const char *marked = scratch_path("marked"), *folder = scratch_path("profiled");
+    const char *trace = scratch_path("trace.json");
+    CHECK(RUN(rnnc, "build", spec, "--profile", "-o", marked) == 0, "%s", written("err.txt"));
+    CHECK(RUN(marked, "--out", folder, "--profile", "--trace-out", trace) == 0, "%s",
+          written("err.txt"));
+    const char *said = written("err.txt");
+    CHECK(strstr(said, "kernels, all threads") && strstr(said, "forward ") &&
+              strstr(said, "backward ") && strstr(said, "update "),
+          "%s", said);
+    CHECK(strstr(written("trace.json"), "\"name\": \"forward ") != NULL, "no kernel is drawn");
+    CHECK(RUN(trainer, "--out", folder, "--profile") == 0, "%s", written("err.txt"));
+    said = written("err.txt");
+    CHECK(strstr(said, "compiled without marks") && !strstr(said, "kernels, all"), "%s", said);
+}
+
+/* Marks are the only difference: without them there is no word of a marker. */
+static void test_code_without_marks_knows_no_kernels(void)
+{
+    const char *path = scratch_path("model");
+    CHECK(RUN(rnnc, "build", spec, "--emit", "llvm", "-o", path) == 0, "%s",
+          written("err.txt"));
+    const char *text = written("model");
+    CHECK(*text && !strstr(text, "forward map") && !strstr(text, "forward scan"), "%.200s",
+          text);
+    CHECK(RUN(rnnc, "build", spec, "--profile", "--emit", "llvm", "-o", path) == 0, "%s",
+          written("err.txt"));
+    text = written("model");
+    CHECK(strstr(text, "forward map") || strstr(text, "forward scan"), "%.200s", text);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3) {
@@ -216,6 +250,8 @@ int main(int argc, char **argv)
     test_a_build_that_fails_leaves_what_stood_there();
     test_mistakes_have_their_exit_status();
     test_bench_tells_times_of_both_in_one_line();
+    test_kernels_are_timed_where_they_were_compiled_for_it();
+    test_code_without_marks_knows_no_kernels();
     scratch_close();
     return check_result();
 }

@@ -345,7 +345,7 @@ static void test_a_trace_of_times_is_json_and_nests(void)
     json_decref(trace);
     size_t n;
     char *csv = contents("runs/times/profile.csv", &n);
-    CHECK(strstr(csv, "\nchunk,24,") && strstr(csv, "\nbatch,8,"), "%s", csv);
+    CHECK(strstr(csv, "\n\"chunk\",24,") && strstr(csv, "\n\"batch\",8,"), "%s", csv);
 }
 
 /* ---- the report ---- */
