@@ -396,14 +396,41 @@ static int open_run(struct rnn__trainer *t, struct rnn__fault *f)
     return !code && t->has_valid ? open_evaluator(t, f) : code;
 }
 
+/* What the command line has said beside the spec, as comments of YAML. */
+static void put_given(struct rnn__string *s, const struct rnn__options *o)
+{
+    const struct {
+        const char *name;
+        int64_t value;
+    } numbers[] = {{"seed", o->seed},
+                   {"threads", o->threads},
+                   {"max-iterations", o->max_iterations}};
+    for (int i = 0; i < o->n_set; i++) {
+        rnn__put(s, "# --set ");
+        for (const char *c = o->set[i]; *c; c++)
+            rnn__put(s, "%c", *c == '\n' || *c == '\r' ? ' ' : *c);
+        rnn__put(s, "\n");
+    }
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (numbers[i].value != RNN_NONE)
+            rnn__put(s, "# --%s %" PRId64 "\n", numbers[i].name, numbers[i].value);
+}
+
+/* The spec as run. What rnnc run overrides is in its text; what a built trainer does stands
+   below. */
 static int keep_spec(struct rnn__trainer *t, struct rnn__fault *f)
 {
-    const char *text = t->config->spec_text;
-    char *path = text ? rnn__path_join(t->out, "spec.yaml") : NULL;
-    if (!text || !path)
-        return text ? rnn__fault_memory(f) : 0;
-    int code = rnn__write_file(path, &(struct rnn__piece){text, strlen(text)}, 1, f);
+    struct rnn__string s = {0};
+    if (!t->config->spec_text)
+        return 0;
+    char *path = rnn__path_join(t->out, "spec.yaml");
+    rnn__put(&s, "%s", t->config->spec_text);
+    put_given(&s, t->options);
+    int code = s.failed || !path
+                   ? rnn__fault_memory(f)
+                   : rnn__write_file(path, &(struct rnn__piece){s.text, s.length}, 1, f);
     free(path);
+    free(s.text);
     return code;
 }
 

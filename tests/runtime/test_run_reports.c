@@ -386,6 +386,9 @@ static void test_a_run_leaves_a_report(void)
     CHECK(strstr(page, "3 of 3") && strstr(page, "finished"), "epochs");
     CHECK(strstr(page, "name: bigram") && strstr(page, "--set train.epochs=3"), "settings");
     CHECK(strstr(page, "<td>chunk</td><td>18</td>") != NULL, "profile");
+    char *spec = contents("runs/report/spec.yaml", &n);
+    CHECK_TEXT(spec, "name: bigram\n# --set train.epochs=3\n");
+    page = contents("runs/report/report.html", &n);
     /* three validations: three dots on each of two charts, and six batches */
     CHECK(count(page, "<circle class=\"b\"") == 6 && count(page, "<circle class=\"a\"") == 6,
           "points");
