@@ -8,7 +8,8 @@
  * their order is free, and one sequence of 64 steps is as good as 64 sequences.
  *
  * One or two rows in all cannot fill the multipliers with one panel, as each
- * accumulator waits for its last sum: then a tile is several panels wide.
+ * accumulator waits for its last sum: then a tile is several panels wide, or the product
+ * asks for several chains of each element.
  */
 #include "emit/product.h"
 
@@ -17,7 +18,8 @@
 /* A product while it is emitted. */
 typedef struct {
     const Product *p;
-    const Target *target;
+    const Target *target; /* with rows of a tile that leave room for all chains */
+    int chains;
     LLVMValueRef arguments;
     LLVMValueRef a, b, c, init; /* of the batch */
     int64_t init_n;
@@ -161,17 +163,14 @@ static int panels_at_once(const Target *target, int rows, int vectors)
     return panels;
 }
 
-/* With exactly `rows` rows: groups of panels from `begin` on, while they are whole.
-   Returns the first panel left over. */
-static LLVMValueRef emit_few_rows(Ir *ir, const Emission *e, int rows, Tile tile,
-                                  LLVMValueRef begin, LLVMValueRef end)
+/* With exactly tile.rows rows: groups of tile.panels panels from `begin` on, while they
+   are whole. Returns the first panel left over. */
+static LLVMValueRef emit_few_rows(Ir *ir, const Emission *e, Tile tile, LLVMValueRef begin,
+                                  LLVMValueRef end)
 {
-    LLVMValueRef count = e->dim[e->n_dim - 1].count;
-    tile.rows = rows;
-    tile.panels = panels_at_once(e->target, rows, tile.vectors);
-    LLVMValueRef is = LLVMBuildICmp(ir->builder, LLVMIntEQ, count, ir_int(ir, rows), "");
-    if (tile.panels == 1 || e->p->n < (int64_t)tile.panels * e->p->panel ||
-        choose(ir, is, begin, end) == end)
+    LLVMValueRef count = e->dim[e->n_dim - 1].count, rows = ir_int(ir, tile.rows);
+    LLVMValueRef is = LLVMBuildICmp(ir->builder, LLVMIntEQ, count, rows, "");
+    if (e->p->n < (int64_t)tile.panels * e->p->panel || choose(ir, is, begin, end) == end)
         return begin;
     IrIf few = ir_if(ir, is);
     LLVMValueRef wide = ir_int(ir, tile.panels);
@@ -188,6 +187,17 @@ static LLVMValueRef emit_few_rows(Ir *ir, const Emission *e, int rows, Tile tile
     return ir_merge(ir, &few, rest, begin);
 }
 
+/* The panel at this place of the order of panels. */
+static LLVMValueRef in_turn(Ir *ir, const Product *p, LLVMValueRef i, LLVMValueRef begin,
+                            LLVMValueRef end)
+{
+    if (!p->reversed)
+        return i;
+    LLVMValueRef last = ir_sub(ir, end, ir_int(ir, 1));
+    LLVMValueRef mirrored = ir_sub(ir, ir_add(ir, begin, last), i);
+    return ir_select(ir, p->reversed, mirrored, i);
+}
+
 /* All columns of one batch. */
 static void emit_columns(Ir *ir, const Emission *e)
 {
@@ -199,13 +209,21 @@ static void emit_columns(Ir *ir, const Emission *e)
     Tile tile = {.vectors = p->panel / ir->vector,
                  .pitch = p->panel / ir->vector,
                  .panels = 1,
+                 .chains = e->chains,
+                 .halves = p->reversed && p->n <= p->panel && p->k % e->chains == 0 &&
+                           e->chains > 1,
                  .a = p->a_k == 1 ? TILE_A_ALONG_K : TILE_A_ANY};
 
     if (p->n >= p->panel) {
-        for (int rows = 1; rows <= 2; rows++)
-            begin = emit_few_rows(ir, e, rows, tile, begin, end);
+        for (int rows = 1; e->chains == 1 && !p->reversed && rows <= 2; rows++) {
+            Tile wide = tile;
+            wide.rows = rows;
+            wide.panels = panels_at_once(e->target, rows, tile.vectors);
+            for (; wide.panels > 1; wide.panels /= 2)
+                begin = emit_few_rows(ir, e, wide, begin, end);
+        }
         IrLoop l = ir_loop(ir, begin, end, 1, 0, NULL);
-        emit_panel(ir, e, l.i, tile);
+        emit_panel(ir, e, in_turn(ir, p, l.i, begin, end), tile);
         ir_loop_end(ir, &l, NULL);
     }
     int rest = (int)(p->n % p->panel);
@@ -225,14 +243,19 @@ static void emit_columns(Ir *ir, const Emission *e)
 static void set_arguments(Ir *ir, const Emission *e)
 {
     const ProductRows *last = &e->dim[e->n_dim - 1];
+    int64_t chain = tile_chain(e->p->k, e->chains);
+    LLVMValueRef reversed = e->p->reversed
+                                ? LLVMBuildZExt(ir->builder, e->p->reversed, ir->i64, "")
+                                : ir_int(ir, 0);
     const struct {
         TileField field;
         LLVMValueRef value;
     } set[] = {
-        {TILE_K, ir_int(ir, e->p->k)}, {TILE_K_OUTER, ir_int(ir, 1)},
+        {TILE_K, ir_int(ir, chain)},   {TILE_K_OUTER, ir_int(ir, 1)},
         {TILE_A_ROW, last->a},         {TILE_A_K, ir_int(ir, e->p->a_k)},
         {TILE_A_OUTER, ir_int(ir, 0)}, {TILE_B_PANEL, ir_int(ir, e->p->k * e->p->panel)},
         {TILE_C_ROW, last->c},         {TILE_INIT_ROW, last->init},
+        {TILE_REVERSED, reversed},     {TILE_K_LAST, ir_int(ir, e->p->k - (e->chains - 1) * chain)},
     };
     for (int i = 0; i < COUNT(set); i++)
         tile_set(ir, e->arguments, set[i].field, set[i].value);
@@ -273,11 +296,28 @@ static void emit_batch(Ir *ir, Emission *e)
     emit_columns(ir, e);
 }
 
+/* Several chains: a tile has so many rows that the accumulators and, since no chain waits
+   for another, the operands of all chains fit. */
+static Target few_rows(const Target *target, const Product *p)
+{
+    Target few = *target;
+    int vectors = p->panel / target->vector, chains = p->chains > 1 ? p->chains : 1;
+    int rows = (target->registers - chains * vectors) / (chains * (vectors + 1));
+    few.tile_rows = rows < 1 ? 1 : rows < target->tile_rows ? rows : target->tile_rows;
+    return few;
+}
+
 void product_emit(Ir *ir, const Target *target, const Product *p)
 {
     if (p->panel % ir->vector != 0 || p->panel < 1 || p->panel > product_columns(target))
         BUG("a panel of %d columns", p->panel);
-    Emission e = {.p = p, .target = target, .init_n = p->init ? 1 : 0};
+    if (p->chains > 1 && (p->chains - 1) * tile_chain(p->k, p->chains) > p->k)
+        BUG("%d chains of %d products", p->chains, (int)p->k);
+    Target few = few_rows(target, p);
+    Emission e = {.p = p,
+                  .target = p->chains > 1 ? &few : target,
+                  .chains = p->chains > 1 ? p->chains : 1,
+                  .init_n = p->init ? 1 : 0};
     e.arguments = tile_arguments(ir);
     join_rows(ir, &e);
     pick_tiled_dimension(ir, &e);

@@ -3,7 +3,8 @@
  *
  *     c[batch][row][n] = init[batch][row][n] + Σ_k a[batch][row][k] · b[batch][n][k]
  *
- * Every element is one chain of fma in the order of k, whatever tile it stands in:
+ * Every element is one chain of fma in the order of k, or as many as the product says,
+ * whatever tile it stands in:
  * bits depend neither on the number of rows of a call nor on how rows or columns are
  * split over threads.
  *
@@ -28,6 +29,12 @@ enum { PRODUCT_MAX_DIM = 3 };
 typedef struct {
     int64_t n_batch, n, k;
     int panel; /* columns; a multiple of the vector, at most the target's tile */
+    /* Chains of each element, a power of two, at most k; 0 counts as 1. Several are for
+       a few rows and columns, whose sums would wait for each other: see tile.h. */
+    int chains;
+    /* i1, NULL: no. Panels, or halves of the chains of a single one, from the last to the
+       first: the bits are the same. */
+    LLVMValueRef reversed;
     LLVMValueRef a, b, c;
     LLVMValueRef init; /* NULL: 0. May be c itself (with the same strides) */
     int64_t a_batch, a_k, c_batch;

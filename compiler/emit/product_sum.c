@@ -131,6 +131,7 @@ static void emit_block(Ir *ir, const Emission *e, const Block *k)
     int width = product_columns(e->target), rest = (int)(e->p->n % width);
     LLVMValueRef whole = ir_int(ir, e->p->n - rest), c_row = ir_int(ir, e->p->c_m);
     Tile tile = {.panels = 1,
+                 .chains = 1,
                  .vectors = e->target->tile_vectors,
                  .pitch = e->target->tile_vectors,
                  .a = e->p->a_m == 1 ? TILE_A_ALONG_ROWS : TILE_A_ANY};

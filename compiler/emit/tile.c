@@ -17,6 +17,8 @@
 enum {
     MAX_ACCUMULATORS = IR_MAX_CARRIED - 1,
     MAX_ROWS = 16,
+    MAX_PANELS = 4,
+    MAX_CHAINS = 4,
     N_ZERO = 256 /* floats: four panels of four vectors of 64 bytes */
 };
 
@@ -24,8 +26,8 @@ enum {
 typedef struct {
     Tile tile;
     LLVMValueRef field[TILE_FIELDS];
-    LLVMValueRef mask;
-    int n; /* accumulators: [rows][panels][vectors] */
+    LLVMValueRef mask, reversed;
+    int n; /* accumulators of a chain: [rows][panels][vectors]; chain stands behind chain */
 } Body;
 
 LLVMValueRef tile_stack(Ir *ir, LLVMTypeRef element, int64_t n)
@@ -88,10 +90,18 @@ static LLVMValueRef place_of(Ir *ir, const Body *y, LLVMValueRef p, TileField st
 
 static void load_init(Ir *ir, const Body *y, LLVMValueRef init, LLVMValueRef *acc)
 {
+    LLVMValueRef zero = LLVMConstNull(ir->vf32);
+    for (int i = y->n; i < y->n * y->tile.chains; i++)
+        acc[i] = zero;
     for (int i = 0; i < y->n; i++) {
         LLVMValueRef p = place_of(ir, y, init, TILE_INIT_ROW, i);
         acc[i] = is_masked(y, i) ? ir_load_masked(ir, ir->vf32, p, y->mask)
                                  : ir_load(ir, ir->vf32, p);
+        if (!y->tile.halves)
+            continue;
+        int other = i + y->tile.chains / 2 * y->n; /* where the first chain is */
+        acc[other] = ir_select(ir, y->reversed, acc[i], zero);
+        acc[i] = ir_select(ir, y->reversed, zero, acc[i]);
     }
 }
 
@@ -106,19 +116,24 @@ static void store_c(Ir *ir, const Body *y, LLVMValueRef c, LLVMValueRef *acc)
     }
 }
 
+/* Where a chain begins. */
+typedef struct {
+    LLVMValueRef a[MAX_ROWS], b[MAX_PANELS];
+} ChainStart;
+
 /* One k: acc[r][j] += a[r][a_index] * b[j][b_index]. */
-static void multiply(Ir *ir, const Body *y, LLVMValueRef *a, LLVMValueRef a_index,
-                     LLVMValueRef *b, LLVMValueRef b_index, LLVMValueRef *acc)
+static void multiply(Ir *ir, const Body *y, const ChainStart *s, LLVMValueRef a_index,
+                     LLVMValueRef b_index, LLVMValueRef *acc)
 {
     int columns = y->tile.panels * y->tile.vectors;
     LLVMValueRef vector[MAX_ACCUMULATORS];
     for (int j = 0; j < columns; j++) {
-        LLVMValueRef p = f32_at(ir, b[j / y->tile.vectors], b_index);
+        LLVMValueRef p = f32_at(ir, s->b[j / y->tile.vectors], b_index);
         int64_t column = (int64_t)(j % y->tile.vectors) * ir->vector;
         vector[j] = ir_load(ir, ir->vf32, f32_at(ir, p, ir_int(ir, column)));
     }
     for (int r = 0; r < y->tile.rows; r++) {
-        LLVMValueRef x = ir_load(ir, ir->f32, f32_at(ir, a[r], a_index));
+        LLVMValueRef x = ir_load(ir, ir->f32, f32_at(ir, s->a[r], a_index));
         x = ir_splat(ir, x, ir->vector);
         for (int j = 0; j < columns; j++)
             acc[r * columns + j] = ir_fma(ir, x, vector[j], acc[r * columns + j]);
@@ -139,33 +154,75 @@ static void copy(LLVMValueRef *to, LLVMValueRef *from, int n)
         to[i] = from[i];
 }
 
-/* The run of k that starts at a and b. */
-static void inner_run(Ir *ir, const Body *y, LLVMValueRef a_first, LLVMValueRef b_first,
-                      LLVMValueRef *acc)
+static ChainStart chain_start(Ir *ir, const Body *y, LLVMValueRef a, LLVMValueRef b,
+                              int chain)
 {
-    LLVMValueRef a[MAX_ROWS], b[4], next[IR_MAX_CARRIED];
+    ChainStart s;
+    LLVMValueRef number = ir_int(ir, chain);
+    if (y->tile.halves)
+        number = ir_select(ir, y->reversed, ir_int(ir, chain ^ y->tile.chains / 2), number);
+    LLVMValueRef skipped = ir_mul(ir, y->field[TILE_K], number);
+    int64_t pitch = (int64_t)y->tile.pitch * ir->vector;
+    a = f32_at(ir, a, ir_mul(ir, skipped, y->field[TILE_A_K]));
+    b = f32_at(ir, b, ir_mul(ir, skipped, ir_int(ir, pitch)));
+    addresses_of_a(ir, y, a, s.a);
+    for (int j = 0; j < y->tile.panels; j++)
+        s.b[j] = f32_at(ir, b, ir_mul(ir, y->field[TILE_B_PANEL], ir_int(ir, j)));
+    return s;
+}
+
+/* The k from `first` to `end` of the chains that start there. */
+static void run_chains(Ir *ir, const Body *y, const ChainStart *start, int chains,
+                       LLVMValueRef first, LLVMValueRef end, LLVMValueRef *acc)
+{
+    LLVMValueRef next[IR_MAX_CARRIED];
+    int n = y->n * chains;
     int64_t pitch = (int64_t)y->tile.pitch * ir->vector;
     bool unit = y->tile.a == TILE_A_ALONG_K;
 
-    addresses_of_a(ir, y, a_first, a);
-    for (int j = 0; j < y->tile.panels; j++)
-        b[j] = f32_at(ir, b_first, ir_mul(ir, y->field[TILE_B_PANEL], ir_int(ir, j)));
-    copy(next, acc, y->n);
-    next[y->n] = ir_int(ir, 0);
-    IrLoop l = ir_loop(ir, ir_int(ir, 0), y->field[TILE_K], 1, y->n + !unit, next);
-    copy(next, l.carried, y->n);
-    LLVMValueRef index = unit ? l.i : l.carried[y->n];
-    multiply(ir, y, a, index, b, ir_mul(ir, l.i, ir_int(ir, pitch)), next);
-    next[y->n] = unit ? NULL : ir_add(ir, index, y->field[TILE_A_K]);
+    copy(next, acc, n);
+    next[n] = ir_mul(ir, first, y->field[TILE_A_K]);
+    IrLoop l = ir_loop(ir, first, end, 1, n + !unit, next);
+    copy(next, l.carried, n);
+    LLVMValueRef index = unit ? l.i : l.carried[n];
+    LLVMValueRef b_index = ir_mul(ir, l.i, ir_int(ir, pitch));
+    for (int i = 0; i < chains; i++)
+        multiply(ir, y, &start[i], index, b_index, next + i * y->n);
+    next[n] = unit ? NULL : ir_add(ir, index, y->field[TILE_A_K]);
     ir_loop_end(ir, &l, next);
-    copy(acc, l.carried, y->n);
+    copy(acc, l.carried, n);
+}
+
+/* The run of k that starts at a and b. */
+static void inner_run(Ir *ir, const Body *y, LLVMValueRef a, LLVMValueRef b,
+                      LLVMValueRef *acc)
+{
+    ChainStart start[MAX_CHAINS] = {0};
+    LLVMValueRef zero = ir_int(ir, 0), k = y->field[TILE_K];
+    int chains = y->tile.chains, half = chains / 2;
+    for (int i = 0; i < chains; i++)
+        start[i] = chain_start(ir, y, a, b, i);
+    if (chains == 1) {
+        run_chains(ir, y, start, 1, zero, k, acc);
+        return;
+    }
+    if (y->tile.halves) {
+        run_chains(ir, y, start, half, zero, k, acc);
+        run_chains(ir, y, start + half, half, zero, k, acc + half * y->n);
+    } else {
+        run_chains(ir, y, start, chains, zero, y->field[TILE_K_LAST], acc);
+        run_chains(ir, y, start, chains - 1, y->field[TILE_K_LAST], k, acc);
+    }
+    for (; half > 0; half /= 2)
+        for (int i = 0; i < half * y->n; i++)
+            acc[i] = LLVMBuildFAdd(ir->builder, acc[i], acc[i + half * y->n], "");
 }
 
 /* All k: one run, or several with a of its own stride between them. */
 static void all_runs(Ir *ir, const Body *y, LLVMValueRef a, LLVMValueRef b,
                      LLVMValueRef *acc)
 {
-    if (y->tile.a == TILE_A_ALONG_K) {
+    if (y->tile.a == TILE_A_ALONG_K || y->tile.chains > 1) {
         inner_run(ir, y, a, b, acc);
         return;
     }
@@ -191,9 +248,11 @@ static void build_tile(Ir *ir, Tile tile, LLVMValueRef f)
 {
     Body y = {.tile = tile, .n = tile.rows * tile.panels * tile.vectors};
     LLVMValueRef acc[IR_MAX_CARRIED];
-    if (y.n > MAX_ACCUMULATORS || tile.rows > MAX_ROWS || tile.panels > 4 ||
+    if (y.n * tile.chains > MAX_ACCUMULATORS || tile.rows > MAX_ROWS ||
+        tile.panels > MAX_PANELS || tile.chains > MAX_CHAINS ||
         tile.panels * tile.vectors * ir->vector > N_ZERO)
-        BUG("a tile of %d x %d x %d", tile.rows, tile.panels, tile.vectors);
+        BUG("a tile of %d x %d x %d, %d chains", tile.rows, tile.panels, tile.vectors,
+            tile.chains);
 
     IrPlace place = ir_begin(ir, f);
     LLVMValueRef b = ir_param(ir, 2);
@@ -201,6 +260,7 @@ static void build_tile(Ir *ir, Tile tile, LLVMValueRef f)
         y.field[i] = get(ir, ir_param(ir, 0), (TileField)i);
     if (tile.masked)
         y.mask = ir_mask_below(ir, ir->vector, y.field[TILE_COLUMNS]);
+    y.reversed = LLVMBuildTrunc(ir->builder, y.field[TILE_REVERSED], ir->i1, "");
     LLVMValueRef at[] = {ir_param(ir, 1), ir_param(ir, 3), ir_param(ir, 4)};
     IrLoop l = ir_loop(ir, ir_int(ir, 0), ir_param(ir, 5), 1, 3, at);
     copy(at, l.carried, 3);
@@ -229,8 +289,8 @@ static LLVMValueRef declare(Ir *ir, const char *name, int n_pointer, int n_int)
 static void name_of(char *name, size_t size, const char *prefix, Tile t)
 {
     static const char *const operand[] = {"", "_rows", "_any"};
-    snprintf(name, size, "%s_%dx%dx%dof%d%s%s", prefix, t.rows, t.panels, t.vectors,
-             t.pitch, operand[t.a], t.masked ? "_masked" : "");
+    snprintf(name, size, "%s_%dx%dx%dof%d_%d%s%s%s", prefix, t.rows, t.panels, t.vectors,
+             t.pitch, t.chains, t.halves ? "_halves" : "", operand[t.a], t.masked ? "_masked" : "");
 }
 
 static LLVMValueRef tile_function(Ir *ir, Tile tile)

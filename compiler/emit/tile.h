@@ -5,6 +5,10 @@
  *
  *     acc = init;   for k in order: acc[r][j] = fma(a[r][k], b[k][j], acc[r][j]);   c = acc
  *
+ * With several chains the k are cut into as many runs side by side, the last one perhaps
+ * shorter; the first starts from init, the others from 0, and their sums are added in
+ * pairs at the end.
+ *
  * One internal function of the module for each Tile, made when first called. What
  * differs between products of the same Tile stands in a block of integers that the
  * caller keeps on his stack (TILE_…).
@@ -23,6 +27,9 @@ typedef enum {
 
 typedef struct {
     int rows, panels, vectors;
+    int chains;  /* of each element: a power of two; more than one with a single run of k */
+    bool halves; /* half of the chains after the other half, by TILE_REVERSED the second
+                    one first; chains of equal length */
     int pitch;   /* vectors of b from k to k: those of its whole panel */
     bool masked; /* of the last vector only the first TILE_COLUMNS lanes are read and
                     written */
@@ -30,8 +37,10 @@ typedef struct {
 } Tile;
 
 typedef enum {
-    TILE_K,       /* the inner run of k */
+    TILE_K,       /* the inner run of k: what each chain but the last has */
+    TILE_K_LAST,  /* what the last of several chains has: at most TILE_K */
     TILE_K_OUTER, /* how many such runs; b is contiguous over all of them */
+    TILE_REVERSED, /* 0 or 1 */
     TILE_A_ROW,   /* strides of a: rows, … */
     TILE_A_K,     /* … k, … */
     TILE_A_OUTER, /* … from run to run */
@@ -44,6 +53,9 @@ typedef enum {
     TILE_N_SMALL,
     TILE_FIELDS
 } TileField;
+
+/* The runs of k of `chains` chains: how long each but the last one is. */
+static inline int64_t tile_chain(int64_t k, int chains) { return (k + chains - 1) / chains; }
 
 /* Addresses of the first row and column. */
 typedef struct {

@@ -70,6 +70,40 @@ Nest *nest_add(Plan *p, Group *group)
     return n;
 }
 
+/* Columns of a panel: those of a tile, or fewer, in whole vectors, when there are no more. */
+static int panel_of(const Plan *p, int64_t n)
+{
+    int64_t most = (int64_t)p->target.vector * p->target.panel_vectors;
+    int64_t all = round_up(n, p->target.vector);
+    return (int)(all < most ? all : most);
+}
+
+/* A parameter may lie as its panel would: it is read where it stands, by the procedures
+   that write none. */
+static bool stands_as_panel(const Fuse *f, const Contraction *c)
+{
+    bool reads = f->id == PROC_GRAD || f->id == PROC_EVAL || f->id == PROC_STEP;
+    const int64_t *stride = c->b.stride;
+    return reads && f->p->buffer[c->b.buffer].home == HOME_PARAMS &&
+           panel_of(f->p, c->n) == c->n && stride[1] == 1 && stride[2] == c->n &&
+           (c->n_batch == 1 || stride[0] == c->n * c->k);
+}
+
+static int panel_in_place(Plan *p, const Contraction *c)
+{
+    const Buffer *weight = &p->buffer[c->b.buffer];
+    Buffer b = {.name = weight->name,
+                .home = HOME_PARAMS,
+                .offset = weight->offset + c->b.offset,
+                .panel = (int)c->n,
+                .pack_batch = c->n_batch,
+                .pack_n = c->n,
+                .pack_k = c->k,
+                .shape = {1, {c->n_batch * c->n * c->k}}};
+    b.bytes = b.shape.dim[0] * 4;
+    return buffer_add(p, b);
+}
+
 /* Panels of a weight. Of parameters alone: made by `pack`, once for all who read them. Else
    by the procedure itself, in a stage ahead of the one that reads them. */
 static int panels_of(Fuse *f, const Contraction *c, NodeId weight, Procedure *proc)
@@ -80,7 +114,9 @@ static int panels_of(Fuse *f, const Contraction *c, NodeId weight, Procedure *pr
     int found = lasts ? find_packed(f, c, &c->b) : -1;
     if (found >= 0)
         return found;
-    int panel = p->target.vector * p->target.panel_vectors;
+    if (stands_as_panel(f, c))
+        return panel_in_place(p, c);
+    int panel = panel_of(p, c->n);
     Buffer b = {.name = arena_print(p->arena, "panels of %s", p->buffer[c->b.buffer].name),
                 .home = HOME_WORKSPACE,
                 .panel = panel,
@@ -103,6 +139,27 @@ static int panels_of(Fuse *f, const Contraction *c, NodeId weight, Procedure *pr
     n->pack = id, n->pack_from = c->b;
     n->split = SPLIT_N;
     return id;
+}
+
+/* How a step of a scan takes a product. One after another fma hide their latency when
+   enough of them do not wait for each other, and a step may have too few results for
+   that: several chains. A few rows use each panel once, and panels that are beyond the
+   first-level cache all come from the second, unless a step begins where the one before it
+   ended. */
+static void shape_step(const Plan *p, Contraction *c)
+{
+    enum { BUSY = 8, MOST = 4, SHORTEST = 8, FEW_ROWS = 4 };
+    const Buffer *b = &p->buffer[c->packed];
+    int64_t rows = p->rows_max * c->m;
+    int64_t columns = round_up(c->n, p->target.vector);
+    c->alternate = rows <= FEW_ROWS && b->bytes > p->target.l1_bytes;
+    if (c->alternate && columns > b->panel)
+        columns = b->panel;
+    int64_t busy = rows * (columns / p->target.vector);
+    if (c->alternate && c->n <= b->panel)
+        busy /= 2; /* half of the chains at a time */
+    while (c->chains < MOST && c->chains * busy < BUSY && c->k >= 2 * c->chains * SHORTEST)
+        c->chains *= 2;
 }
 
 static Contraction *make_contraction(Fuse *f, NodeId id, int stage, Procedure *proc)
@@ -130,6 +187,9 @@ static Contraction *make_contraction(Fuse *f, NodeId id, int stage, Procedure *p
     c->packed = slot->class == CLASS_SUM ? -1 : panels_of(f, c, n->arg[1], proc);
     if (c->packed >= 0)
         buffer_touch(f, c->packed, stage);
+    c->chains = 1;
+    if (is_time(slot->class) && slot->sub & 1)
+        shape_step(f->p, c);
     return c;
 }
 

@@ -161,7 +161,8 @@ typedef enum {
 
 /*
  * c[batch][m][n] = init + Σ_k a[batch][m][k] · b[batch][n][k], a chain of fma in the order
- * of k.
+ * of k, or `chains` of them over runs of k side by side, added up in pairs: where a step
+ * has so few results that each would wait for its last sum.
  *
  * TIME, ROWS: a and c belong to a point, b is `packed` (it has no axes); all points of the
  * thread are rows of one product. SUM: k runs over points (and k features inside): a and b
@@ -171,6 +172,8 @@ typedef enum {
  */
 typedef struct {
     int64_t n_batch, m, n, k;
+    int chains;     /* a power of two */
+    bool alternate; /* every other step of a scan takes b from its other end */
     Access a, b, c;
     bool has_init;
     Access init;
@@ -233,6 +236,7 @@ typedef struct {
     const char *name;
     int vector; /* elements of a vector register the plan was made for (panels, padding) */
     int panel_vectors; /* vectors in a panel: the tile's NV */
+    int64_t l1_bytes;  /* that a step's panels should stay in */
     int64_t l2_bytes;  /* that blocks were sized to */
 } PlanTarget;
 

@@ -184,6 +184,10 @@ static void dump_contraction(const Plan *p, const Contraction *c, FILE *out)
     if (c->m > 1)
         fprintf(out, "m %" PRId64 ", ", c->m);
     fprintf(out, "n %" PRId64 ", k %" PRId64 "]", c->n, c->k);
+    if (c->chains > 1)
+        fprintf(out, " in %d chains", c->chains);
+    if (c->alternate)
+        fprintf(out, ", back and forth by step");
 }
 
 static void dump_nest(const Plan *p, const Stage *stage, const Nest *n, FILE *out)

@@ -1,7 +1,7 @@
 /*
  * test_product.c — products, sums over points and packing, compiled and run.
  *
- * Each result must have the very bits of one chain of fma in the order of k, whatever
+ * Each result must have the very bits of its chains of fma in the order of k, whatever
  * the number of rows and however rows and columns are split; a chain in double says that
  * the chain itself is right within its bound. Buffers end at a page that may not be
  * touched, then begin behind one; elements between rows must stay as they were.
@@ -70,26 +70,35 @@ typedef struct {
     InitKind init;
     int64_t pad;   /* elements between rows, between steps, … */
     bool constant; /* counts known when compiled: those of the first run */
+    int chains;    /* of each element; 0: one */
+    bool turns;    /* odd numbers of steps from the last panel, or chain, to the first */
 } ProductCase;
 
 static const ProductCase product_cases[] = {
-    {1, 32, 16, 2, 1, 1, INIT_NONE, 0, false},
-    {1, 512, 24, 2, 1, 1, INIT_ALL_ROWS, 3, false},
-    {1, 1, 1, 1, 1, 1, INIT_NONE, 0, false},
-    {1, 1, 3, 2, 1, 1, INIT_OWN, 1, false},
-    {1, 3, 20, 1, 1, 1, INIT_C, 2, false},
-    {1, 20, 3, 2, 1, 1, INIT_OWN, 0, false},
-    {1, 65, 17, 2, 1, 1, INIT_SPREAD, 5, false},
-    {1, 40, 7, 2, 1, 2, INIT_C, 1, false},
-    {3, 19, 5, 2, 1, 1, INIT_OWN, 1, false},
-    {2, 33, 9, 2, 7, 1, INIT_OWN, 2, false},
-    {1, 130, 11, 2, 3, 1, INIT_ALL_ROWS, 0, false},
-    {1, 72, 33, 1, 13, 3, INIT_C, 4, false},
-    {4, 8, 8, 1, 5, 1, INIT_SPREAD, 0, false},
-    {1, 1, 40, 1, 20, 1, INIT_SPREAD, 0, false},
-    {1, 70, 12, 2, 1, 1, INIT_OWN, 1, true},
-    {1, 100, 31, 2, 19, 1, INIT_NONE, 0, true},
-    {2, 17, 4, 1, 2, 1, INIT_C, 0, true},
+    {1, 32, 16, 2, 1, 1, INIT_NONE, 0, false, 0, false},
+    {1, 512, 24, 2, 1, 1, INIT_ALL_ROWS, 3, false, 0, false},
+    {1, 1, 1, 1, 1, 1, INIT_NONE, 0, false, 0, false},
+    {1, 1, 3, 2, 1, 1, INIT_OWN, 1, false, 0, false},
+    {1, 3, 20, 1, 1, 1, INIT_C, 2, false, 0, false},
+    {1, 20, 3, 2, 1, 1, INIT_OWN, 0, false, 0, false},
+    {1, 65, 17, 2, 1, 1, INIT_SPREAD, 5, false, 0, false},
+    {1, 40, 7, 2, 1, 2, INIT_C, 1, false, 0, false},
+    {3, 19, 5, 2, 1, 1, INIT_OWN, 1, false, 0, false},
+    {2, 33, 9, 2, 7, 1, INIT_OWN, 2, false, 0, false},
+    {1, 130, 11, 2, 3, 1, INIT_ALL_ROWS, 0, false, 0, false},
+    {1, 72, 33, 1, 13, 3, INIT_C, 4, false, 0, false},
+    {4, 8, 8, 1, 5, 1, INIT_SPREAD, 0, false, 0, false},
+    {1, 1, 40, 1, 20, 1, INIT_SPREAD, 0, false, 0, false},
+    {1, 70, 12, 2, 1, 1, INIT_OWN, 1, true, 0, false},
+    {1, 100, 31, 2, 19, 1, INIT_NONE, 0, true, 0, false},
+    {2, 17, 4, 1, 2, 1, INIT_C, 0, true, 0, false},
+    {1, 5, 16, 1, 1, 1, INIT_OWN, 0, false, 2, false},
+    {1, 20, 67, 2, 1, 1, INIT_ALL_ROWS, 1, false, 4, false},
+    {2, 40, 33, 2, 3, 2, INIT_C, 1, false, 4, false},
+    {1, 150, 19, 2, 1, 1, INIT_NONE, 0, false, 2, true},
+    {1, 32, 64, 2, 1, 1, INIT_OWN, 2, false, 4, true},
+    {2, 13, 48, 1, 1, 3, INIT_C, 1, true, 4, true},
+    {1, 16, 51, 1, 1, 1, INIT_SPREAD, 0, false, 4, true},
 };
 
 /* The grid as run: steps, rows, m. */
@@ -152,6 +161,7 @@ static void build_product(Ir *ir, const Target *target, const ProductCase *t,
         .n = t->n,
         .k = t->k,
         .panel = t->vectors * target->vector,
+        .chains = t->chains,
         .a = ir_param(ir, 0),
         .b = ir_param(ir, 1),
         .c = ir_param(ir, 2),
@@ -171,6 +181,8 @@ static void build_product(Ir *ir, const Target *target, const ProductCase *t,
     };
     if (!t->constant)
         p.n_begin = argument(ir, 2), p.n_end = argument(ir, 3);
+    if (t->turns)
+        p.reversed = LLVMBuildTrunc(ir->builder, argument(ir, 0), ir->i1, "");
     product_emit(ir, target, &p);
     ir_end(ir, place, NULL);
 }
@@ -238,6 +250,27 @@ static bool chain_is_near(const Chain *x)
     return fabs((double)x->value - x->exact) <= (double)x->n * 0x1p-24 * x->magnitude;
 }
 
+/* The runs of k, a chain each, added up in pairs: 0 + 4, 1 + 5 …, then 0 + 2, 1 + 3 … */
+static Chain product_element(const ProductCase *t, const float *a, const float *b,
+                             int panel, float init)
+{
+    enum { MAX_CHAINS = 4 };
+    Chain x[MAX_CHAINS];
+    int64_t chains = t->chains ? t->chains : 1, run = (t->k + chains - 1) / chains;
+    for (int i = 0; i < chains; i++)
+        x[i] = chain_of(i == 0 ? init : 0);
+    for (int64_t k = 0; k < t->k; k++)
+        chain_add(&x[k / run], a[k * t->a_k], b[k * panel]);
+    for (int64_t half = chains / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) {
+            x[i].value += x[i + half].value;
+            x[i].exact += x[i + half].exact;
+            x[i].magnitude += x[i + half].magnitude;
+            x[i].n += x[i + half].n + 1;
+        }
+    return x[0];
+}
+
 /* Puts what is expected into o->before and compares all of c with it. */
 static void check_product(const ProductCase *t, int number, int panel, Grid g, Operands *o,
                           const char *how)
@@ -259,9 +292,7 @@ static void check_product(const ProductCase *t, int number, int panel, Grid g, O
                                 ? c
                                 : o->init.at + batch * s.init_batch + step * s.init_step +
                                       row * s.init_row + m * s.init_m + n * s.init_n;
-        Chain x = chain_of(t->init == INIT_NONE ? 0 : *init);
-        for (int64_t k = 0; k < t->k; k++)
-            chain_add(&x, a[k * t->a_k], b[k * panel]);
+        Chain x = product_element(t, a, b, panel, t->init == INIT_NONE ? 0 : *init);
         *c = x.value;
         near = near && chain_is_near(&x);
     }
