@@ -7,6 +7,7 @@
 
 #include "extents.h"
 #include "passes/build.h"
+#include "passes/commute.h"
 #include "passes/fuse.h"
 #include "passes/grad.h"
 #include "passes/merge.h"
@@ -31,6 +32,11 @@ static void run_build(Unit *u)
     u->graph = build_pass(u->arena, u->diag, u->spec);
     if (u->graph)
         u->graph->spec_hash = graph_hash(u->graph);
+}
+
+static void run_commute(Unit *u)
+{
+    commute_pass(u->graph, u->steps_max * u->rows_max);
 }
 
 static void run_grad(Unit *u)
@@ -147,6 +153,8 @@ const Pass passes[] = {
     {"read", "YAML to typed spec, every mistake reported", run_read, dump_spec, NULL},
     {"build", "calls inlined, names resolved, shapes inferred: the graph of one step",
      run_build, dump_graph, verify_graph},
+    {"commute", "products with rows of a table: the whole table first", run_commute,
+     dump_graph, verify_graph},
     {"grad", "backward phase of the same graph", run_grad, dump_graph, verify_graph},
     {"simplify", "algebra: fold and share", run_simplify, dump_graph, verify_graph},
     {"merge", "algebra on the recurrence: products split and joined, sums put in order",

@@ -103,10 +103,10 @@ NodeId graph_total(Graph *g, NodeId a, Axes axes)
     if (!summed)
         return a;
     const Node *n = &g->node[a];
-    if (n->op == OP_EINSUM) {
+    if (n->op == OP_EINSUM || n->op == OP_SCATTER) { /* they sum as they go */
         Attr attr = n->attr;
         attr.axes = (Axes)(attr.axes | summed);
-        return graph_add(g, OP_EINSUM, n->n_arg, n->arg, &attr);
+        return graph_add(g, n->op, n->n_arg, n->arg, &attr);
     }
     return add1(g, OP_TOTAL, a, &(Attr){.axes = summed});
 }
