@@ -3,7 +3,7 @@
  *
  * A kernel is compiled for a chunk's shape. Steps are `tbptt.step`, or all steps of
  * the data when the spec leaves it out; rows are the largest `batch` or `streams` of
- * the data's sections. An input `class` without a number takes the size of the
+ * the data's sections, or what its files say. An input `class` without a number takes the size of the
  * text's vocabulary, which the trainer then keeps.
  */
 #include "extents.h"
@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "npy.h"
+#include "config.h"
+#include "source.h"
 #include "vocabulary.h"
 
 enum { ROWS_OTHERWISE = 32 }; /* sequences of a batch when the data do not say */
@@ -34,7 +35,44 @@ static const char *beside_spec(const Unit *u, const char *file)
                        u->options.spec_path, file);
 }
 
-static int64_t find_rows(const Unit *u)
+/* What the files of a section say: the source itself is asked. Its complaint, when it has
+   any, to *fault. */
+static struct rnn__extent measure(const Unit *u, const char *section,
+                                  struct rnn__fault *fault)
+{
+    struct rnn__extent extent = {0};
+    json_t *config = json_loads(config_json(u), 0, NULL);
+    const json_t *source = json_object_get(json_object_get(config, "data"), section);
+    struct rnn_input *input = calloc((size_t)u->spec->n_input + 1, sizeof *input);
+    for (int i = 0; input && i < u->spec->n_input; i++)
+        input[i] = (struct rnn_input){.name = u->spec->input[i].name,
+                                      .per_sequence = u->spec->input[i].per_sequence};
+    const struct rnn__source_setup setup = {
+        .json = source, .where = arena_print(u->arena, "data.%s", section), .folder = config_folder(u)};
+    fault->sentence[0] = '\0';
+    if (source && input)
+        rnn__source_measure(&setup, input, u->spec->n_input, &extent, fault);
+    free(input);
+    json_decref(config);
+    return extent;
+}
+
+/* Rows and steps that the spec leaves to its files; files that cannot be read yet leave
+   them open. */
+static void ask_files(Unit *u, int64_t *rows, int64_t *steps, struct rnn__fault *fault)
+{
+    for (int i = 0; i < COUNT(sections) && (!*rows || !*steps); i++) {
+        struct rnn__extent extent = measure(u, sections[i], fault);
+        if (!*rows)
+            *rows = extent.rows;
+        if (!*steps)
+            *steps = extent.steps;
+        if (extent.steps)
+            return;
+    }
+}
+
+static int64_t rows_of_spec(const Unit *u)
 {
     int64_t rows = 0;
     for (int i = 0; i < COUNT(sections); i++) {
@@ -43,36 +81,16 @@ static int64_t find_rows(const Unit *u)
         rows = batch > rows ? batch : rows;
         rows = streams > rows ? streams : rows;
     }
-    return rows ? rows : ROWS_OTHERWISE;
+    return rows;
 }
 
-/* Steps of the sequences in an .npy file; 0 when no input names one that can be read. */
-static int64_t steps_of_files(const Unit *u, const char *section)
-{
-    struct rnn__fault fault;
-    int64_t axis = spec_integer(u->spec, data_path(u, section, "time_axis"), 1);
-    for (int i = 0; i < u->spec->n_input; i++) {
-        const InputDecl *in = &u->spec->input[i];
-        const char *file = spec_text(u->spec, data_path(u, section, in->name), NULL);
-        struct rnn__npy a;
-        if (!file || in->per_sequence || rnn__npy_open(&a, beside_spec(u, file), &fault) != 0)
-            continue;
-        int64_t steps = a.rank > axis ? a.dim[axis] : 0;
-        rnn__npy_close(&a);
-        return steps;
-    }
-    return 0;
-}
-
-static int64_t find_steps(const Unit *u)
+static int64_t steps_of_spec(const Unit *u)
 {
     int64_t steps = u->spec->tbptt_step;
     for (int i = 0; steps == 0 && i < COUNT(sections); i++) {
         steps = spec_integer(u->spec, data_path(u, sections[i], "length"), 0);
         if (steps == 0)
             steps = spec_integer(u->spec, data_path(u, sections[i], "steps"), 0);
-        if (steps == 0)
-            steps = steps_of_files(u, sections[i]);
     }
     return steps;
 }
@@ -129,11 +147,17 @@ static void size_classes(Unit *u)
 void extents_of_spec(Unit *u)
 {
     const Options *o = &u->options;
+    struct rnn__fault fault = {0};
     size_classes(u);
-    u->rows_max = o->rows_max ? o->rows_max : find_rows(u);
-    u->steps_max = o->steps_max ? o->steps_max : find_steps(u);
+    u->rows_max = o->rows_max ? o->rows_max : rows_of_spec(u);
+    u->steps_max = o->steps_max ? o->steps_max : steps_of_spec(u);
+    if (!u->rows_max || !u->steps_max)
+        ask_files(u, &u->rows_max, &u->steps_max, &fault);
+    if (!u->rows_max)
+        u->rows_max = ROWS_OTHERWISE;
     if (u->steps_max < 1)
         diag_error(u->diag, (Loc){.source = u->spec->source, .line = 1, .column = 1},
                    "no tbptt.step, and no data that tell how long a sequence is; write tbptt: "
-                   "{step: 64}, say");
+                   "{step: 64}, say%s%s",
+                   fault.sentence[0] ? "\nnote: " : "", fault.sentence);
 }

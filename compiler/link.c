@@ -23,6 +23,9 @@ extern char **environ;
 #ifndef RNNC_JANSSON
 #define RNNC_JANSSON ""
 #endif
+#ifndef RNNC_ZLIB
+#define RNNC_ZLIB ""
+#endif
 #ifndef RNNC_SANITIZE
 #define RNNC_SANITIZE ""
 #endif
@@ -97,7 +100,8 @@ int link_executable(Arena *arena, const char *object, const char *output)
     const char *runtime = find_archive(arena, "librnn.a", "");
     const char *jansson =
         runtime ? find_archive(arena, "libjansson.a", RNNC_JANSSON) : NULL;
-    if (!jansson)
+    const char *zlib = jansson ? find_archive(arena, "libz.a", RNNC_ZLIB) : NULL;
+    if (!zlib)
         return EXIT_MACHINE;
     const char *argv[] = {"cc",
                           "-o",
@@ -105,6 +109,7 @@ int link_executable(Arena *arena, const char *object, const char *output)
                           object,
                           runtime,
                           jansson,
+                          zlib,
                           "-O2",
                           "-pthread",
                           "-s",

@@ -171,6 +171,36 @@ int rnn__open_file(const char *path, int64_t *size, struct rnn__fault *f)
     return f->code;
 }
 
+int rnn__stamp_of(int fd, const char *path, struct rnn__stamp *out, struct rnn__fault *f)
+{
+    struct stat st;
+    if (rnn__io->fstat(fd, &st) != 0)
+        return rnn__fault_errno(f, path, "cannot be examined");
+    *out = (struct rnn__stamp){st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec};
+    return 0;
+}
+
+int rnn__scratch_file(struct rnn__fault *f)
+{
+    const char *folder = getenv("TMPDIR");
+    char *path = rnn__path_join(folder && *folder ? folder : "/tmp", "rnn_XXXXXX");
+    if (!path)
+        return rnn__fault_memory(f);
+    int fd = mkstemp(path);
+    if (fd < 0)
+        rnn__fault_errno(f, path, "no temporary file can be made (TMPDIR says where)");
+    else if (rnn__io->unlink(path) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
+        rnn__fault_errno(f, path, "temporary file");
+    else {
+        free(path);
+        return fd;
+    }
+    if (fd >= 0)
+        rnn__io->close(fd);
+    free(path);
+    return f->code;
+}
+
 int rnn__read_at(int fd, const char *path, int64_t offset, void *out, size_t bytes,
                  struct rnn__fault *f)
 {
@@ -243,23 +273,28 @@ static int sync_folder_of(const char *path, struct rnn__fault *f)
 
 /* ---- writing ---- */
 
+int rnn__write_all(int fd, const char *path, const void *data, size_t bytes,
+                   struct rnn__fault *f)
+{
+    for (const char *at = data; bytes > 0;) {
+        ssize_t n = rnn__io->write(fd, at, bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return rnn__fault_errno(f, path, "cannot be written");
+        at += n;
+        bytes -= (size_t)n;
+    }
+    return 0;
+}
+
 static int write_pieces(int fd, const char *path, const struct rnn__piece *piece,
                         int n_piece, struct rnn__fault *f)
 {
-    for (int i = 0; i < n_piece; i++) {
-        const char *at = piece[i].data;
-        size_t left = piece[i].bytes;
-        while (left > 0) {
-            ssize_t n = rnn__io->write(fd, at, left);
-            if (n < 0 && errno == EINTR)
-                continue;
-            if (n <= 0)
-                return rnn__fault_errno(f, path, "cannot be written");
-            at += n;
-            left -= (size_t)n;
-        }
-    }
-    return 0;
+    int code = 0;
+    for (int i = 0; i < n_piece && !code; i++)
+        code = rnn__write_all(fd, path, piece[i].data, piece[i].bytes, f);
+    return code;
 }
 
 /* What a killed run left under the temporary name is ours to replace. */

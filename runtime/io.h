@@ -77,6 +77,17 @@ char *rnn__path_join(const char *folder, const char *name);
 
 /* Opens a regular file to read; *size is its bytes. A descriptor, or RNN_EIO. */
 int rnn__open_file(const char *path, int64_t *size, struct rnn__fault *f);
+/* A file's length and time of change, to notice that somebody writes to it. */
+struct rnn__stamp {
+    int64_t bytes, seconds, nanoseconds;
+};
+int rnn__stamp_of(int fd, const char *path, struct rnn__stamp *out, struct rnn__fault *f);
+/* A file without a name, to read and write, gone with its descriptor: in $TMPDIR, else in
+   /tmp. The descriptor, or RNN_EIO. */
+int rnn__scratch_file(struct rnn__fault *f);
+/* All of it, at the descriptor's place. RNN_EIO. */
+int rnn__write_all(int fd, const char *path, const void *data, size_t bytes,
+                   struct rnn__fault *f);
 /* All bytes at `offset`: a file that ends before is a fault (RNN_EIO). */
 int rnn__read_at(int fd, const char *path, int64_t offset, void *out, size_t bytes,
                  struct rnn__fault *f);

@@ -1,6 +1,6 @@
 /*
  * rnn_data.h — where batches come from: an interface of four functions, which the
- * library's own sources (npy, text, random) fill in, and a program may as well.
+ * library's own sources (arrays, text, random) fill in, and a program may as well.
  *
  *     struct my_radio radio = {…};
  *     rnn_source source = {open_radio, describe_radio, read_radio, close_radio, &radio};
@@ -33,7 +33,8 @@ typedef struct rnn_source {
     /* After open. */
     int (*describe)(void *user, rnn_source_info *out, char *sentence, size_t capacity);
     /* Batch number `position` of pass number `pass`, both from 0. `out` comes with the
-       model's inputs to be filled in; what it points to lives until the next read. */
+       model's inputs to be filled in; what it points to lives until the next read, and so
+       does `sentence`, for faults of out->load. */
     int (*read)(void *user, int64_t pass, int64_t position, rnn_batch *out, char *sentence,
                 size_t capacity);
     /* After an open that failed as well. */

@@ -262,6 +262,11 @@ const char *rnn__safetensors_metadata(const struct rnn__safetensors *s, const ch
 
 /* ---- tensors ---- */
 
+const char *rnn__safetensors_dtype(const struct rnn__tensor *t)
+{
+    return dtype_list[t->dtype].name;
+}
+
 static double f16_element(const unsigned char *at)
 {
     return (double)rnn__float_of_f16((uint16_t)little_endian(at, 2));

@@ -57,6 +57,9 @@ const struct rnn__tensor *rnn__safetensors_find(const struct rnn__safetensors *s
                                                 const char *name);
 const char *rnn__safetensors_metadata(const struct rnn__safetensors *s, const char *key);
 
+/* "F32", …: as the format names it. */
+const char *rnn__safetensors_dtype(const struct rnn__tensor *t);
+
 /* Converts a floating tensor to float or double, tensor->size of them. RNN_EFORMAT when it
    is of another kind. */
 int rnn__safetensors_read_float(const struct rnn__safetensors *s,

@@ -4,6 +4,7 @@
  */
 #include "source.h"
 
+#include "container.h"
 #include "settings.h"
 
 #include <math.h>
@@ -14,25 +15,46 @@
 /* ---- which source ---- */
 
 /* The first whose key the settings have; the last has none and takes the rest. */
-static const struct {
+static const struct kind {
     const char *key;
     int (*make)(rnn_source *out, const struct rnn__source_setup *setup,
-                struct rnn__fault *f);
+                const struct rnn__container *container, struct rnn__fault *f);
+    const struct rnn__container *container;
 } kind_list[] = {
-    {"text", rnn__text_source},
-    {"random", rnn__random_source},
-    {NULL, rnn__npy_source},
+    {"text", rnn__text_source, NULL},
+    {"random", rnn__random_source, NULL},
+    {"csv", rnn__arrays_source, &rnn__csv},
+    {"npz", rnn__arrays_source, &rnn__npz},
+    {"safetensors", rnn__arrays_source, &rnn__tensors},
+    {"raw", rnn__arrays_source, &rnn__raw},
+    {NULL, rnn__arrays_source, &rnn__files},
 };
+
+static const struct kind *kind_of(const json_t *json)
+{
+    int i = 0;
+    while (kind_list[i].key && !json_object_get(json, kind_list[i].key))
+        i++;
+    return &kind_list[i];
+}
 
 int rnn__source_make(rnn_source *out, const struct rnn__source_setup *setup,
                      struct rnn__fault *f)
 {
     if (!json_is_object(setup->json) || json_object_size(setup->json) == 0)
         return rnn__fault(f, RNN__ESPEC, "%s: is no data source", setup->where);
-    int i = 0;
-    while (kind_list[i].key && !json_object_get(setup->json, kind_list[i].key))
-        i++;
-    return kind_list[i].make(out, setup, f);
+    const struct kind *kind = kind_of(setup->json);
+    return kind->make(out, setup, kind->container, f);
+}
+
+int rnn__source_measure(const struct rnn__source_setup *setup, const struct rnn_input *input,
+                        int n_input, struct rnn__extent *out, struct rnn__fault *f)
+{
+    const struct kind *kind = kind_of(setup->json);
+    *out = (struct rnn__extent){0};
+    return kind->container
+               ? rnn__arrays_measure(setup, kind->container, input, n_input, out, f)
+               : 0;
 }
 
 bool rnn__source_is_text(const json_t *json)
@@ -67,6 +89,21 @@ int rnn__source_rows(const struct rnn__source_setup *setup, const char *key,
     return code;
 }
 
+int rnn__source_part(const struct rnn__source_setup *setup, double *begin, double *end,
+                     struct rnn__fault *f)
+{
+    const json_t *part = json_object_get(setup->json, "part");
+    *begin = 0, *end = 1;
+    if (!part)
+        return 0;
+    if (json_array_size(part) == 2 && rnn__is_number(json_array_get(part, 0), begin) &&
+        rnn__is_number(json_array_get(part, 1), end) && *begin >= 0 && *begin < *end &&
+        *end <= 1)
+        return 0;
+    return rnn__fault(f, RNN__ESPEC, "%s.part: is not [from, to] with 0 <= from < to <= 1",
+                      setup->where);
+}
+
 bool rnn__is_whole(const struct rnn_input *input)
 {
     return input->kind == RNN_CLASS || input->kind == RNN_INTEGER;
@@ -97,20 +134,18 @@ int64_t rnn__first_bad_value(const struct rnn_input *input, const void *values, 
     return i;
 }
 
-int rnn__describe_bad_value(const struct rnn_input *input, const void *value,
+int rnn__describe_bad_value(const struct rnn_input *input, const char *value,
                             struct rnn__fault *f)
 {
     switch (input->kind) {
     case RNN_REAL:
-        return rnn__fault_add(f, "is %g; reals must be finite",
-                              (double)*(const float *)value);
-    case RNN_FLAG:
-        return rnn__fault_add(f, "is %g; flags are 0 or 1", (double)*(const float *)value);
+        return rnn__fault_add(f, "is %s; reals must be finite ('nan: allow' lets them in)",
+                              value);
+    case RNN_FLAG: return rnn__fault_add(f, "is %s; flags are 0 or 1", value);
     case RNN_INTEGER:
-        return rnn__fault_add(f, "is %d; integers must be 0 to 2147483646",
-                              *(const int32_t *)value);
+        return rnn__fault_add(f, "is %s; integers must be 0 to 2147483646", value);
     case RNN_CLASS:
-        rnn__fault_add(f, "is %d; classes are 0 to %lld", *(const int32_t *)value,
+        rnn__fault_add(f, "is %s; classes are 0 to %lld", value,
                        (long long)input->classes - 1);
         return input->has_ignore ? rnn__fault_add(f, ", or %lld", (long long)input->ignore)
                                  : f->code;

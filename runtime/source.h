@@ -1,10 +1,15 @@
 /*
  * source.h — the library's own data sources, made from the settings.
  *
- *   source_npy.c     {x: a.npy, y: b.npy}       sequences
+ *   source_arrays.c  {x: a.npy, y: b.npy}, npz, safetensors, raw, csv: sequences, or one
+ *                    series in parallel streams; container.h is where its arrays come from
  *   source_text.c    {text: corpus.txt}         a corpus in parallel streams
  *   source_random.c  {random: true}             for trying and timing
- *   source.c         which of them, and a source as an iterable
+ *   source.c         which of them (the one table), and a source as an iterable
+ *
+ * Each is a function of (pass, position) alone: the data cursor of a run is the two numbers
+ * of rnn_source_run, restart and seek set them, and reading goes on from there at once, in
+ * the middle of an epoch, with what a run that was never stopped would have read.
  */
 #ifndef RNN_SOURCE_H
 #define RNN_SOURCE_H
@@ -52,13 +57,28 @@ bool rnn__source_is_text(const json_t *json);
 int rnn__source_text_file(const struct rnn__source_setup *setup, char **path,
                           enum rnn__level *level, struct rnn__fault *f);
 
-/* One each, for the table in source.c; the settings have been copied by value. */
-int rnn__npy_source(rnn_source *out, const struct rnn__source_setup *setup,
-                    struct rnn__fault *f);
+/* How large files make a batch: rows and steps; 0 where they leave it open, as those of
+   sequences leave the rows, and text all. */
+struct rnn__extent {
+    int64_t rows, steps;
+};
+/* Of the inputs only names, and which are given once a sequence, are read. */
+int rnn__source_measure(const struct rnn__source_setup *setup, const struct rnn_input *input,
+                        int n_input, struct rnn__extent *out, struct rnn__fault *f);
+
+/* One each, for the table in source.c; the settings have been copied by value. `container`
+   is the table's, NULL for those that need none. */
+struct rnn__container;
+int rnn__arrays_source(rnn_source *out, const struct rnn__source_setup *setup,
+                       const struct rnn__container *container, struct rnn__fault *f);
 int rnn__text_source(rnn_source *out, const struct rnn__source_setup *setup,
-                     struct rnn__fault *f);
+                     const struct rnn__container *container, struct rnn__fault *f);
 int rnn__random_source(rnn_source *out, const struct rnn__source_setup *setup,
-                       struct rnn__fault *f);
+                       const struct rnn__container *container, struct rnn__fault *f);
+int rnn__arrays_measure(const struct rnn__source_setup *setup,
+                        const struct rnn__container *container,
+                        const struct rnn_input *input, int n_input,
+                        struct rnn__extent *out, struct rnn__fault *f);
 
 /* ---- shared by the sources ---- */
 
@@ -74,11 +94,15 @@ int rnn__source_failed(const struct rnn__fault *f, char *sentence, size_t capaci
 int rnn__source_rows(const struct rnn__source_setup *setup, const char *key,
                      const struct rnn_model *model, int64_t *rows, struct rnn__fault *f);
 
+/* The setting `part`, [from, to] as shares; all of it when there is none. */
+int rnn__source_part(const struct rnn__source_setup *setup, double *begin, double *end,
+                     struct rnn__fault *f);
+
 /* Index of the first of n values that the input may not hold; n when all are good.
    `values` are floats or int32, as the input's kind says. */
 int64_t rnn__first_bad_value(const struct rnn_input *input, const void *values, int64_t n);
-/* "is 12; classes are 0 to 9": that value in words, to the fault's sentence. */
-int rnn__describe_bad_value(const struct rnn_input *input, const void *value,
+/* "is 12; classes are 0 to 9": that value, as its file has it, to the fault's sentence. */
+int rnn__describe_bad_value(const struct rnn_input *input, const char *value,
                             struct rnn__fault *f);
 /* Whether the input's values are int32, not float. */
 bool rnn__is_whole(const struct rnn_input *input);

@@ -147,8 +147,9 @@ static void source_close(void *user)
 }
 
 int rnn__random_source(rnn_source *out, const struct rnn__source_setup *setup,
-                       struct rnn__fault *f)
+                       const struct rnn__container *container, struct rnn__fault *f)
 {
+    (void)container;
     struct random_source *s = calloc(1, sizeof *s);
     if (!s)
         return rnn__fault_memory(f);

@@ -40,20 +40,6 @@ static const char *const option_list[] = {"text",   "level",     "part", "stream
 
 /* ---- settings ---- */
 
-static int read_part(struct text_source *s, struct rnn__fault *f)
-{
-    const json_t *part = json_object_get(s->setup.json, "part");
-    s->begin = 0, s->end = 1;
-    if (!part)
-        return 0;
-    if (json_array_size(part) == 2 && rnn__is_number(json_array_get(part, 0), &s->begin) &&
-        rnn__is_number(json_array_get(part, 1), &s->end) && s->begin >= 0 &&
-        s->begin < s->end && s->end <= 1)
-        return 0;
-    return rnn__fault(f, RNN__ESPEC, "%s.part: is not [from, to] with 0 <= from < to <= 1",
-                      s->setup.where);
-}
-
 static int read_settings(struct text_source *s, struct rnn__fault *f)
 {
     int code = rnn__check_keys(s->setup.json, s->setup.where, option_list, f);
@@ -63,7 +49,7 @@ static int read_settings(struct text_source *s, struct rnn__fault *f)
         code = rnn__get_integer(s->setup.json, s->setup.where, "length", 1, &s->length, f);
     if (!code)
         code = rnn__get_flag(s->setup.json, s->setup.where, "drop_last", &s->drop_last, f);
-    return code ? code : read_part(s, f);
+    return code ? code : rnn__source_part(&s->setup, &s->begin, &s->end, f);
 }
 
 int rnn__source_text_file(const struct rnn__source_setup *setup, char **path,
@@ -210,8 +196,9 @@ static void source_close(void *user)
 }
 
 int rnn__text_source(rnn_source *out, const struct rnn__source_setup *setup,
-                     struct rnn__fault *f)
+                     const struct rnn__container *container, struct rnn__fault *f)
 {
+    (void)container;
     struct text_source *s = calloc(1, sizeof *s);
     if (!s)
         return rnn__fault_memory(f);

@@ -2,9 +2,8 @@
  * test_data.c — sources give the batches that the settings ask for, and say file and
  * row of what does not fit the model.
  */
-#include "check.h"
 #include "npy_bytes.h"
-#include "source.h"
+#include "sources.h"
 
 static const struct rnn_input inputs[] = {
     {.name = "x", .kind = RNN_REAL, .rank = 1, .dim = {2}, .size = 2},
@@ -25,47 +24,6 @@ static const struct rnn_input text_inputs[] = {
 };
 static const struct rnn_model texts = {
     .name = "texts", .steps_max = 4, .rows_max = 8, .n_input = 2, .input = text_inputs};
-
-static struct rnn__vocabulary vocabulary;
-static json_t *settings;
-
-/* Opens the source of the settings' text (ours until close_run). */
-static int open_run(rnn_source_run *run, const struct rnn_model *model, const char *json)
-{
-    struct rnn__fault f = {0};
-    rnn_source source;
-    json_error_t error;
-    json_decref(settings);
-    settings = json_loads(json, 0, &error);
-    CHECK(settings != NULL, "%s", error.text);
-    struct rnn__source_setup setup = {.json = settings,
-                                      .where = "data.train",
-                                      .folder = scratch_folder,
-                                      .seed = 3,
-                                      .vocabulary = &vocabulary};
-    int code = rnn__source_make(&source, &setup, &f);
-    CHECK(code == 0, "%s", f.sentence);
-    return rnn_source_open(run, &source, model);
-}
-
-static rnn_batch *next_batch(rnn_source_run *run)
-{
-    void *batch = NULL;
-    CHECK(run->iterable.next(run->iterable.user, &batch) == 0, "%s", run->sentence);
-    return batch;
-}
-
-static float real_at(const rnn_batch *b, int input, int64_t t, int64_t row)
-{
-    const rnn_array *a = &b->input[input];
-    return ((const float *)a->data)[t * a->step_stride + row * a->row_stride];
-}
-
-static int class_at(const rnn_batch *b, int input, int64_t t, int64_t row)
-{
-    const rnn_array *a = &b->input[input];
-    return ((const int32_t *)a->data)[t * a->step_stride + row * a->row_stride];
-}
 
 /* ---- npy ---- */
 
@@ -95,8 +53,8 @@ static void write_arrays(bool time_first)
 static void check_row(const rnn_batch *b, int64_t row, int sequence)
 {
     for (int t = 0; t < T; t++) {
-        CHECK(real_at(b, 0, t, row) == (float)(100 * sequence + 10 * t),
-              "row %d step %d: %g", (int)row, t, (double)real_at(b, 0, t, row));
+        CHECK(real_at(b, 0, t, row, 0) == (float)(100 * sequence + 10 * t),
+              "row %d step %d: %g", (int)row, t, (double)real_at(b, 0, t, row, 0));
         CHECK(class_at(b, 1, t, row) == sequence, "class %d", class_at(b, 1, t, row));
     }
     CHECK(class_at(b, 2, 0, row) == sequence + 1, "n %d", class_at(b, 2, 0, row));
@@ -176,17 +134,6 @@ static void test_a_shuffle_depends_on_seed_and_pass_alone(void)
     CHECK(digits == 62, "%d is no permutation of 1 to 5", first);
     write_arrays(true);
     CHECK(shuffled(steps, 0) == first, "another order with time first");
-}
-
-static void refuse(const struct rnn_model *model, const char *json, const char *expected)
-{
-    rnn_source_run run;
-    int code = open_run(&run, model, json);
-    CHECK(code == RNN_EDATA || code == RNN__ESPEC || code == RNN_EIO, "%s: code %d", json,
-          code);
-    CHECK(strstr(run.sentence, expected), "\"%s\" lacks \"%s\"", run.sentence, expected);
-    if (code == 0)
-        rnn_source_close(&run);
 }
 
 static void test_what_does_not_fit_is_told(void)
@@ -357,11 +304,11 @@ static void test_random_inputs_are_of_their_kinds(void)
             for (int64_t row = 0; row < b->rows; row++) {
                 CHECK(class_at(b, 1, 5, row) >= 0 && class_at(b, 1, 5, row) < 10, "class");
                 CHECK(class_at(b, 2, 0, row) >= 1 && class_at(b, 2, 0, row) <= 6, "length");
-                CHECK(isfinite(real_at(b, 0, 5, row)), "real");
+                CHECK(isfinite(real_at(b, 0, 5, row, 0)), "real");
                 if (b->row0 == 0 && row == 0 && pass == 0)
-                    first = real_at(b, 0, 0, 0);
+                    first = real_at(b, 0, 0, 0, 0);
                 if (b->row0 == 0 && row == 0)
-                    CHECK(real_at(b, 0, 0, 0) == first, "another epoch, other data");
+                    CHECK(real_at(b, 0, 0, 0, 0) == first, "another epoch, other data");
             }
     }
     rnn_source_close(&run);
@@ -380,7 +327,7 @@ int main(void)
     test_characters_are_code_points();
     test_wrong_utf8_is_told();
     test_random_inputs_are_of_their_kinds();
-    json_decref(settings);
+    close_settings();
     rnn__vocabulary_free(&vocabulary);
     scratch_close();
     return check_result();

@@ -3,7 +3,7 @@
  * damaged or cannot be read is refused with a sentence.
  */
 #include "check.h"
-#include "npy.h"
+#include "array_file.h"
 #include "npy_bytes.h"
 
 static void test_dtypes_are_converted(void)
@@ -38,24 +38,24 @@ static void test_dtypes_are_converted(void)
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         struct rnn__fault f = {0};
-        struct rnn__npy a;
+        struct rnn__ndarray a;
         float got[2] = {0};
         size_t width = (size_t)(list[i].descr[2] - '0');
         const char *path =
             npy_write("a.npy", 1 + (int)(i % 3), npy_header(list[i].descr, "(2,)"),
                       list[i].bytes, 2 * width);
-        CHECK(rnn__npy_open(&a, path, &f) == 0, "%s: %s", list[i].descr, f.sentence);
-        CHECK_TEXT(rnn__npy_dtype(&a), list[i].name);
-        CHECK(rnn__npy_read_float(&a, 0, 2, got, &f) == 0, "%s", f.sentence);
+        CHECK(rnn__array_file_open(&a, path, &f) == 0, "%s: %s", list[i].descr, f.sentence);
+        CHECK_TEXT(rnn__ndarray_dtype(&a), list[i].name);
+        CHECK(rnn__ndarray_read_float(&a, &(struct rnn__run){0, 2, 2, 1}, got, &f) == 0, "%s", f.sentence);
         CHECK(got[0] == list[i].expected[0] && got[1] == list[i].expected[1], "%s: %g %g",
               list[i].descr, (double)got[0], (double)got[1]);
         if (a.kind != 'f') {
             int32_t whole[2];
-            CHECK(rnn__npy_read_int(&a, 0, 2, whole, &f) == 0, "%s", f.sentence);
+            CHECK(rnn__ndarray_read_int(&a, &(struct rnn__run){0, 2, 2, 1}, whole, &f) == 0, "%s", f.sentence);
             CHECK((float)whole[0] == got[0] && (float)whole[1] == got[1], "%s: %d %d",
                   list[i].descr, whole[0], whole[1]);
         }
-        rnn__npy_close(&a);
+        rnn__ndarray_close(&a);
     }
 }
 
@@ -63,18 +63,18 @@ static void test_a_part_is_read_from_its_place(void)
 {
     int32_t values[24], got[5];
     struct rnn__fault f = {0};
-    struct rnn__npy a;
+    struct rnn__ndarray a;
     for (int i = 0; i < 24; i++)
         values[i] = i;
     const char *path =
         npy_write("a.npy", 1, npy_header("<i4", "(2, 3, 4)"), values, sizeof values);
-    CHECK(rnn__npy_open(&a, path, &f) == 0, "%s", f.sentence);
+    CHECK(rnn__array_file_open(&a, path, &f) == 0, "%s", f.sentence);
     CHECK(a.rank == 3 && a.dim[0] == 2 && a.dim[1] == 3 && a.dim[2] == 4 && a.size == 24,
           "shape");
-    CHECK(rnn__npy_read_int(&a, 7, 5, got, &f) == 0, "%s", f.sentence);
+    CHECK(rnn__ndarray_read_int(&a, &(struct rnn__run){7, 5, 5, 1}, got, &f) == 0, "%s", f.sentence);
     for (int i = 0; i < 5; i++)
         CHECK(got[i] == 7 + i, "got %d at %d", got[i], i);
-    rnn__npy_close(&a);
+    rnn__ndarray_close(&a);
 }
 
 static void test_large_integers_saturate(void)
@@ -82,13 +82,13 @@ static void test_large_integers_saturate(void)
     int64_t values[] = {5000000000, -5000000000};
     int32_t got[2];
     struct rnn__fault f = {0};
-    struct rnn__npy a;
+    struct rnn__ndarray a;
     const char *path =
         npy_write("a.npy", 1, npy_header("<i8", "(2,)"), values, sizeof values);
-    CHECK(rnn__npy_open(&a, path, &f) == 0, "%s", f.sentence);
-    CHECK(rnn__npy_read_int(&a, 0, 2, got, &f) == 0, "%s", f.sentence);
+    CHECK(rnn__array_file_open(&a, path, &f) == 0, "%s", f.sentence);
+    CHECK(rnn__ndarray_read_int(&a, &(struct rnn__run){0, 2, 2, 1}, got, &f) == 0, "%s", f.sentence);
     CHECK(got[0] == INT32_MAX && got[1] == INT32_MIN, "%d %d", got[0], got[1]);
-    rnn__npy_close(&a);
+    rnn__ndarray_close(&a);
 }
 
 static void test_what_cannot_be_read_is_refused(void)
@@ -125,10 +125,10 @@ static void test_what_cannot_be_read_is_refused(void)
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         struct rnn__fault f = {0};
-        struct rnn__npy a;
+        struct rnn__ndarray a;
         const char *path =
             npy_write("bad.npy", 1, list[i].header, "12345678", list[i].bytes);
-        CHECK(rnn__npy_open(&a, path, &f) == RNN_EDATA, "row %zu was read", i);
+        CHECK(rnn__array_file_open(&a, path, &f) == RNN_EDATA, "row %zu was read", i);
         CHECK(strstr(f.sentence, list[i].expected) && strstr(f.sentence, "bad.npy"),
               "row %zu: \"%s\" lacks \"%s\"", i, f.sentence, list[i].expected);
     }
@@ -138,11 +138,11 @@ static void test_a_file_cut_anywhere_is_refused(void)
 {
     for (int n = 0; n < 128 + 8; n++) {
         struct rnn__fault f = {0};
-        struct rnn__npy a;
+        struct rnn__ndarray a;
         const char *path =
             npy_write("cut.npy", 1, npy_header("<f4", "(2,)"), "12345678", 8);
         CHECK(truncate(path, n) == 0, "truncate");
-        CHECK(rnn__npy_open(&a, path, &f) == RNN_EDATA, "%d bytes: \"%s\"", n, f.sentence);
+        CHECK(rnn__array_file_open(&a, path, &f) == RNN_EDATA, "%d bytes: \"%s\"", n, f.sentence);
     }
 }
 
