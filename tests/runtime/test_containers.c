@@ -113,7 +113,8 @@ static void put_header(struct bytes *b, const struct zip_member *m, size_t packe
     put_number(b, strlen(m->name), 2);
     put_number(b, m->zip64 ? 28 : 0, 2);
     if (central) {
-        put_number(b, 0, 10); /* comment, disk, attributes */
+        put_number(b, 0, 8); /* comment, disk, */
+        put_number(b, 0, 2); /* attributes */
         put_number(b, m->zip64 ? UINT32_MAX : local, 4);
     }
     put(b, m->name, strlen(m->name));
