@@ -239,11 +239,15 @@ static bool features_fit(const struct rnn__ndarray *a, int lead,
     return memcmp(a->dim + lead, input->dim, (size_t)rank * sizeof *input->dim) == 0;
 }
 
-static int check_features(const struct arrays_source *s, struct field *field,
-                          struct rnn__fault *f)
+static int check_field(const struct arrays_source *s, struct field *field,
+                       struct rnn__fault *f)
 {
+    int code = check_dtype(s, field, f);
+    if (code || s->container->table)
+        return code;
+    int lead = n_lead(s, field->input);
     field->record = field->input->size;
-    return features_fit(&field->array, n_lead(s, field->input), field->input)
+    return field->array.rank >= lead && features_fit(&field->array, lead, field->input)
                ? 0
                : bad_shape(s, field, f);
 }
@@ -372,8 +376,11 @@ static int find_grid(struct arrays_source *s, bool measuring, struct rnn__fault 
     if (!code)
         code = check_mode(s, f);
     s->lead[0] = s->lead[1] = -1;
-    for (int i = 0; i < s->n_input && !code; i++)
-        code = check_lead(s, &s->field[i], f);
+    for (int i = 0; i < s->n_input && !code; i++) {
+        code = measuring ? 0 : check_field(s, &s->field[i], f);
+        if (!code)
+            code = check_lead(s, &s->field[i], f);
+    }
     if (!code && s->lead[1] < 0)
         code = rnn__fault(f, RNN_EDATA, "%s: no input has steps", s->setup.where);
     if (!code)
@@ -602,11 +609,6 @@ static void read_ahead(struct arrays_source *s, struct place next)
 static int open_fields(struct arrays_source *s, struct rnn__fault *f)
 {
     int code = s->container->table ? share_columns(s, f) : 0;
-    for (int i = 0; i < s->n_input && !code; i++) {
-        code = check_dtype(s, &s->field[i], f);
-        if (!code && !s->container->table)
-            code = check_features(s, &s->field[i], f);
-    }
     for (int i = 0; i < s->n_input && !code; i++)
         code = scan(s, &s->field[i], f);
     return code;

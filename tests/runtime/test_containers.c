@@ -7,6 +7,7 @@
 #include "safetensors.h"
 #include "sources.h"
 
+#include <locale.h>
 #include <zlib.h>
 
 enum { N = 3, T = 4 };
@@ -570,6 +571,16 @@ static void test_csv_options(void)
     rnn_source_close(&run);
 }
 
+/* Where the machine has such a language, numbers of its own programs have commas. */
+static void test_csv_has_points_in_every_language(void)
+{
+    static const char *const list[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "de_DE", "fr_FR"};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        setlocale(LC_ALL, list[i]);
+    test_csv_options();
+    setlocale(LC_ALL, "C");
+}
+
 int main(void)
 {
     scratch_open();
@@ -587,6 +598,7 @@ int main(void)
     test_csv_is_one_series();
     test_bad_csv_is_told_with_line_and_column();
     test_csv_options();
+    test_csv_has_points_in_every_language();
     free((void *)(uintptr_t)good[0].data);
     free((void *)(uintptr_t)good[1].data);
     close_settings();

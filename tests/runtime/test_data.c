@@ -136,6 +136,153 @@ static void test_a_shuffle_depends_on_seed_and_pass_alone(void)
     CHECK(shuffled(steps, 0) == first, "another order with time first");
 }
 
+/* A half of the sequences: the second, in both layouts, in order and shuffled. */
+static void test_a_part_of_sequences(void)
+{
+    for (int i = 0; i < 4; i++) {
+        char json[256];
+        int seen = 0;
+        rnn_source_run run;
+        write_arrays(i & 1);
+        snprintf(json, sizeof json,
+                 "{\"x\": \"x.npy\", \"y\": \"y.npy\", \"n\": \"n.npy\", \"batch\": 2, "
+                 "\"part\": [0.4, 1], \"time_axis\": %d, \"shuffle\": %s}",
+                 !(i & 1), i & 2 ? "true" : "false");
+        CHECK(open_run(&run, &reals, json) == 0, "%s", run.sentence);
+        CHECK(run.iterable.length == 2, "%lld batches", (long long)run.iterable.length);
+        run.iterable.restart(run.iterable.user, 1);
+        for (rnn_batch *b; (b = next_batch(&run));)
+            for (int64_t row = 0; row < b->rows; row++) {
+                int sequence = class_at(b, 1, 0, row);
+                check_row(b, row, sequence);
+                seen |= 1 << sequence;
+                CHECK(i & 2 || sequence == 2 + b->row0 + row, "sequence %d", sequence);
+            }
+        CHECK(seen == 0x1C, "sequences %#x, not 2, 3 and 4", (unsigned)seen);
+        rnn_source_close(&run);
+    }
+}
+
+/* ---- one series, and targets ahead ---- */
+
+enum { LONG = 23 };
+
+/* x: 10 step and that plus one; y: the step's last digit. */
+static void write_series(void)
+{
+    float x[LONG][2];
+    int8_t y[LONG];
+    for (int t = 0; t < LONG; t++) {
+        x[t][0] = (float)(10 * t), x[t][1] = x[t][0] + 1;
+        y[t] = (int8_t)(t % 10);
+    }
+    npy_write("x.npy", 1, npy_header("<f4", "(23, 2)"), x, sizeof x);
+    npy_write("y.npy", 1, npy_header("|i1", "(23, 1)"), y, sizeof y);
+}
+
+/* Streams of 10 steps from step 2 on, the target one ahead, in batches of 4 steps. */
+static void test_streams_of_a_part_with_targets_ahead(void)
+{
+    rnn_source_run run;
+    write_series();
+    CHECK(open_run(&run, &xy_model,
+                   "{\"x\": \"x.npy\", \"y\": \"y.npy\", \"streams\": 2, \"length\": 4, "
+                   "\"ahead\": 1, \"part\": [0.1, 1]}") == 0,
+          "%s", run.sentence);
+    CHECK(run.iterable.length == 3 && run.info.continues && run.info.rows == 2,
+          "%lld batches", (long long)run.iterable.length);
+    run.iterable.restart(run.iterable.user, 0);
+    for (int i = 0; i < 3; i++) {
+        rnn_batch *b = next_batch(&run);
+        CHECK(b->steps == (i < 2 ? 4 : 2) && b->row0 == 0, "batch %d", i);
+        CHECK(i == 0 ? b->start && b->start[0] && b->start[1] : !b->start, "start of %d",
+              i);
+        for (int row = 0; row < 2; row++)
+            for (int64_t t = 0; t < b->steps; t++) {
+                int step = 2 + 10 * row + 4 * i + (int)t;
+                CHECK(real_at(b, 0, t, row, 1) == (float)(10 * step + 1), "x of step %d",
+                      step);
+                CHECK(class_at(b, 1, t, row) == (step + 1) % 10, "y of step %d is %d", step,
+                      class_at(b, 1, t, row));
+            }
+    }
+    CHECK(next_batch(&run) == NULL, "more");
+    rnn_source_close(&run);
+    CHECK(open_run(&run, &xy_model,
+                   "{\"x\": \"x.npy\", \"y\": \"y.npy\", \"streams\": 2, \"length\": 4, "
+                   "\"drop_last\": true}") == 0 &&
+              run.iterable.length == 2,
+          "%s", run.sentence);
+    rnn_source_close(&run);
+}
+
+/* The same array twice: sequences are one step shorter. */
+static void test_sequences_with_targets_ahead(void)
+{
+    rnn_source_run run;
+    uint8_t numbers[] = {1, 2, 3, 4, 5, 6, 7, 8};
+    static const struct rnn_input both[] = {
+        {.name = "x", .kind = RNN_CLASS, .size = 1, .classes = 10},
+        {.name = "y", .kind = RNN_CLASS, .size = 1, .classes = 10, .for_loss_only = true},
+    };
+    static const struct rnn_model next = {
+        .name = "next", .steps_max = 4, .rows_max = 8, .n_input = 2, .input = both};
+    for (int time_axis = 0; time_axis < 2; time_axis++) {
+        char json[128];
+        npy_write("n.npy", 1, npy_header("|u1", time_axis ? "(2, 4)" : "(4, 2)"), numbers,
+                  sizeof numbers);
+        snprintf(json, sizeof json,
+                 "{\"x\": \"n.npy\", \"y\": \"n.npy\", \"ahead\": 1, \"time_axis\": %d}",
+                 time_axis);
+        CHECK(open_run(&run, &next, json) == 0, "%s", run.sentence);
+        run.iterable.restart(run.iterable.user, 0);
+        rnn_batch *b = next_batch(&run);
+        int stride = time_axis ? 1 : 2;
+        CHECK(b->steps == 3 && b->rows == 2, "%d steps", (int)b->steps);
+        for (int t = 0; t < 3; t++)
+            CHECK(class_at(b, 0, t, 1) + stride == class_at(b, 1, t, 1), "step %d", t);
+        rnn_source_close(&run);
+    }
+}
+
+static void test_options_of_series_and_sequences_do_not_mix(void)
+{
+    write_series();
+    refuse(&xy_model,
+           "{\"x\": \"x.npy\", \"y\": \"y.npy\", \"streams\": 2, \"shuffle\": true}",
+           "shuffle: is for sequences");
+    refuse(&xy_model, "{\"x\": \"x.npy\", \"y\": \"y.npy\", \"length\": 2}",
+           "length: cuts streams");
+    refuse(&xy_model, "{\"x\": \"x.npy\", \"y\": \"y.npy\", \"streams\": 8, \"ahead\": 16}",
+           "too few for 8 streams");
+    refuse(&xy_model, "{\"x\": \"x.npy\", \"y\": \"y.npy\"}",
+           "has shape [23, 2], but input 'x' needs [N, T, 2]");
+    write_arrays(false);
+    refuse(&xy_model, "{\"x\": \"x.npy\", \"y\": \"y.npy\", \"streams\": 2}",
+           "without 'streams' it would be read as sequences");
+}
+
+static void test_what_is_not_finite_is_let_in_where_allowed(void)
+{
+    rnn_source_run run;
+    float x[4][2] = {{NAN, INFINITY}};
+    uint8_t y[4] = {0};
+    npy_write("x.npy", 1, npy_header("<f4", "(4, 2)"), x, sizeof x);
+    npy_write("y.npy", 1, npy_header("|u1", "(4,)"), y, sizeof y);
+    refuse(&xy_model, "{\"x\": \"x.npy\", \"y\": \"y.npy\", \"streams\": 1}",
+           "x.npy: step 0, feature 0: is nan; reals must be finite ('nan: allow'");
+    CHECK(open_run(&run, &xy_model,
+                   "{\"x\": \"x.npy\", \"y\": \"y.npy\", \"streams\": 1, \"nan\": "
+                   "\"allow\"}") == 0,
+          "%s", run.sentence);
+    rnn_source_close(&run);
+    y[1] = 10; /* classes are still looked at */
+    npy_write("y.npy", 1, npy_header("|u1", "(4,)"), y, sizeof y);
+    refuse(&xy_model,
+           "{\"x\": \"x.npy\", \"y\": \"y.npy\", \"streams\": 1, \"nan\": \"allow\"}",
+           "y.npy: step 1: is 10");
+}
+
 static void test_what_does_not_fit_is_told(void)
 {
     static const char all[] = "{\"x\": \"x.npy\", \"y\": \"y.npy\", \"n\": \"n.npy\"}";
@@ -320,6 +467,11 @@ int main(void)
     test_sequences_come_in_order();
     test_seek_and_drop_last();
     test_a_shuffle_depends_on_seed_and_pass_alone();
+    test_a_part_of_sequences();
+    test_streams_of_a_part_with_targets_ahead();
+    test_sequences_with_targets_ahead();
+    test_options_of_series_and_sequences_do_not_mix();
+    test_what_is_not_finite_is_let_in_where_allowed();
     test_what_does_not_fit_is_told();
     test_text_fills_x_and_y_one_apart();
     test_lengths_cut_streams_into_batches_that_go_on();
