@@ -3,8 +3,8 @@
  *
  * A kernel is compiled for a chunk's shape. Steps are `tbptt.step`, or all steps of
  * the data when the spec leaves it out; rows are the largest `batch` or `streams` of
- * the data's sections, or what its files say. An input `class` without a number takes the size of the
- * text's vocabulary, which the trainer then keeps.
+ * the data's sections, or what its files say. An input `class` without a number takes the
+ * size of the text's vocabulary, which the trainer then keeps.
  */
 #include "extents.h"
 
@@ -35,23 +35,27 @@ static const char *beside_spec(const Unit *u, const char *file)
                        u->options.spec_path, file);
 }
 
-/* What the files of a section say: the source itself is asked. Its complaint, when it has
-   any, to *fault. */
+/* What the files of a section say: the source itself is asked. Its complaint, the first
+   one, to *fault. */
 static struct rnn__extent measure(const Unit *u, const char *section,
                                   struct rnn__fault *fault)
 {
     struct rnn__extent extent = {0};
+    struct rnn__fault own = {0};
     json_t *config = json_loads(config_json(u), 0, NULL);
     const json_t *source = json_object_get(json_object_get(config, "data"), section);
     struct rnn_input *input = calloc((size_t)u->spec->n_input + 1, sizeof *input);
     for (int i = 0; input && i < u->spec->n_input; i++)
         input[i] = (struct rnn_input){.name = u->spec->input[i].name,
                                       .per_sequence = u->spec->input[i].per_sequence};
-    const struct rnn__source_setup setup = {
-        .json = source, .where = arena_print(u->arena, "data.%s", section), .folder = config_folder(u)};
-    fault->sentence[0] = '\0';
-    if (source && input)
-        rnn__source_measure(&setup, input, u->spec->n_input, &extent, fault);
+    const struct rnn__source_setup setup = {.json = source,
+                                            .where =
+                                                arena_print(u->arena, "data.%s", section),
+                                            .folder = config_folder(u)};
+    if (source && input &&
+        rnn__source_measure(&setup, input, u->spec->n_input, &extent, &own) != 0 &&
+        !fault->code)
+        *fault = own;
     free(input);
     json_decref(config);
     return extent;
@@ -155,9 +159,15 @@ void extents_of_spec(Unit *u)
         ask_files(u, &u->rows_max, &u->steps_max, &fault);
     if (!u->rows_max)
         u->rows_max = ROWS_OTHERWISE;
-    if (u->steps_max < 1)
-        diag_error(u->diag, (Loc){.source = u->spec->source, .line = 1, .column = 1},
-                   "no tbptt.step, and no data that tell how long a sequence is; write tbptt: "
-                   "{step: 64}, say%s%s",
-                   fault.sentence[0] ? "\nnote: " : "", fault.sentence);
+    const Loc top = {.source = u->spec->source, .line = 1, .column = 1};
+    if (u->steps_max < 1 && fault.code)
+        diag_error(u->diag, top,
+                   "no tbptt.step, and the data do not tell how long a sequence "
+                   "is: %s",
+                   fault.sentence);
+    else if (u->steps_max < 1)
+        diag_error(
+            u->diag, top,
+            "no tbptt.step, and no data that tell how long a sequence is; write tbptt: "
+            "{step: 64}, say");
 }

@@ -136,6 +136,21 @@ static void test_check_says_mistakes_and_ends_with_3(void)
     CHECK(status == 3 && says("error:"), "status %d: %s", status, output);
 }
 
+/* Without tbptt.step the data say how long a sequence is, or what is wrong with them. */
+static void test_data_that_cannot_tell_a_length_are_told(void)
+{
+    const char *spec = in_root("specs/sunspots.yaml");
+    int status = RUN("check", spec, "--set", "tbptt.step=200");
+    CHECK(status == 0 && says("at most 200 steps × 1 rows"), "status %d: %s", status, output);
+    status = RUN("check", in_root("tests/unit/no_length.yaml"));
+    CHECK(status == 3 && says("sunspots.csv: has no column 'YEARS' (data.train.columns.y); "
+                              "it has YEAR, SUNACTIVITY"),
+          "status %d: %s", status, output);
+    status = RUN("check", in_root("tests/unit/no_length.yaml"), "--set",
+                 "data.train.columns.y=YEAR");
+    CHECK(status == 0 && says("at most 309 steps × 1 rows"), "status %d: %s", status, output);
+}
+
 static void test_a_chunk_beyond_all_memory_is_a_mistake_of_the_spec(void)
 {
     const char *spec = in_root("tests/parity/lstm_mse_sgd.yaml");
@@ -226,6 +241,7 @@ int main(int argc, char **argv)
     test_check_says_what_a_spec_is();
     test_check_takes_overrides();
     test_check_says_mistakes_and_ends_with_3();
+    test_data_that_cannot_tell_a_length_are_told();
     test_a_chunk_beyond_all_memory_is_a_mistake_of_the_spec();
     test_gradients_of_the_parity_specs_agree_with_complex_step();
     test_gradients_that_are_not_finite_end_with_6();
