@@ -216,6 +216,27 @@ static void test_streams_of_a_part_with_targets_ahead(void)
     rnn_source_close(&run);
 }
 
+/* What is given once a sequence is given once a stream. */
+static void test_streams_with_a_value_each(void)
+{
+    static const char json[] =
+        "{\"x\": \"x.npy\", \"y\": \"y.npy\", \"n\": \"n.npy\", \"streams\": 3}";
+    rnn_source_run run;
+    uint8_t n[] = {7, 8, 9, 10};
+    write_series();
+    npy_write("n.npy", 1, npy_header("|u1", "(3,)"), n, 3);
+    CHECK(open_run(&run, &reals, json) == 0, "%s", run.sentence);
+    run.iterable.restart(run.iterable.user, 0);
+    rnn_batch *b = next_batch(&run);
+    CHECK(b->steps == 7, "%d steps", (int)b->steps);
+    for (int row = 0; row < 3; row++)
+        CHECK(class_at(b, 2, 0, row) == 7 + row && class_at(b, 1, 0, row) == 7 * row % 10,
+              "stream %d has %d", row, class_at(b, 2, 0, row));
+    rnn_source_close(&run);
+    npy_write("n.npy", 1, npy_header("|u1", "(4,)"), n, 4);
+    refuse(&reals, json, "4 values are given once a sequence, but there are 3 streams");
+}
+
 /* The same array twice: sequences are one step shorter. */
 static void test_sequences_with_targets_ahead(void)
 {
@@ -469,6 +490,7 @@ int main(void)
     test_a_shuffle_depends_on_seed_and_pass_alone();
     test_a_part_of_sequences();
     test_streams_of_a_part_with_targets_ahead();
+    test_streams_with_a_value_each();
     test_sequences_with_targets_ahead();
     test_options_of_series_and_sequences_do_not_mix();
     test_what_is_not_finite_is_let_in_where_allowed();
