@@ -9,46 +9,43 @@
  */
 #include "passes/fuse.h"
 
-#include <string.h>
-
-static bool in_conflict(const uint8_t *a, const uint8_t *b, int n)
+static bool in_conflict(const Touched *a, const Touched *b)
 {
-    for (int i = 0; i < n; i++)
-        if (a[i] && b[i] && ((a[i] | b[i]) & TOUCH_WRITE))
+    for (int i = 0; i < b->n; i++) {
+        uint8_t x = a->how[b->buffer[i]], y = b->how[b->buffer[i]];
+        if (x && (x | y) & TOUCH_WRITE)
             return true;
+    }
     return false;
 }
 
-/* Nests of a stage split by features, in order: before, by buffer, is what those since the
-   last barrier touch, now what the nest at hand does. */
-static void set_nests(const Plan *p, Stage *s, uint8_t *before, uint8_t *now)
+/* Nests of a stage split by features, in order: before is what those since the last barrier
+   touch, now what the nest at hand does. */
+static void set_nests(const Plan *p, Stage *s, Touched *before, Touched *now)
 {
-    size_t n = (size_t)p->n_buffer;
-    memset(before, 0, n);
+    touched_clear(before);
     for (int g = 0; g < s->n_group; g++)
         for (int i = 0; i < s->group[g].n_nest; i++) {
             Nest *nest = &s->group[g].nest[i];
-            memset(now, 0, n);
+            touched_clear(now);
             nest_touches(p, nest, now);
-            nest->barrier = in_conflict(before, now, p->n_buffer);
+            nest->barrier = in_conflict(before, now);
             if (nest->barrier)
-                memset(before, 0, n);
-            for (int b = 0; b < p->n_buffer; b++)
-                before[b] |= now[b];
+                touched_clear(before);
+            nest_touches(p, nest, before);
         }
 }
 
 void barrier_pass(Plan *p)
 {
-    uint8_t *before = NEW_ARRAY(p->arena, uint8_t, p->n_buffer + 1);
-    uint8_t *now = NEW_ARRAY(p->arena, uint8_t, p->n_buffer + 1);
+    Touched before = touched_new(p), now = touched_new(p);
     for (int id = 0; id < PROC_COUNT; id++) {
         Procedure *proc = &p->proc[id];
         for (int i = 0; i < proc->n_stage; i++) {
             Stage *s = &proc->stage[i];
             s->barrier = i > 0 && !(stage_by_rows(s) && stage_by_rows(s - 1));
             if (!stage_by_rows(s))
-                set_nests(p, s, before, now);
+                set_nests(p, s, &before, &now);
         }
     }
 }

@@ -182,9 +182,15 @@ static void split_concats(Graph *g)
 typedef struct {
     Ordering base;
     int *group;    /* by old node: its group + 1, or 0 */
-    int *last;     /* by group: the old id of its last member: there the product is made */
+    NodeId *next;  /* by old node: the group's next member, NO_NODE behind the last */
     NodeId *first; /* by group */
+    NodeId *last;  /* by group */
+    int *size;     /* by group */
     int n_group;
+    int *groups_of;  /* by old node: the first group + 1 whose products share it, or 0; */
+    int *group_next; /* by group: the next of those + 1, or 0 */
+    int *seen;       /* by old node: number of the last search that met it */
+    int n_search;
     NodeId *made;    /* by group: the joined product */
     int64_t *offset; /* by old node: of its part */
 } Merging;
@@ -212,27 +218,42 @@ static bool mergeable(const Node *n)
            strchr(n->attr.label[2], c);
 }
 
-/* Whether x needs y, by any way within the step. */
-static bool depends(const Node *old, NodeId x, NodeId y, bool *seen)
+/* Whether x needs a member of the group, by any way within the step: members stand behind
+   the group's first, so the search never goes further back. */
+static bool needs_group(Merging *m, NodeId x, int group)
 {
-    if (x == y)
-        return true;
-    if (x < y || seen[x])
+    if (x < m->first[group] || m->seen[x] == m->n_search)
         return false;
-    seen[x] = true;
-    for (int i = 0; i < old[x].n_arg; i++)
-        if (depends(old, old[x].arg[i], y, seen))
+    m->seen[x] = m->n_search;
+    if (m->group[x] == group + 1)
+        return true;
+    for (int i = 0; i < m->base.old[x].n_arg; i++)
+        if (needs_group(m, m->base.old[x].arg[i], group))
             return true;
     return false;
 }
 
-static bool independent(Graph *g, const Merging *m, int group, NodeId id)
+/* The group that product x may join, or -1. */
+static int find_group(Merging *m, NodeId x)
 {
-    for (NodeId other = m->first[group]; other < id; other++)
-        if (m->group[other] == group + 1 &&
-            depends(m->base.old, id, other, NEW_ARRAY(g->arena, bool, id + 1)))
-            return false;
-    return true;
+    const Node *n = &m->base.old[x];
+    int g = m->groups_of[n->arg[shared_operand(n)]];
+    for (; g > 0; g = m->group_next[g - 1]) {
+        m->n_search++;
+        if (may_merge(m, m->first[g - 1], x) && !needs_group(m, x, g - 1))
+            return g - 1;
+    }
+    return -1;
+}
+
+static int new_group(Merging *m, NodeId x)
+{
+    const Node *n = &m->base.old[x];
+    int *link = &m->groups_of[n->arg[shared_operand(n)]];
+    while (*link > 0)
+        link = &m->group_next[*link - 1];
+    m->first[m->n_group] = m->last[m->n_group] = x;
+    return (*link = ++m->n_group) - 1;
 }
 
 static void find_groups(Graph *g, Merging *m, const bool *live)
@@ -240,16 +261,14 @@ static void find_groups(Graph *g, Merging *m, const bool *live)
     for (NodeId id = 0; id < g->n_node; id++) {
         if (!live[id] || !mergeable(&g->node[id]))
             continue;
-        int group = -1;
-        for (int i = 0; i < m->n_group && group < 0; i++)
-            if (may_merge(m, m->first[i], id) && independent(g, m, i, id))
-                group = i;
-        if (group < 0) {
-            group = m->n_group++;
-            m->first[group] = id;
-        }
+        int group = find_group(m, id);
+        if (group < 0)
+            group = new_group(m, id);
+        else
+            m->next[m->last[group]] = id;
         m->group[id] = group + 1;
         m->last[group] = id;
+        m->size[group]++;
     }
 }
 
@@ -264,18 +283,15 @@ static NodeId join_group(Rewrite *r, Merging *m, int group)
     int shared = shared_operand(first), stacked = 1 - shared, n = 0;
     char c = stacked_label(first);
     int axis = (int)(strchr(first->attr.label[stacked], c) - first->attr.label[stacked]);
-    NodeId *part = NEW_ARRAY(g->arena, NodeId, m->last[group] - m->first[group] + 1),
-           pair[2];
+    NodeId *part = NEW_ARRAY(g->arena, NodeId, m->size[group]), pair[2];
     int64_t at = 0;
-    for (NodeId id = m->first[group]; id <= m->last[group]; id++)
-        if (m->group[id] == group + 1) {
-            part[n] = m->base.map[m->base.old[id].arg[stacked]];
-            if (!first->attr.axes)
-                part[n] = graph_unspread(g, part[n]);
-            m->offset[id] = at;
-            at += g->node[part[n]].shape.dim[axis];
-            n++;
-        }
+    for (NodeId id = m->first[group]; id != NO_NODE; id = m->next[id]) {
+        part[n] = m->base.map[m->base.old[id].arg[stacked]];
+        if (!first->attr.axes)
+            part[n] = graph_unspread(g, part[n]);
+        m->offset[id] = at;
+        at += g->node[part[n++]].shape.dim[axis];
+    }
     pair[shared] = m->base.map[first->arg[shared]];
     pair[stacked] = graph_concat(g, axis, n, part);
     Axes axes = (Axes)(g->node[pair[0]].axes | g->node[pair[1]].axes);
@@ -283,18 +299,10 @@ static NodeId join_group(Rewrite *r, Merging *m, int group)
     return rewrite_add(r, OP_EINSUM, 2, pair, &first->attr);
 }
 
-static int group_size(const Merging *m, int group)
-{
-    int n = 0;
-    for (NodeId id = m->first[group]; id <= m->last[group]; id++)
-        n += m->group[id] == group + 1;
-    return n;
-}
-
 static bool operands_ready(const Merging *m, int group)
 {
-    for (NodeId id = m->first[group]; id <= m->last[group]; id++)
-        for (int i = 0; m->group[id] == group + 1 && i < m->base.old[id].n_arg; i++)
+    for (NodeId id = m->first[group]; id != NO_NODE; id = m->next[id])
+        for (int i = 0; i < m->base.old[id].n_arg; i++)
             if (m->base.map[m->base.old[id].arg[i]] == NO_NODE)
                 return false;
     return true;
@@ -305,7 +313,7 @@ static NodeId merge_node(Rewrite *r, const Node *n, const NodeId *arg)
     Merging *m = rewrite_user(r);
     NodeId old = rewrite_old(r), made;
     int group = m->group[old] - 1;
-    if (group >= 0 && old == m->first[group] && group_size(m, group) > 1 &&
+    if (group >= 0 && old == m->first[group] && m->size[group] > 1 &&
         operands_ready(m, group))
         m->made[group] = join_group(r, m, group);
     if (group >= 0 && m->made[group] != NO_NODE && m->offset[old] >= 0) {
@@ -331,12 +339,17 @@ static void merge_products(Graph *g)
     Merging m = {.base = {.facts = facts_of(g), .old = g->node}};
     m.base.map = NEW_ARRAY(g->arena, NodeId, n);
     m.group = NEW_ARRAY(g->arena, int, n);
-    m.last = NEW_ARRAY(g->arena, NodeId, n);
+    m.next = NEW_ARRAY(g->arena, NodeId, n);
     m.first = NEW_ARRAY(g->arena, NodeId, n);
+    m.last = NEW_ARRAY(g->arena, NodeId, n);
+    m.size = NEW_ARRAY(g->arena, int, n);
+    m.groups_of = NEW_ARRAY(g->arena, int, n);
+    m.group_next = NEW_ARRAY(g->arena, int, n);
+    m.seen = NEW_ARRAY(g->arena, int, n);
     m.made = NEW_ARRAY(g->arena, NodeId, n);
     m.offset = NEW_ARRAY(g->arena, int64_t, n);
     for (int i = 0; i < n; i++)
-        m.made[i] = m.base.map[i] = NO_NODE, m.offset[i] = -1;
+        m.made[i] = m.base.map[i] = m.next[i] = NO_NODE, m.offset[i] = -1;
     find_groups(g, &m, graph_live(g));
     graph_rewrite(g, merge_node, &m);
 }

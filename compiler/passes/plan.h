@@ -259,9 +259,16 @@ typedef struct {
 
 enum { PLAN_MAX_THREADS = 64 };
 
-/* What a nest does to memory that other threads see: by buffer, bits are set. */
+/* What nests do to memory that other threads see. */
 enum { TOUCH_READ = 1, TOUCH_WRITE = 2 };
-void nest_touches(const Plan *p, const Nest *nest, uint8_t *touched);
+typedef struct {
+    uint8_t *how; /* by buffer: bits; 0 for most, so that there is a list: */
+    int n, *buffer;
+} Touched;
+Touched touched_new(const Plan *p);
+void touched_add(Touched *t, int buffer, int how);
+void touched_clear(Touched *t);
+void nest_touches(const Plan *p, const Nest *nest, Touched *add_to);
 int instr_touches(InstrKind kind); /* to its access */
 
 /* A person's reading, in the manner of 3-compiler's example. */

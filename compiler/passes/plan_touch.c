@@ -5,10 +5,29 @@
  */
 #include "passes/plan.h"
 
-static void touch(const Plan *p, uint8_t *touched, int buffer, int how)
+Touched touched_new(const Plan *p)
 {
-    if (buffer >= 0 && p->buffer[buffer].home != HOME_SCRATCH)
-        touched[buffer] |= (uint8_t)how;
+    return (Touched){.how = NEW_ARRAY(p->arena, uint8_t, p->n_buffer + 1),
+                     .buffer = NEW_ARRAY(p->arena, int, p->n_buffer + 1)};
+}
+
+void touched_add(Touched *t, int buffer, int how)
+{
+    if (!t->how[buffer])
+        t->buffer[t->n++] = buffer;
+    t->how[buffer] |= (uint8_t)how;
+}
+
+void touched_clear(Touched *t)
+{
+    while (t->n > 0)
+        t->how[t->buffer[--t->n]] = 0;
+}
+
+static void touch(const Plan *p, Touched *t, int buffer, int how)
+{
+    if (buffer >= 0 && how && p->buffer[buffer].home != HOME_SCRATCH)
+        touched_add(t, buffer, how);
 }
 
 int instr_touches(InstrKind kind)
@@ -31,7 +50,7 @@ int instr_touches(InstrKind kind)
     BUG("instruction %d", (int)kind);
 }
 
-static void touch_contraction(const Plan *p, uint8_t *touched, const Contraction *c)
+static void touch_contraction(const Plan *p, Touched *touched, const Contraction *c)
 {
     touch(p, touched, c->a.buffer, TOUCH_READ);
     touch(p, touched, c->packed >= 0 ? c->packed : c->b.buffer, TOUCH_READ);
@@ -40,7 +59,7 @@ static void touch_contraction(const Plan *p, uint8_t *touched, const Contraction
         touch(p, touched, c->init.buffer, TOUCH_READ);
 }
 
-void nest_touches(const Plan *p, const Nest *nest, uint8_t *touched)
+void nest_touches(const Plan *p, const Nest *nest, Touched *touched)
 {
     if (nest->contraction)
         touch_contraction(p, touched, nest->contraction);
@@ -51,8 +70,6 @@ void nest_touches(const Plan *p, const Nest *nest, uint8_t *touched)
     for (int s = 0; s < nest->n_sweep; s++)
         for (int i = 0; i < nest->sweep[s].n_instr; i++) {
             const Instr *instr = &nest->sweep[s].instr[i];
-            int how = instr_touches(instr->kind);
-            if (how)
-                touch(p, touched, instr->access.buffer, how);
+            touch(p, touched, instr->access.buffer, instr_touches(instr->kind));
         }
 }

@@ -233,9 +233,10 @@ static int64_t element_bytes(Element e)
     return e == ELEMENT_F64 ? 8 : e == ELEMENT_U8 ? 1 : 4;
 }
 
-static void verify_buffer(const Plan *p, const Buffer *b)
+/* block: elements of the block that its home names; -1: none. */
+static void verify_buffer(const Plan *p, const Buffer *b, int64_t block)
 {
-    int64_t size = shape_size(&b->shape), block = block_size(p->graph, b->home);
+    int64_t size = shape_size(&b->shape);
     if (block >= 0 && (b->offset < 0 || b->offset + size > block))
         BUG("%s ends at %lld of a block of %lld", b->name, (long long)(b->offset + size),
             (long long)block);
@@ -284,8 +285,11 @@ static void verify_result(const Plan *p, const char *what, const Access *a)
 
 void plan_verify(const Plan *p)
 {
+    int64_t block[HOME_OUTPUTS + 1];
+    for (int i = 0; i <= HOME_OUTPUTS; i++)
+        block[i] = block_size(p->graph, (Home)i);
     for (int i = 0; i < p->n_buffer; i++)
-        verify_buffer(p, &p->buffer[i]);
+        verify_buffer(p, &p->buffer[i], block[p->buffer[i].home]);
     for (int i = 0; i < PROC_COUNT; i++) {
         const Procedure *proc = &p->proc[i];
         for (int k = 0; k < proc->n_stage; k++)

@@ -8,30 +8,43 @@
 #include "passes/plan.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* ---- barriers ---- */
 
-/* By buffer: what was done to its memory since the last barrier, by nests that are split by
-   rows and by others. */
+/* What was done to memory since the last barrier, by nests that are split by rows and by
+   others; buffers that stand at one place count as the first of them. */
 typedef struct {
     const Plan *p;
-    const int *memory; /* by buffer: the first buffer that stands at the same place */
-    uint8_t *rows, *features, *now;
+    const int *memory; /* by buffer: that first one */
+    Touched rows, features, now;
 } Since;
+
+static int by_place(const void *a, const void *b)
+{
+    const Buffer *x = *(const Buffer *const *)a, *y = *(const Buffer *const *)b;
+    if (x->home != y->home)
+        return x->home < y->home ? -1 : 1;
+    if (x->index != y->index)
+        return x->index < y->index ? -1 : 1;
+    if (x->offset != y->offset)
+        return x->offset < y->offset ? -1 : 1;
+    return (x > y) - (x < y);
+}
 
 /* Blocks of the chunk are named by several buffers, one for each procedure. */
 static int *find_memory(const Plan *p)
 {
     int *memory = NEW_ARRAY(p->arena, int, p->n_buffer + 1);
+    const Buffer **order = NEW_ARRAY(p->arena, const Buffer *, p->n_buffer + 1);
+    for (int i = 0; i < p->n_buffer; i++)
+        order[i] = &p->buffer[i];
+    qsort(order, (size_t)p->n_buffer, sizeof *order, by_place);
     for (int i = 0; i < p->n_buffer; i++) {
-        const Buffer *b = &p->buffer[i];
+        const Buffer *b = order[i], *a = i > 0 ? order[i - 1] : NULL;
         bool own = b->home == HOME_WORKSPACE || b->home == HOME_SCRATCH;
-        memory[i] = i;
-        for (int k = 0; !own && k < i && memory[i] == i; k++)
-            if (p->buffer[k].home == b->home && p->buffer[k].offset == b->offset &&
-                p->buffer[k].index == b->index)
-                memory[i] = memory[k];
+        bool same = a && !own && a->home == b->home && a->index == b->index &&
+                    a->offset == b->offset;
+        memory[b - p->buffer] = same ? memory[a - p->buffer] : (int)(b - p->buffer);
     }
     return memory;
 }
@@ -40,26 +53,25 @@ static bool meet(uint8_t a, uint8_t b) { return a && b && ((a | b) & TOUCH_WRITE
 
 static void verify_order(Since *s, const Stage *stage, const Nest *nest)
 {
-    const Plan *p = s->p;
     bool rows = stage_by_rows(stage);
-    memset(s->now, 0, (size_t)p->n_buffer);
-    nest_touches(p, nest, s->now);
-    for (int i = 0; i < p->n_buffer; i++) {
-        int at = s->memory[i];
-        if (!s->now[i])
-            continue;
-        if (rows && s->now[i] & TOUCH_WRITE && !(p->buffer[i].axes & AXIS_ROW))
-            BUG("threads write %s together, each for its rows", p->buffer[i].name);
-        if (meet(s->features[at], s->now[i]) || (!rows && meet(s->rows[at], s->now[i])))
-            BUG("no barrier between two nests that touch %s", p->buffer[i].name);
-        (rows ? s->rows : s->features)[at] |= s->now[i];
+    touched_clear(&s->now);
+    nest_touches(s->p, nest, &s->now);
+    for (int i = 0; i < s->now.n; i++) {
+        int id = s->now.buffer[i], at = s->memory[id];
+        uint8_t how = s->now.how[id];
+        const Buffer *b = &s->p->buffer[id];
+        if (rows && how & TOUCH_WRITE && !(b->axes & AXIS_ROW))
+            BUG("threads write %s together, each for its rows", b->name);
+        if (meet(s->features.how[at], how) || (!rows && meet(s->rows.how[at], how)))
+            BUG("no barrier between two nests that touch %s", b->name);
+        touched_add(rows ? &s->rows : &s->features, at, how);
     }
 }
 
 static void forget(Since *s)
 {
-    memset(s->rows, 0, (size_t)s->p->n_buffer);
-    memset(s->features, 0, (size_t)s->p->n_buffer);
+    touched_clear(&s->rows);
+    touched_clear(&s->features);
 }
 
 static void verify_stage_order(Since *s, const Stage *stage)
@@ -79,11 +91,8 @@ static void verify_stage_order(Since *s, const Stage *stage)
 
 void plan_verify_barriers(const Plan *p)
 {
-    int n = p->n_buffer + 1;
     Since s = {.p = p, .memory = find_memory(p)};
-    s.rows = NEW_ARRAY(p->arena, uint8_t, n);
-    s.features = NEW_ARRAY(p->arena, uint8_t, n);
-    s.now = NEW_ARRAY(p->arena, uint8_t, n);
+    s.rows = touched_new(p), s.features = touched_new(p), s.now = touched_new(p);
     for (int id = 0; id < PROC_COUNT; id++) {
         forget(&s);
         for (int i = 0; i < p->proc[id].n_stage; i++)
@@ -108,16 +117,15 @@ static void live(Life *life, int buffer, int now)
     life[buffer].last = now > life[buffer].last ? now : life[buffer].last;
 }
 
-static void live_in_stage(const Plan *p, const Stage *s, Life *life, uint8_t *touched,
+static void live_in_stage(const Plan *p, const Stage *s, Life *life, Touched *touched,
                           int now)
 {
-    memset(touched, 0, (size_t)p->n_buffer);
+    touched_clear(touched);
     for (int g = 0; g < s->n_group; g++)
         for (int i = 0; i < s->group[g].n_nest; i++)
             nest_touches(p, &s->group[g].nest[i], touched);
-    for (int b = 0; b < p->n_buffer; b++)
-        if (touched[b])
-            live(life, b, now);
+    for (int i = 0; i < touched->n; i++)
+        live(life, touched->buffer[i], now);
 }
 
 static int by_offset(const void *a, const void *b)
@@ -139,7 +147,7 @@ static void verify_apart(const Life *life, int n)
     }
 }
 
-static void verify_procedure(const Plan *p, ProcId id, Life *life, uint8_t *touched)
+static void verify_procedure(const Plan *p, ProcId id, Life *life, Touched *touched)
 {
     const Procedure *proc = &p->proc[id];
     int now = 0, n = 0;
@@ -188,11 +196,11 @@ static void verify_scratch(const Plan *p, ProcId id, Life *life)
 void plan_verify_places(const Plan *p)
 {
     Life *life = NEW_ARRAY(p->arena, Life, p->n_buffer + 1);
-    uint8_t *touched = NEW_ARRAY(p->arena, uint8_t, p->n_buffer + 1);
+    Touched touched = touched_new(p);
     for (int i = 0; i < p->n_buffer; i++)
         verify_inside(p, &p->buffer[i]);
     for (int id = 0; id < PROC_COUNT; id++) {
-        verify_procedure(p, (ProcId)id, life, touched);
+        verify_procedure(p, (ProcId)id, life, &touched);
         verify_scratch(p, (ProcId)id, life);
     }
 }

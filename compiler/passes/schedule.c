@@ -1,14 +1,15 @@
 /*
  * schedule.c — when each node runs: stages, groups, nests, sweeps.
  *
- *   class   which loops are around a node: told by its axes, its phase and whether it sums
- *   round   raised by one wherever a value passes from one class to another: the longest
- * such way. A stage is one class of one round; time nodes sink to the last stage that still
- * is in time for their users, so that they meet them in cache. group   inside a time stage
- * maps and scans alternate: a scan that needs a map comes behind it, a map that needs a
- * scan behind that nest    a contraction begins one; what it needs from its group stands in
- * earlier ones sweep   nodes of one index space that need no value of each other from
- * another place share one: their values pass in registers
+ * - class: which loops are around a node, told by its axes, its phase and whether it sums.
+ * - round: raised by one wherever a value passes from one class to another; the longest
+ *   such way. A stage is one class of one round; time nodes sink to the last stage that
+ *   still is in time for their users, so that they meet them in cache.
+ * - group: inside a time stage maps and scans alternate. A scan that needs a map comes
+ *   behind it, a map that needs a scan behind that.
+ * - nest: a contraction begins one; what it needs from its group stands in earlier ones.
+ * - sweep: nodes of one index space that need no value of each other from another place
+ *   share one; their values pass in registers.
  *
  * With fuse off every node is a nest of its own (values without axes: a sweep of its own).
  */
@@ -281,14 +282,33 @@ static bool same_group(const Slot *a, const Slot *b)
     return a->stage == b->stage && a->sub == b->sub;
 }
 
+/* Who reads a node's value, for all nodes at once (a counting sort). */
+static void find_users(Arena *arena, Schedule *s)
+{
+    const Graph *g = s->g;
+    int *at = s->users_at = NEW_ARRAY(arena, int, g->n_node + 2);
+    for (int i = 0; i < s->n_order; i++)
+        for (int k = 0; k < g->node[s->order[i]].n_arg; k++)
+            at[view_base(g, g->node[s->order[i]].arg[k]) + 1]++;
+    for (NodeId id = 0; id < g->n_node; id++)
+        at[id + 1] += at[id];
+    const int total = at[g->n_node];
+    s->user = NEW_ARRAY(arena, NodeId, total + 1);
+    for (int i = s->n_order - 1; i >= 0; i--)
+        for (int k = 0; k < g->node[s->order[i]].n_arg; k++)
+            s->user[--at[view_base(g, g->node[s->order[i]].arg[k]) + 1]] = s->order[i];
+    for (NodeId id = 0; id < g->n_node; id++) /* now at[id + 1] is where id's begin */
+        at[id] = at[id + 1];
+    at[g->n_node] = total;
+}
+
 /* Whether some node of the group reads `value` straight from memory. */
 static bool group_reads(const Schedule *s, const Slot *group, NodeId value)
 {
-    for (int i = 0; i < s->n_order; i++) {
-        const Slot *slot = &s->slot[s->order[i]];
-        const Node *n = &s->g->node[s->order[i]];
-        for (int k = 0;
-             slot->stage == group->stage && slot->sub == group->sub && k < n->n_arg; k++)
+    NodeId base = view_base(s->g, value);
+    for (int i = s->users_at[base]; i < s->users_at[base + 1]; i++) {
+        const Node *n = &s->g->node[s->user[i]];
+        for (int k = 0; same_group(&s->slot[s->user[i]], group) && k < n->n_arg; k++)
             if (graph_unspread(s->g, n->arg[k]) == value)
                 return true;
     }
@@ -299,9 +319,9 @@ static bool group_reads(const Schedule *s, const Slot *group, NodeId value)
 static const Slot *only_scan(const Schedule *s, NodeId id)
 {
     const Slot *found = NULL;
-    for (int i = 0; i < s->n_order; i++) {
-        const Slot *slot = &s->slot[s->order[i]];
-        const Node *n = &s->g->node[s->order[i]];
+    for (int i = s->users_at[id]; i < s->users_at[id + 1]; i++) {
+        const Slot *slot = &s->slot[s->user[i]];
+        const Node *n = &s->g->node[s->user[i]];
         for (int k = 0; k < n->n_arg; k++) {
             if (view_base(s->g, n->arg[k]) != id)
                 continue;
@@ -324,11 +344,7 @@ static bool is_cheap_map(const Schedule *s, NodeId id)
 
 static int count_users(const Schedule *s, NodeId id)
 {
-    int n = 0;
-    for (int i = 0; i < s->n_order; i++)
-        for (int k = 0; k < s->g->node[s->order[i]].n_arg; k++)
-            n += view_base(s->g, s->g->node[s->order[i]].arg[k]) == id;
-    return n;
+    return s->users_at[id + 1] - s->users_at[id];
 }
 
 /* Whether the node's operands are read by the scan anyway, or can be made there for it
@@ -638,6 +654,7 @@ Schedule *schedule_make(Arena *arena, const Graph *g, const Stages *stages, bool
         s->slot[id] = (Slot){.class = class_of(g, id), .fused = NO_NODE, .init = NO_NODE};
     find_needed(arena, s, root, n_root);
     find_order(arena, s);
+    find_users(arena, s);
     find_rounds(s);
     sink(arena, s);
     number_stages(s);

@@ -48,6 +48,10 @@ typedef struct {
     NodeId *order; /* needed computed nodes, what is needed first */
     int n_order;
     int n_stage;
+    /* Users of a computed node's value, seen through views: user[users_at[id]] … , once for
+       each operand, in order; users_at has one more entry than there are nodes. */
+    int *users_at;
+    NodeId *user;
 } Schedule;
 
 /* roots: what the procedure must leave behind. given: flags of nodes that stand already. */
