@@ -19,6 +19,7 @@
 
 #include "commands.h"
 #include "engine.h"
+#include "report.h"
 #include "source.h"
 #include "threads.h"
 
@@ -226,6 +227,8 @@ static int variant_open(Arena *arena, const CommandLine *c, bool fuse, int threa
         return status;
     if (!pipeline_run(v->unit, NULL))
         return EXIT_SPEC;
+    if (c->verbose && fuse) /* unfused, everything is refused */
+        explain_notes(v->unit->plan, v->unit->diag);
     status = compiled_make(v->unit, false, &v->compiled);
     if (status == EXIT_DONE)
         status = open_data(v);

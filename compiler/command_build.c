@@ -16,6 +16,7 @@
 #include "graph/describe.h"
 #include "header.h"
 #include "link.h"
+#include "report.h"
 #include "rnn_config.h"
 
 /* What a build makes its products from. */
@@ -241,6 +242,8 @@ int command_build(Arena *arena, const CommandLine *c)
         return status;
     if (!pipeline_run(u, NULL))
         return EXIT_SPEC;
+    if (c->verbose)
+        explain_notes(u->plan, u->diag);
     Build b = {.unit = u, .c = c};
     b.tables = graph_describe(arena, u->graph, u->steps_max, u->rows_max);
     return make_in_folder(&b, wanted, n_wanted);

@@ -40,5 +40,7 @@ int command_check(Arena *arena, const CommandLine *c)
     if (!pipeline_run(u, NULL))
         return EXIT_SPEC;
     summary_print(u, stdout);
+    if (c->verbose)
+        explain_notes(u->plan, u->diag);
     return EXIT_DONE;
 }

@@ -45,5 +45,7 @@ int command_explain(Arena *arena, const CommandLine *c)
         last->dump(u, stdout);
     else
         explain_plan(u->plan, stdout);
+    if (c->verbose && u->plan)
+        explain_notes(u->plan, u->diag);
     return EXIT_DONE;
 }

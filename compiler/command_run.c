@@ -6,6 +6,7 @@
 #include "config.h"
 #include "graph/describe.h"
 #include "graph/interp.h"
+#include "report.h"
 #include "rnn_config.h"
 
 Unit *command_unit(Arena *arena, const CommandLine *c, int *status)
@@ -75,6 +76,8 @@ int command_run(Arena *arena, const CommandLine *c)
     /* the interpreter reads the graph as it was before the passes for machine code */
     if (!pipeline_run(u, c->interpreter ? "grad" : NULL))
         return EXIT_SPEC;
+    if (c->verbose && !c->interpreter)
+        explain_notes(u->plan, u->diag);
     status = compiled_make(u, c->interpreter, &compiled);
     if (status == EXIT_DONE)
         status = train(arena, c, u, compiled.model);

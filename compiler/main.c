@@ -43,7 +43,7 @@ static const OptionHelp options[] = {
     {"--profile", "", "run, build: kernels can be timed; run: times at the end"},
     {"--grad", "", "check: every gradient against complex step (status 6: not finite, 70: wrong)"},
     {"--markdown", "", "list: as a table of Markdown"},
-    {"-v", "", "notes on performance"},
+    {"-v", "", "notes on performance: what was not fused and why"},
 };
 
 static void print_help(FILE *out)

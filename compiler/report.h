@@ -36,6 +36,8 @@ const char *bytes_print(Arena *arena, double n);
 
 /* The chunk program in words. */
 void explain_plan(const Plan *p, FILE *out);
+/* What was refused in fusing and placing, and why, as notes at the spec's lines. */
+void explain_notes(const Plan *p, Diag *d);
 
 /* ---- summary.c, gradients.c ---- */
 

@@ -207,6 +207,18 @@ static void test_explain_shows_what_stands_behind_a_pass(void)
     CHECK(status == 2 && says("did you mean 'place'?"), "status %d: %s", status, output);
 }
 
+static void test_notes_on_performance_are_said_when_asked_for(void)
+{
+    const char *spec = in_root("tests/parity/layernorm_lstm_mse_adam.yaml");
+    CHECK(RUN("check", spec) == 0 && !says("performance"), "%s", output);
+    CHECK(RUN("check", spec, "-v", "--target", "x86-64-v3") == 0, "%s", output);
+    CHECK(says("layernorm_lstm_mse_adam.yaml:"), "no line of the spec: %s", output);
+    CHECK(says(": note: performance: "), "%s", output);
+    CHECK(says("goes through memory: "), "%s", output);
+    CHECK(says("features does not fill a vector of 8"), "%s", output);
+    CHECK(says("one thread: "), "%s", output);
+}
+
 /* The picture in compiler/README.md has a line for each pass, in the table's order. */
 static void test_the_readme_shows_every_pass(void)
 {
@@ -248,5 +260,6 @@ int main(int argc, char **argv)
     test_explain_tells_map_from_scan_and_why_values_are_stored();
     test_explain_shows_what_stands_behind_a_pass();
     test_the_readme_shows_every_pass();
+    test_notes_on_performance_are_said_when_asked_for();
     return check_result();
 }
