@@ -50,7 +50,8 @@ static inline void find_checkpoint(struct trained *t)
     CHECK(last >= 0, "no checkpoint in %s", t->out);
 }
 
-/* Trains with `command`, n words, from the parameters in `init`; false after a failed
+/* Trains with `command`, n words, from the parameters in `init`
+   (NULL: made from the seed); false after a failed
    CHECK. `name` tells the runs of one test apart. */
 static inline bool train(struct trained *t, const char *name, char **command, int n,
                          const char *init)
@@ -59,11 +60,12 @@ static inline bool train(struct trained *t, const char *name, char **command, in
     snprintf(t->out, sizeof t->out, "%s/%s", scratch_folder, name);
     snprintf(t->log, sizeof t->log, "%s/%s.jsonl", scratch_folder, name);
     char *argv[COMMAND_MAX + 8] = {0};
-    const char *options[] = {"--init", init, "--out", t->out, "--log", t->log, "--quiet"};
+    const char *options[] = {"--out", t->out, "--log", t->log, "--quiet", "--init", init};
+    size_t n_option = sizeof options / sizeof *options - (init ? 0 : 2);
     if (n > COMMAND_MAX)
         n = COMMAND_MAX;
     memcpy(argv, command, (size_t)n * sizeof *argv);
-    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+    for (size_t i = 0; i < n_option; i++)
         argv[n + (int)i] = (char *)(uintptr_t)options[i];
     int status = run_command(argv);
     CHECK(status == 0, "%s ended with status %d", argv[0], status);
