@@ -70,7 +70,8 @@ Nest *nest_add(Plan *p, Group *group)
     return n;
 }
 
-/* Columns of a panel: those of a tile, or fewer, in whole vectors, when there are no more. */
+/* Columns of a panel: those of a tile, or fewer, in whole vectors, when there are no more.
+ */
 static int panel_of(const Plan *p, int64_t n)
 {
     int64_t most = (int64_t)p->target.vector * p->target.panel_vectors;
@@ -162,6 +163,24 @@ static void shape_step(const Plan *p, Contraction *c)
         c->chains *= 2;
 }
 
+static void exchange(int64_t *x, int64_t *y)
+{
+    int64_t kept = *x;
+    *x = *y, *y = kept;
+}
+
+/* A sum of one column is as well a sum of one row, and rows are taken in vectors. */
+static void lay_down(Contraction *c)
+{
+    if (c->n > 1 || c->m == 1 || c->c.stride[1] != 1)
+        return;
+    Access a = c->a;
+    c->a = c->b, c->b = a;
+    exchange(&c->m, &c->n);
+    exchange(&c->c.stride[1], &c->c.stride[2]);
+    exchange(&c->init.stride[1], &c->init.stride[2]);
+}
+
 static Contraction *make_contraction(Fuse *f, NodeId id, int stage, Procedure *proc)
 {
     const Node *n = &f->g->node[id];
@@ -184,6 +203,8 @@ static Contraction *make_contraction(Fuse *f, NodeId id, int stage, Procedure *p
         c->init = access_of(f, init, stage);
         by_label(&c->init, n->attr.label[2], "bmn");
     }
+    if (slot->class == CLASS_SUM)
+        lay_down(c);
     c->packed = slot->class == CLASS_SUM ? -1 : panels_of(f, c, n->arg[1], proc);
     if (c->packed >= 0)
         buffer_touch(f, c->packed, stage);
