@@ -9,6 +9,9 @@
  * Fused and unfused take turns in slices, so that a slow spell of the machine meets both;
  * medians and the outer tenths are reported. The peak is measured in the same run, on as
  * many threads: nothing but fma, compiled for the same level (emit/peak.c).
+ *
+ * Kernels are the plan's nests, and scans whole. They are timed in a run of their own, in
+ * code with marks (emit/kernels.c), on the first thread; medians over chunks.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -23,6 +26,9 @@
 #include "source.h"
 #include "threads.h"
 
+/* Fused and unfused, then the same in code with marks. */
+enum { N_VARIANT = 4 };
+enum { MAX_CHUNKS = 2000 }; /* whose nests are kept */
 enum { N_SLICE = 4, MAX_SAMPLES = 1 << 18, MIN_SAMPLES = 2 };
 static const double warm_up_seconds = 1, seconds_otherwise = 3, part_seconds = 0.5;
 
@@ -104,6 +110,38 @@ static double flops_of(const Unit *u, ProcId proc)
     return sum;
 }
 
+/* ---- the clock of kernels ---- */
+
+/* Seconds of the first thread. */
+typedef struct {
+    struct rnn_marker base; /* first: it is what kernels know */
+    int running;            /* kernel; -1: none */
+    double since;
+    int n_kernel, n_chunk;
+    double *current; /* [n_kernel]: in this chunk */
+    double *spent;   /* [MAX_CHUNKS][n_kernel] */
+} Clock;
+
+static void on_mark(struct rnn_marker *base, int32_t thread, int32_t kernel)
+{
+    Clock *c = (Clock *)(void *)base;
+    if (thread != 0)
+        return;
+    double t = now();
+    if (c->running >= 0)
+        c->current[c->running] += t - c->since;
+    c->running = kernel;
+    c->since = t;
+}
+
+static void keep_chunk(Clock *c, bool warm)
+{
+    if (warm && c->n_chunk < MAX_CHUNKS)
+        memcpy(c->spent + (int64_t)c->n_chunk++ * c->n_kernel, c->current,
+               (size_t)c->n_kernel * sizeof *c->current);
+    memset(c->current, 0, (size_t)c->n_kernel * sizeof *c->current);
+}
+
 /* ---- a model being timed ---- */
 
 /* The parts of a chunk, in order, when handlers listen in between. */
@@ -118,6 +156,8 @@ typedef struct {
     double last, deadline; /* of this slice */
     int left;              /* samples that the slice must still take */
     bool warm;
+    bool marked; /* its code tells the clock of kernels */
+    Clock clock;
     Samples chunk, part[N_PART], forward;
     Samples *into; /* chunk or forward */
 } Variant;
@@ -138,6 +178,8 @@ static int on_completed(rnn_engine *e, int event, void *user)
     (void)event;
     if (v->warm)
         samples_add(v->into, t - v->last);
+    if (v->clock.current)
+        keep_chunk(&v->clock, v->warm);
     v->last = t;
     if (--v->left <= 0 && t >= v->deadline)
         rnn_terminate(e, true);
@@ -221,6 +263,7 @@ static int variant_open(Arena *arena, const CommandLine *c, bool fuse, int threa
     int status = EXIT_DONE;
     CommandLine own = *c;
     own.options.fuse = fuse;
+    own.options.marks = v->marked;
     v->chunk = samples_new(arena);
     v->unit = command_unit(arena, &own, &status);
     if (!v->unit)
@@ -335,32 +378,128 @@ static double measure_peak(Arena *arena, const Unit *u, int threads)
 typedef struct {
     const char *name;
     double us, gflops, share;
+    double gbytes, expected_us; /* of nests: 10^9 bytes a second; by the cost model */
 } Kernel;
 
 typedef struct {
-    Kernel at[4];
-    int n;
+    Kernel *at;
+    int n, capacity;
 } Kernels;
 
 /* Nothing when the part was never seen: a model without a loss has no backward. */
-static void add_kernel(Kernels *k, const char *name, Samples *s, double flops, double peak)
+static void add_kernel(Arena *arena, Kernels *k, const char *name, Samples *s, double flops,
+                       double peak)
 {
     double us = quantile(s, 0.5), gflops = flops / us / 1e3;
     if (s->n > 0)
-        k->at[k->n++] = (Kernel){name, us, gflops, peak > 0 ? gflops / peak : 0};
+        *PUSH(arena, k->at, k->n, k->capacity) =
+            (Kernel){.name = name,
+                     .us = us,
+                     .gflops = gflops,
+                     .share = peak > 0 ? gflops / peak : 0};
 }
 
 /* The whole chunk and its parts. */
-static Kernels kernels_of(Variant *v, double peak)
+static Kernels kernels_of(Arena *arena, Variant *v, double peak)
 {
-    Kernels k = {.n = 0};
+    Kernels k = {0};
     const Unit *u = v->unit;
     double grad = flops_of(u, PROC_GRAD), update = flops_of(u, PROC_UPDATE);
-    add_kernel(&k, "train", &v->chunk, grad + update, peak);
-    add_kernel(&k, "grad", &v->part[PART_GRAD], grad, peak);
-    add_kernel(&k, "update", &v->part[PART_UPDATE], update, peak);
-    add_kernel(&k, "eval", &v->forward, flops_of(u, PROC_EVAL), peak);
+    add_kernel(arena, &k, "train", &v->chunk, grad + update, peak);
+    add_kernel(arena, &k, "grad", &v->part[PART_GRAD], grad, peak);
+    add_kernel(arena, &k, "update", &v->part[PART_UPDATE], update, peak);
+    add_kernel(arena, &k, "eval", &v->forward, flops_of(u, PROC_EVAL), peak);
     return k;
+}
+
+/* ---- kernels of the plan ---- */
+
+/* The cost of every kernel, numbered as the emitter numbers them (emit/kernels.c): nests,
+   or a scan whole; what `update` shares with `pack` once. */
+typedef struct {
+    const Group *group;
+    const Nest *nest; /* NULL: the group, a scan */
+    Cost cost;
+} Work;
+
+typedef struct {
+    Work *at;
+    int n, capacity;
+} Works;
+
+static void add_work(Arena *arena, Works *w, const Plan *p, const Stage *s,
+                     const Group *group, const Nest *nest)
+{
+    Work work = {.group = group, .nest = nest};
+    for (int i = 0; i < w->n; i++)
+        if (w->at[i].group == group && w->at[i].nest == nest)
+            return;
+    for (int i = 0; i < group->n_nest; i++)
+        if (!nest || nest == &group->nest[i])
+            cost_add(&work.cost, cost_of_nest(p, s, group, &group->nest[i], ANY_PHASE));
+    *PUSH(arena, w->at, w->n, w->capacity) = work;
+}
+
+static Works works_of(Arena *arena, const Plan *p)
+{
+    Works w = {0};
+    for (int id = 0; id < PROC_COUNT; id++)
+        for (int s = 0; s < p->proc[id].n_stage; s++)
+            for (int g = 0; g < p->proc[id].stage[s].n_group; g++) {
+                const Stage *stage = &p->proc[id].stage[s];
+                const Group *group = &stage->group[g];
+                for (int n = 0; n < (group->scan ? 1 : group->n_nest); n++)
+                    add_work(arena, &w, p, stage, group,
+                             group->scan ? NULL : &group->nest[n]);
+            }
+    return w;
+}
+
+/* Over the chunks; what the machine did meanwhile is in a few of them only. */
+static double median_us(Arena *arena, const Clock *c, int kernel)
+{
+    Samples s = {NEW_ARRAY(arena, double, c->n_chunk), c->n_chunk};
+    for (int i = 0; i < c->n_chunk; i++)
+        s.us[i] = 1e6 * c->spent[(int64_t)i * c->n_kernel + kernel];
+    return quantile(&s, 0.5);
+}
+
+static void add_times(Arena *arena, const Variant *v, double peak, Kernels *into)
+{
+    Works works = works_of(arena, v->unit->plan);
+    if (works.n != v->clock.n_kernel)
+        BUG("%d kernels in the plan, %d in the code", works.n, v->clock.n_kernel);
+    for (int i = 0; i < works.n; i++) {
+        const Cost *cost = &works.at[i].cost;
+        Kernel k = {.name = v->compiled.model->kernel[i].name,
+                    .us = median_us(arena, &v->clock, i)};
+        if (!(k.us > 0))
+            continue;
+        k.gflops = cost->product / k.us / 1e3;
+        k.gbytes = (cost->read_bytes + cost->written_bytes) / k.us / 1e3;
+        k.share = peak > 0 ? k.gflops / peak : 0;
+        k.expected_us = peak > 0 ? cost_seconds(*cost, 1e9 * peak) * 1e6 : 0;
+        *PUSH(arena, into->at, into->n, into->capacity) = k;
+    }
+}
+
+/* Runs the variant's marked code and adds its kernels. */
+static int time_kernels(Arena *arena, Variant *v, double peak, Kernels *into)
+{
+    int n = v->compiled.model->n_kernel;
+    v->clock = (Clock){.base = {.mark = on_mark},
+                       .running = -1,
+                       .n_kernel = n,
+                       .current = NEW_ARRAY(arena, double, n + 1),
+                       .spent = NEW_ARRAY(arena, double, (int64_t)MAX_CHUNKS *n + 1)};
+    v->into = &v->chunk;
+    rnn__set_marker(v->engine, &v->clock.base);
+    int status = run_slice(v, v->engine, part_seconds / 2, false);
+    if (status == EXIT_DONE)
+        status = run_slice(v, v->engine, part_seconds, true);
+    if (status == EXIT_DONE)
+        add_times(arena, v, peak, into);
+    return status;
 }
 
 static void print_times_json(const char *name, Samples *s)
@@ -370,7 +509,19 @@ static void print_times_json(const char *name, Samples *s)
            name, quantile(s, 0.5), quantile(s, 0.1), quantile(s, 0.9), s->n);
 }
 
-static void print_json(Variant *v, int threads, double peak, const Kernels *k)
+static void print_nests_json(const char *name, const Kernels *k)
+{
+    printf(", \"%s\": [", name);
+    for (int i = 0; i < k->n; i++)
+        printf("%s{\"name\": \"%s\", \"us\": %.4f, \"expected_us\": %.4f, "
+               "\"gflops\": %.2f, \"share\": %.4f, \"gbytes_per_s\": %.2f}",
+               i ? ", " : "", k->at[i].name, k->at[i].us, k->at[i].expected_us,
+               k->at[i].gflops, k->at[i].share, k->at[i].gbytes);
+    printf("]");
+}
+
+static void print_json(Variant *v, int threads, double peak, const Kernels *k,
+                       const Kernels *nests)
 {
     printf("{");
     print_times_json("fused", &v[0].chunk);
@@ -380,7 +531,10 @@ static void print_json(Variant *v, int threads, double peak, const Kernels *k)
     for (int i = 0; i < k->n; i++)
         printf("%s{\"name\": \"%s\", \"us\": %.3f, \"gflops\": %.2f, \"share\": %.4f}",
                i ? ", " : "", k->at[i].name, k->at[i].us, k->at[i].gflops, k->at[i].share);
-    printf("]}\n");
+    printf("]");
+    print_nests_json("plan", nests);
+    print_nests_json("unfused_plan", nests + 1);
+    printf("}\n");
 }
 
 static void print_times(const char *name, Samples *s)
@@ -389,7 +543,29 @@ static void print_times(const char *name, Samples *s)
            quantile(s, 0.9), s->n);
 }
 
-static void print_table(Variant *v, int threads, double peak, const Kernels *k)
+/* Those that take a hundredth of a chunk, in the order in which they run. */
+static void print_nests(const char *title, const Kernels *k)
+{
+    double all = 0, shown = 0;
+    for (int i = 0; i < k->n; i++)
+        all += k->at[i].us;
+    if (k->n == 0)
+        return;
+    printf("\n%-44s %10s %10s %9s %8s %8s\n", title, "us", "expected", "GFLOP/s", "of peak",
+           "GB/s");
+    for (int i = 0; i < k->n; i++) {
+        const Kernel *n = &k->at[i];
+        if (n->us < 0.01 * all)
+            continue;
+        shown += n->us;
+        printf("%-44s %10.2f %10.2f %9.1f %6.1f %% %8.1f\n", n->name, n->us, n->expected_us,
+               n->gflops, 100 * n->share, n->gbytes);
+    }
+    printf("%-44s %10.2f\n%-44s %10.2f\n", "all others", all - shown, "all", all);
+}
+
+static void print_table(Variant *v, int threads, double peak, const Kernels *k,
+                        const Kernels *nests)
 {
     const Unit *u = v->unit;
     printf("%s: chunks of %lld steps x %lld rows, %d thread%s, %s, peak %.1f GFLOP/s\n\n",
@@ -402,6 +578,8 @@ static void print_table(Variant *v, int threads, double peak, const Kernels *k)
     for (int i = 0; i < k->n; i++)
         printf("%-10s %12.1f %12.1f %10.1f %%\n", k->at[i].name, k->at[i].us,
                k->at[i].gflops, 100 * k->at[i].share);
+    print_nests("fused, by kernel (the first thread's time)", nests);
+    print_nests("unfused, by kernel", nests + 1);
 }
 
 /* ---- the command ---- */
@@ -463,11 +641,15 @@ static int team_size(const struct rnn_model *m, int wanted)
     return n < m->threads_max ? n : m->threads_max;
 }
 
-static int bench(Arena *arena, const CommandLine *c, const BenchOptions *o, Variant v[2])
+static int bench(Arena *arena, const CommandLine *c, const BenchOptions *o,
+                 Variant v[N_VARIANT])
 {
     int status = EXIT_DONE;
-    for (int i = 0; i < 2 && status == EXIT_DONE; i++)
-        status = variant_open(arena, c, i == 0, o->threads, &v[i]);
+    Kernels kernels[3] = {{0}}; /* parts; of the fused plan; of the unfused one */
+    for (int i = 0; i < N_VARIANT && status == EXIT_DONE; i++) {
+        v[i].marked = i >= 2;
+        status = variant_open(arena, c, i % 2 == 0, o->threads, &v[i]);
+    }
     if (status == EXIT_DONE)
         status = time_in_turn(v, 2, o->seconds);
     if (status == EXIT_DONE)
@@ -476,11 +658,15 @@ static int bench(Arena *arena, const CommandLine *c, const BenchOptions *o, Vari
         return status;
     int threads = team_size(v->compiled.model, o->threads);
     double peak = measure_peak(arena, v->unit, threads);
-    Kernels kernels = kernels_of(&v[0], peak);
+    for (int i = 0; i < 2 && status == EXIT_DONE; i++)
+        status = time_kernels(arena, &v[2 + i], peak, &kernels[1 + i]);
+    if (status != EXIT_DONE)
+        return status;
+    kernels[0] = kernels_of(arena, &v[0], peak);
     if (c->json)
-        print_json(v, threads, peak, &kernels);
+        print_json(v, threads, peak, kernels, kernels + 1);
     else
-        print_table(v, threads, peak, &kernels);
+        print_table(v, threads, peak, kernels, kernels + 1);
     return EXIT_DONE;
 }
 
@@ -489,9 +675,9 @@ int command_bench(Arena *arena, const CommandLine *c)
     BenchOptions o;
     if (!read_options(c, &o))
         return EXIT_USAGE;
-    Variant *v = NEW_ARRAY(arena, Variant, 2);
+    Variant *v = NEW_ARRAY(arena, Variant, N_VARIANT);
     int status = bench(arena, c, &o, v);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < N_VARIANT; i++)
         variant_close(&v[i]);
     return status;
 }

@@ -183,7 +183,7 @@ Cost cost_of_nest(const Plan *p, const Stage *s, const Group *group, const Nest 
     return cost;
 }
 
-static void add_cost(Cost *to, Cost more)
+void cost_add(Cost *to, Cost more)
 {
     to->product += more.product;
     to->elementwise += more.elementwise;
@@ -196,7 +196,7 @@ Cost cost_of_stage(const Plan *p, const Stage *s, int phase)
     Cost cost = {0};
     for (int i = 0; i < s->n_group; i++)
         for (int k = 0; k < s->group[i].n_nest; k++)
-            add_cost(&cost, cost_of_nest(p, s, &s->group[i], &s->group[i].nest[k], phase));
+            cost_add(&cost, cost_of_nest(p, s, &s->group[i], &s->group[i].nest[k], phase));
     return cost;
 }
 
@@ -204,8 +204,22 @@ Cost cost_of_procedure(const Plan *p, ProcId proc, int phase)
 {
     Cost cost = {0};
     for (int i = 0; i < p->proc[proc].n_stage; i++)
-        add_cost(&cost, cost_of_stage(p, &p->proc[proc].stage[i], phase));
+        cost_add(&cost, cost_of_stage(p, &p->proc[proc].stage[i], phase));
     return cost;
+}
+
+/* ---- expected time ---- */
+
+/*
+ * Products run at the peak. An elementwise operation takes as long as eight operations of a
+ * product: it is one instruction where a product's two are one, it loads or stores about
+ * as often as it computes, and some (exp, tanh, division) are a dozen instructions. Memory
+ * is taken to keep up; where it does not, the time measured says so.
+ */
+double cost_seconds(Cost cost, double peak)
+{
+    enum { AS_PRODUCT = 8 };
+    return (cost.product + AS_PRODUCT * cost.elementwise) / peak;
 }
 
 /* ---- numbers for people ---- */

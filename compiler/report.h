@@ -27,6 +27,11 @@ Cost cost_of_procedure(const Plan *p, ProcId proc, int phase);
 /* Points (steps and rows) over which a stage's nest runs. */
 double cost_points(const Plan *p, const Stage *s, const Nest *n);
 
+void cost_add(Cost *to, Cost more);
+/* What the work should take on a machine with this peak of multiply-adds, in operations a
+   second: see cost.c. */
+double cost_seconds(Cost cost, double peak);
+
 /* "12.3 k", "4.56 M": three digits. */
 const char *count_print(Arena *arena, double n);
 /* "128 bytes", "1.25 KiB". */

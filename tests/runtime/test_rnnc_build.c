@@ -175,6 +175,23 @@ static double number_at(const json_t *o, const char *key, const char *inner)
     return json_number_value(json_object_get(json_object_get(o, key), inner));
 }
 
+/* Kernels are parts of the chunk: together about as long. Taking times costs some, and the machine
+   may be slower while they run; ten times is a wrong unit or a wrong count. */
+static void check_kernels(const json_t *kernels, double chunk_us)
+{
+    double us = 0, products = 0;
+    for (size_t i = 0; i < json_array_size(kernels); i++) {
+        const json_t *kernel = json_array_get(kernels, i);
+        us += json_number_value(json_object_get(kernel, "us"));
+        products += json_number_value(json_object_get(kernel, "gflops"));
+        CHECK(json_number_value(json_object_get(kernel, "expected_us")) >= 0, "kernel %zu", i);
+        CHECK(json_string_length(json_object_get(kernel, "name")) > 0, "kernel %zu", i);
+    }
+    CHECK(us > 0.1 * chunk_us && us < 10 * chunk_us, "kernels %g us, a chunk %g us", us,
+          chunk_us);
+    CHECK(products > 0, "no product among them");
+}
+
 static void test_bench_tells_times_of_both_in_one_line(void)
 {
     int status = RUN(rnnc, "bench", spec, "--json", "--threads", "1", "--secs", "0.2");
@@ -191,6 +208,8 @@ static void test_bench_tells_times_of_both_in_one_line(void)
     }
     CHECK(json_number_value(json_object_get(o, "peak_gflops")) > 0, "no peak");
     CHECK(json_array_size(json_object_get(o, "kernels")) > 0, "no kernels");
+    check_kernels(json_object_get(o, "plan"), number_at(o, "fused", "p90_us"));
+    check_kernels(json_object_get(o, "unfused_plan"), number_at(o, "unfused", "p90_us"));
     json_decref(o);
 }
 
