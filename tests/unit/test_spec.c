@@ -47,7 +47,7 @@ static const char whole[] =
     "  epochs: 10\n"
     "  handlers:\n"
     "    - checkpoint: {every: epoch, keep: 2}\n"
-    "    - early_stopping: {on: valid.loss, patience: 3}\n"
+    "    - early_stopping: {on: loss, patience: 3}\n"
     "    - progress\n";
 
 static Arena *arena;
