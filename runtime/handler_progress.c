@@ -93,7 +93,7 @@ static void put_speed(struct progress *p, struct rnn__string *s,
     rnn__put(s, "]");
 }
 
-/* A line that wraps could not be drawn over. */
+/* A line that wraps could not be drawn over; an epoch's last one stays as it is. */
 static int columns(void)
 {
     struct winsize size;
@@ -113,7 +113,8 @@ static void print(struct progress *p, bool epoch_ended)
         put_metrics(p, &s);
     put_speed(p, &s, state);
     if (!s.failed && p->terminal)
-        fprintf(stderr, "\r\033[K%.*s%s", columns() - 1, s.text, epoch_ended ? "\n" : "");
+        fprintf(stderr, "\r\033[K%.*s%s", epoch_ended ? (int)s.length : columns() - 1, s.text,
+                epoch_ended ? "\n" : "");
     else if (!s.failed)
         fprintf(stderr, "%s\n", s.text);
     free(s.text);

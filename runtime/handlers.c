@@ -223,7 +223,9 @@ static int hang_trace(struct rnn__trainer *t, struct trace *trace, struct rnn__f
     for (int event = 0; event < RNN_EVENT_COUNT && !code; event++)
         if (trace->all || rnn_event_origin(event) != RNN_ORIGIN_OWN)
             code = rnn__hang(t, event, NULL, trace_event, trace, f);
-    return code;
+    return code || !trace->all
+               ? code
+               : rnn__hang(t, t->validated, NULL, trace_event, trace, f);
 }
 
 static int add_trace(struct rnn__trainer *t, const json_t *options, const char *where,

@@ -257,6 +257,7 @@ static void test_progress_has_escape_codes_on_a_terminal_alone(void)
     shown[n < 0 ? 0 : n] = '\0';
     CHECK(count(shown, "\033[K") >= 4 && strstr(shown, "Epoch [4/4]: [2/2] 100%|####"), "%s",
           shown);
+    CHECK(strstr(shown, "valid.accuracy=") != NULL, "an epoch's line is whole: %s", shown);
     CHECK(run(SETTINGS(""), "train --out runs/file") == 0, "failed");
     CHECK(!strchr(errors, '\033') && !strchr(errors, '\r'), "%s", errors);
     CHECK(count(errors, "Epoch [") == 4 && strstr(errors, "chunks/s"), "%s", errors);
@@ -269,6 +270,16 @@ static void test_progress_has_escape_codes_on_a_terminal_alone(void)
 }
 
 /* ---- early stopping and averages, as settings ---- */
+
+static void test_a_trace_of_all_has_rnncs_own_events(void)
+{
+    size_t n;
+    CHECK(run(SETTINGS("{\"trace\": {\"all\": true}}"), "train --quiet --out runs/trace") == 0,
+          "%s", errors);
+    char *text = contents("runs/trace/trace.txt", &n);
+    CHECK(count(text, "BACKWARD_COMPLETED") == 24 && count(text, "VALIDATION_COMPLETED") == 4,
+          "%s", text);
+}
 
 static void test_a_validation_is_judged_once(void)
 {
@@ -316,6 +327,31 @@ static void test_averages_are_validated_and_saved(void)
     close(kept);
     CHECK(strstr(contents("out", &n), found) != NULL, "%s is not in %s", found,
           contents("out", &n));
+}
+
+/* Averages, a table and TensorBoard's scalars of a run in two parts are those of one. */
+static void test_a_resumed_run_goes_on_with_averages_and_logs(void)
+{
+    static const char json[] =
+        SETTINGS("{\"ema\": {\"momentum\": 0.3, \"momentum_warmup\": 0.01, \"warmup\": 6}},"
+                 "{\"log\": {\"format\": \"csv\", \"every\": \"chunk\"}}");
+    static const char *const files[] = {"ema.safetensors", "log.csv"};
+    size_t n, m;
+    CHECK(run(json, "train --quiet --out runs/whole") == 0, "%s", errors);
+    CHECK(run(json, "train --quiet --out runs/parts --max-iterations 3") == 0, "%s", errors);
+    CHECK(run(json, "train --quiet --resume runs/parts") == 0, "%s", errors);
+    for (int i = 0; i < 2; i++) {
+        char path[64], *kept;
+        snprintf(path, sizeof path, "runs/whole/%s", files[i]);
+        char *whole = contents(path, &n);
+        kept = malloc(n + 1);
+        memcpy(kept, whole, n + 1);
+        snprintf(path, sizeof path, "runs/parts/%s", files[i]);
+        char *parts = contents(path, &m);
+        CHECK(n == m && n > 0 && memcmp(kept, parts, n) == 0, "%s: %d bytes, %d", path, (int)m,
+              (int)n);
+        free(kept);
+    }
 }
 
 /* ---- times ---- */
@@ -460,8 +496,10 @@ int main(void)
     test_tensorboards_records_are_framed_and_summed();
     test_a_log_into_a_pipe_is_read_or_refused();
     test_progress_has_escape_codes_on_a_terminal_alone();
+    test_a_trace_of_all_has_rnncs_own_events();
     test_a_validation_is_judged_once();
     test_averages_are_validated_and_saved();
+    test_a_resumed_run_goes_on_with_averages_and_logs();
     test_a_trace_of_times_is_json_and_nests();
     test_a_run_leaves_a_report();
     test_a_resumed_report_shows_all_of_the_run();
