@@ -214,10 +214,11 @@ static void put_curves(struct rnn__string *s, const struct rnn__chart *chart,
     if (second)
         put_line(s, "b", x, y, second->n, second->x, second->y);
     for (int k = 0; k < 2; k++)
-        for (int i = 0; chart->curve[k] && chart->curve[k]->n <= 60 && i < chart->curve[k]->n;
-             i++)
-            rnn__put(s, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>\n", classes[k],
-                     place(x, chart->curve[k]->x[i]), place(y, chart->curve[k]->y[i]));
+        for (int i = 0;
+             chart->curve[k] && chart->curve[k]->n <= 60 && i < chart->curve[k]->n; i++)
+            rnn__put(s, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>\n",
+                     classes[k], place(x, chart->curve[k]->x[i]),
+                     place(y, chart->curve[k]->y[i]));
 }
 
 static void put_legend(struct rnn__string *s, const struct rnn__chart *chart)
@@ -239,9 +240,12 @@ static const char style[] =
     "<style>\n"
     ".rc{--paper:#fff;--ink:#1f2937;--soft:#6b7280;--line:#e5e7eb;--a:#2563eb;--b:#dd5a12;"
     "font-family:system-ui,-apple-system,\"Segoe UI\",\"DejaVu Sans\",sans-serif}\n"
-    "@media (prefers-color-scheme:dark){.rc{--paper:#111827;--ink:#e5e7eb;--soft:#9ca3af;--line:#374151;"
+    "@media "
+    "(prefers-color-scheme:dark){.rc{--paper:#111827;--ink:#e5e7eb;--soft:#9ca3af;--line:#"
+    "374151;"
     "--a:#6ea8fe;--b:#fb9a5b}}\n"
-    ".rc .paper{fill:var(--paper)} .rc text{fill:var(--ink)} .rc .t{font-size:12px;fill:var(--soft)} "
+    ".rc .paper{fill:var(--paper)} .rc text{fill:var(--ink)} .rc "
+    ".t{font-size:12px;fill:var(--soft)} "
     ".rc .h{font-size:15px;font-weight:600}\n"
     ".rc .grid{stroke:var(--line);stroke-width:1} .rc .axis,.rc .tick{stroke:var(--soft);"
     "fill:none}\n"

@@ -8,8 +8,8 @@
 
 enum { RNN__POINTS_MAX = 2048 };
 
-/* A curve of bounded length: when it is full, neighbours become their mean, and each further
-   point is the mean of twice as many. */
+/* A curve of bounded length: when it is full, neighbours become their mean, and each
+   further point is the mean of twice as many. */
 struct rnn__curve {
     const char *name;
     int n;

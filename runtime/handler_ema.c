@@ -62,7 +62,8 @@ int rnn_ema(rnn_engine *e, int event, const rnn_filter *filter, const rnn_ema_op
     if (options.momentum == 0)
         options.momentum = 0.0002;
     if (!m || e->ema || rnn_get_blocks(e, &blocks) != 0)
-        return rnn__fail(e, RNN_EINVAL, "moving averages are a trainer's, and one is enough");
+        return rnn__fail(e, RNN_EINVAL,
+                         "moving averages are a trainer's, and one is enough");
     if (!(options.momentum > 0 && options.momentum < 1) || options.warmup < 0 ||
         !(options.momentum_warmup >= 0 && options.momentum_warmup <= 1))
         return rnn__fail(e, RNN_EINVAL, "a momentum is between 0 and 1");
@@ -83,10 +84,7 @@ int rnn_ema(rnn_engine *e, int event, const rnn_filter *filter, const rnn_ema_op
     return code;
 }
 
-float *rnn__ema_block(const rnn_engine *e)
-{
-    return e->ema ? e->ema->average : NULL;
-}
+float *rnn__ema_block(const rnn_engine *e) { return e->ema ? e->ema->average : NULL; }
 
 int rnn_ema_swap(rnn_engine *e)
 {
@@ -132,10 +130,11 @@ int rnn__add_ema(struct rnn__trainer *t, const json_t *options, const char *wher
     if (!code && !(o.momentum > 0 && o.momentum < 1))
         code = rnn__fault(f, RNN__ESPEC, "%s.momentum: %g is not between 0 and 1", where,
                           o.momentum);
-    bool half = !json_object_get(options, "warmup") !=
-                !json_object_get(options, "momentum_warmup");
+    bool half =
+        !json_object_get(options, "warmup") != !json_object_get(options, "momentum_warmup");
     if (!code && half)
-        code = rnn__fault(f, RNN__ESPEC, "%s: momentum_warmup and warmup go together", where);
+        code =
+            rnn__fault(f, RNN__ESPEC, "%s: momentum_warmup and warmup go together", where);
     if (!code)
         code = rnn__read_when(t, options, where, &when, f);
     if (code)

@@ -32,18 +32,14 @@ static const struct {
 };
 enum { N_SPAN = sizeof span_list / sizeof *span_list, N_HANDLER = 64 };
 
-struct row {
-    rnn_profile_row times; /* std holds the sum of squares until it is asked for */
-};
-
 enum { N_THREAD = 64, N_PENDING = 1024 };
 
 /* One thread's: what it is in, its sums, and the spans that wait to be drawn. */
 struct lane {
     int kernel; /* -1: none */
     double begin;
-    struct row *row; /* [n_kernel] */
-    bool named; /* its line of the picture has its name */
+    rnn_profile_row *row; /* [n_kernel] */
+    bool named;           /* its line of the picture has its name */
     int n_pending;
     struct {
         int kernel;
@@ -60,17 +56,18 @@ struct marker {
 };
 
 struct rnn__profile {
-    struct row span[N_SPAN], event[RNN_EVENT_COUNT], handler[N_HANDLER];
+    rnn_profile_row span[N_SPAN], event[RNN_EVENT_COUNT], handler[N_HANDLER];
     int n_handler;
-    double begin[N_SPAN]; /* 0: not begun */
+    double begin[N_SPAN];     /* 0: not begun */
     struct marker *marker;    /* NULL: no kernels to time */
     struct rnn__spans *spans; /* NULL: nobody draws */
     int track;
 };
 
-static void add_time(struct row *row, double seconds)
+/* Rows hold in `std` the sum of squared distances from the mean until they are asked for.
+ */
+static void add_time(rnn_profile_row *t, double seconds)
 {
-    rnn_profile_row *t = &row->times;
     double before = seconds - t->mean;
     t->n++;
     t->total += seconds;
@@ -153,12 +150,12 @@ static int open_marker(rnn_engine *e)
 }
 
 /* The kernel's times of all threads in one row (Chan, Golub, LeVeque 1979). */
-static struct row kernel_row(const struct marker *m, int kernel)
+static rnn_profile_row kernel_row(const struct marker *m, int kernel)
 {
-    struct row sum = {{.name = m->model->kernel[kernel].name}};
+    rnn_profile_row sum = {.name = m->model->kernel[kernel].name};
     for (int i = 0; i < N_THREAD && m->lane[i]; i++) {
-        const rnn_profile_row *t = &m->lane[i]->row[kernel].times;
-        rnn_profile_row *s = &sum.times;
+        const rnn_profile_row *t = &m->lane[i]->row[kernel];
+        rnn_profile_row *s = &sum;
         if (t->n == 0)
             continue;
         double n = (double)s->n, k = (double)t->n, apart = t->mean - s->mean;
@@ -204,12 +201,12 @@ void rnn__profile_handler(struct rnn__profile *p, const char *name, double secon
 {
     int i = 0;
     double now = rnn__seconds();
-    while (i < p->n_handler && strcmp(p->handler[i].times.name, name) != 0)
+    while (i < p->n_handler && strcmp(p->handler[i].name, name) != 0)
         i++;
     if (i == N_HANDLER)
         return;
     if (i == p->n_handler)
-        p->handler[p->n_handler++].times.name = name;
+        p->handler[p->n_handler++].name = name;
     add_time(&p->handler[i], seconds);
     draw(p, name, now - seconds, now);
 }
@@ -224,18 +221,18 @@ int rnn_profile(rnn_engine *e)
     if (!p)
         return rnn__fail(e, RNN_ENOMEM, "no memory for a profile");
     for (int i = 0; i < N_SPAN; i++)
-        p->span[i].times.name = span_list[i].name;
+        p->span[i].name = span_list[i].name;
     for (int i = 0; i < RNN_EVENT_COUNT; i++)
-        p->event[i].times.name = rnn_event_name(e, i);
+        p->event[i].name = rnn_event_name(e, i);
     e->profile = p;
     return open_marker(e) == 0 ? 0 : rnn__fail(e, RNN_ENOMEM, "no memory for a profile");
 }
 
 /* Spans, events, handlers, then kernels. */
-static bool row_at(const struct rnn__profile *p, int i, struct row *out)
+static bool row_at(const struct rnn__profile *p, int i, rnn_profile_row *out)
 {
     const struct {
-        const struct row *row;
+        const rnn_profile_row *row;
         int n;
     } parts[] = {
         {p->span, N_SPAN}, {p->event, RNN_EVENT_COUNT}, {p->handler, p->n_handler}};
@@ -252,11 +249,11 @@ static bool row_at(const struct rnn__profile *p, int i, struct row *out)
 
 int rnn_profile_at(const rnn_engine *e, int i, rnn_profile_row *out)
 {
-    struct row row;
+    rnn_profile_row row;
     if (!e->profile || !row_at(e->profile, i, &row))
         return RNN_EINVAL;
-    *out = row.times;
-    out->std = row.times.n > 1 ? sqrt(row.times.std / (double)row.times.n) : 0;
+    *out = row;
+    out->std = row.n > 1 ? sqrt(row.std / (double)row.n) : 0;
     return 0;
 }
 
@@ -283,8 +280,8 @@ int rnn__profile_rows(const rnn_engine *e, rnn_profile_row **out, int *n_kernel)
     rnn_profile_row r;
     while (rnn_profile_at(e, all, &r) == 0)
         all++;
-    int first = all - (e->profile && e->profile->marker ? e->profile->marker->model->n_kernel
-                                                         : 0);
+    int first =
+        all - (e->profile && e->profile->marker ? e->profile->marker->model->n_kernel : 0);
     rnn_profile_row *list = calloc((size_t)all + 1, sizeof *list);
     *out = list;
     *n_kernel = 0;
@@ -306,8 +303,9 @@ static void print_rows(rnn_engine *e, FILE *out)
     for (int i = n - n_kernel; i < n; i++)
         kernels += row[i].total;
     if (!e->profile->marker)
-        fprintf(out, "kernels are not timed: the model was compiled without marks (rnnc run "
-                     "--profile, rnnc build --profile)\n");
+        fprintf(out,
+                "kernels are not timed: the model was compiled without marks (rnnc run "
+                "--profile, rnnc build --profile)\n");
     for (int i = 0; i < n; i++) {
         bool kernel = i >= n - n_kernel;
         const rnn_profile_row *r = &row[i];
@@ -367,7 +365,7 @@ int rnn__add_profile(struct rnn__trainer *t, const json_t *options, const char *
 struct timer {
     struct rnn__trainer *t;
     double last; /* 0: none yet */
-    struct row row;
+    rnn_profile_row row;
 };
 
 static int timer_started(rnn_engine *e, int event, void *user)
@@ -385,13 +383,13 @@ static int timer_step(rnn_engine *e, int event, void *user)
     (void)event;
     add_time(&timer->row, now - timer->last);
     timer->last = now;
-    return rnn_attribute_set(e, "timer", timer->row.times.mean);
+    return rnn_attribute_set(e, "timer", timer->row.mean);
 }
 
 static void timer_close(void *user)
 {
     struct timer *timer = user;
-    const rnn_profile_row *r = &timer->row.times;
+    const rnn_profile_row *r = &timer->row;
     if (r->n > 0 && !timer->t->options->quiet)
         fprintf(stderr, "%s: %s: %lld times in %.4g s, %.4g ms each (%.4g to %.4g)\n",
                 timer->t->options->program, r->name, (long long)r->n, r->total,
@@ -411,7 +409,7 @@ int rnn__add_timer(struct rnn__trainer *t, const json_t *options, const char *wh
     code = rnn__read_when(t, options, where, &when, f);
     if (code)
         return code;
-    timer->row.times.name = rnn_event_name(t->engine, when.event);
+    timer->row.name = rnn_event_name(t->engine, when.event);
     code = rnn__hang(t, RNN_STARTED, NULL, timer_started, timer, f);
     return code ? code : rnn__hang_when(t, &when, timer_step, timer, f);
 }

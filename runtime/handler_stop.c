@@ -50,7 +50,8 @@ static int judge(rnn_engine *e, int event, void *user)
     *number(s, s->counter) = first || better ? 0 : *number(s, s->counter) + 1;
     if (*number(s, s->counter) < (double)s->o.patience)
         return 0;
-    rnn__note(s->trainer, "early stopping: %s has not improved %lld times; its best is %.6g",
+    rnn__note(s->trainer,
+              "early stopping: %s has not improved %lld times; its best is %.6g",
               s->o.figure, (long long)s->o.patience, *number(s, s->best));
     rnn_terminate(s->trainer, false);
     return 0;
@@ -115,7 +116,7 @@ int rnn__add_early_stopping(struct rnn__trainer *t, const json_t *options,
     if (strncmp(o.figure, "valid.", 6) == 0)
         when.event = t->validated; /* a value is judged once */
     if (!code)
-        code = rnn__read_filter(t, options, where, &when, f);
+        code = rnn__read_filter(options, where, &when, f);
     if (code)
         return code;
     int handle = rnn_early_stopping(t->engine, t->engine, when.event,
@@ -160,11 +161,12 @@ int rnn__add_time_limit(struct rnn__trainer *t, const json_t *options, const cha
     if (!code)
         code = rnn__read_when(t, options, where, &when, f);
     if (!code && !(seconds > 0))
-        code = rnn__fault(f, RNN__ESPEC, "%s.seconds: %g is not more than 0", where, seconds);
+        code =
+            rnn__fault(f, RNN__ESPEC, "%s.seconds: %g is not more than 0", where, seconds);
     if (code)
         return code;
-    int handle = rnn_time_limit(t->engine, when.event, when.filtered ? &when.filter : NULL,
-                                seconds);
+    int handle =
+        rnn_time_limit(t->engine, when.event, when.filtered ? &when.filter : NULL, seconds);
     return handle > 0 ? 0 : rnn__trainer_failed(t, t->engine, handle, f);
 }
 

@@ -122,14 +122,13 @@ int rnn__read_when(struct rnn__trainer *t, const json_t *options, const char *wh
                    struct rnn__when *when, struct rnn__fault *f)
 {
     int code = read_event(t, options, where, when, f);
-    return code ? code : rnn__read_filter(t, options, where, when, f);
+    return code ? code : rnn__read_filter(options, where, when, f);
 }
 
-int rnn__read_filter(struct rnn__trainer *t, const json_t *options, const char *where,
-                     struct rnn__when *when, struct rnn__fault *f)
+int rnn__read_filter(const json_t *options, const char *where, struct rnn__when *when,
+                     struct rnn__fault *f)
 {
     rnn_filter *filter = &when->filter;
-    (void)t;
     int code = read_every(options, where, when, f);
     if (!code)
         code = read_once(options, where, when, f);

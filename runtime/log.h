@@ -25,7 +25,7 @@ struct rnn__line {
 };
 
 struct rnn__log_format {
-    const char *name, *file;            /* in settings; by default, in the run's folder */
+    const char *name, *file;             /* in settings; by default, in the run's folder */
     void (*begin)(struct rnn__log *log); /* of an empty file; NULL: nothing */
     void (*put)(struct rnn__log *log, const struct rnn__line *line);
 };

@@ -1,5 +1,6 @@
 /*
- * log_formats.c — a line of the log as JSON, as a row of a table, as scalars of TensorBoard.
+ * log_formats.c — a line of the log as JSON, as a row of a table, as scalars of
+ * TensorBoard.
  *
  * TensorBoard reads files of records (TFRecord):
  *
@@ -188,8 +189,8 @@ static void put_tensorboard(struct rnn__log *log, const struct rnn__line *line)
         at++;
     put_time(&m);
     put_key(&m, 2, WIRE_VARINT);
-    put_varint(&m, (uint64_t)(line->chunk != RNN_NONE ? line->time_iteration
-                                                       : line->iteration));
+    put_varint(
+        &m, (uint64_t)(line->chunk != RNN_NONE ? line->time_iteration : line->iteration));
     for (int i = 0; i < line->n_field; i++)
         if (!isnan(line->field[i].value))
             put_value(&summary, tags[at].prefix,

@@ -18,8 +18,8 @@ double rnn__profile_fires(struct rnn__profile *p, int event);
 void rnn__profile_fired(struct rnn__profile *p, int event, bool had_handlers, double begin);
 void rnn__profile_handler(struct rnn__profile *p, const char *name, double seconds);
 
-/* The rows that have anything to tell, the kernels last, the longest first; the caller frees
-   *out. How many. */
+/* The rows that have anything to tell, the kernels last, the longest first; the caller
+ *frees out. How many. */
 int rnn__profile_rows(const rnn_engine *e, rnn_profile_row **out, int *n_kernel);
 
 /* Draws what the engine's profile, which is there, sees. */

@@ -117,7 +117,8 @@ static const char page_style[] =
     "font:15px/1.5 system-ui,-apple-system,\"Segoe UI\",\"DejaVu Sans\",sans-serif}\n"
     "h1{font-size:24px;margin:0 0 4px} h2{font-size:17px;margin:32px 0 10px}\n"
     ".state{color:var(--soft);margin:0 0 20px}\n"
-    ".facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:10px}\n"
+    ".facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:"
+    "10px}\n"
     ".facts div{background:var(--card);border:1px solid var(--line);border-radius:8px;"
     "padding:8px 12px}\n"
     ".facts b{display:block;font-size:17px;font-weight:600;overflow-wrap:anywhere}\n"
@@ -126,7 +127,8 @@ static const char page_style[] =
     "th,td{padding:5px 10px;text-align:right;border-bottom:1px solid var(--line);"
     "white-space:nowrap} th{color:var(--soft);font-weight:500}\n"
     "th:first-child,td:first-child{text-align:left}\n"
-    "pre{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:14px;"
+    "pre{background:var(--card);border:1px solid "
+    "var(--line);border-radius:8px;padding:14px;"
     "overflow-x:auto;font-size:13px;line-height:1.45}\n"
     "svg{width:100%;height:auto;margin:14px 0 0}\n"
     "</style>\n";
@@ -196,7 +198,10 @@ static struct rnn__chart loss_chart(const struct rnn__report *r)
     for (int i = 0; i < r->n_metric && !valid; i++)
         if (strcmp(r->valid[i].name, "loss") == 0 && r->valid[i].n > 0)
             valid = &r->valid[i];
-    return (struct rnn__chart){"Loss", "iteration (batches)", "loss", {&r->loss, valid},
+    return (struct rnn__chart){"Loss",
+                               "iteration (batches)",
+                               "loss",
+                               {&r->loss, valid},
                                {"training, mean of chunks", "validation"}};
 }
 
@@ -247,9 +252,10 @@ static void put_times(struct rnn__string *s, const char *title, const rnn_profil
 {
     if (n == 0)
         return;
-    rnn__put(s, "<h2>%s</h2>\n<div class=\"wide\"><table><tr><th></th><th>times</th>"
-                "<th>total s</th><th>mean ms</th><th>deviation ms</th><th>min ms</th>"
-                "<th>max ms</th>%s</tr>\n",
+    rnn__put(s,
+             "<h2>%s</h2>\n<div class=\"wide\"><table><tr><th></th><th>times</th>"
+             "<th>total s</th><th>mean ms</th><th>deviation ms</th><th>min ms</th>"
+             "<th>max ms</th>%s</tr>\n",
              title, whole > 0 ? "<th>share</th>" : "");
     for (int i = 0; i < n; i++) {
         const rnn_profile_row *r = &row[i];

@@ -50,8 +50,9 @@ static void put_text(struct rnn__spans *s, const char *text)
 
 void rnn__spans_track(struct rnn__spans *s, int track, const char *name)
 {
-    rnn__out_put(&s->out, ",\n{\"name\": \"thread_name\", \"ph\": \"M\", \"pid\": 1, "
-                          "\"tid\": %d, \"args\": {\"name\": ",
+    rnn__out_put(&s->out,
+                 ",\n{\"name\": \"thread_name\", \"ph\": \"M\", \"pid\": 1, "
+                 "\"tid\": %d, \"args\": {\"name\": ",
                  track);
     put_text(s, name);
     rnn__out_put(&s->out, "}}");

@@ -235,8 +235,8 @@ int rnn__hang_when(struct rnn__trainer *t, const struct rnn__when *when, rnn_han
                    void *user, struct rnn__fault *f);
 
 /* The same without `on`, for handlers where it names something else. */
-int rnn__read_filter(struct rnn__trainer *t, const json_t *options, const char *where,
-                     struct rnn__when *when, struct rnn__fault *f);
+int rnn__read_filter(const json_t *options, const char *where, struct rnn__when *when,
+                     struct rnn__fault *f);
 
 /* RNN__ESPEC, with a suggestion, when the run has no figure `name`: "loss", "valid.loss",
    "valid.METRIC". */

@@ -156,10 +156,10 @@ void kernel_mark(Emitter *e, int number)
         return;
     LLVMValueRef marker = chunk_field(e, offsetof(struct rnn_chunk, marker), ir->ptr);
     IrIf wanted = ir_if(ir, LLVMBuildIsNotNull(ir->builder, marker, ""));
-    LLVMValueRef at = ir_at(ir, ir->i8, marker, ir_int(ir, offsetof(struct rnn_marker, mark)));
+    LLVMValueRef at =
+        ir_at(ir, ir->i8, marker, ir_int(ir, offsetof(struct rnn_marker, mark)));
     LLVMTypeRef param[] = {ir->ptr, ir->i32, ir->i32};
-    LLVMValueRef arg[] = {marker,
-                          LLVMBuildTrunc(ir->builder, e->frame.thread, ir->i32, ""),
+    LLVMValueRef arg[] = {marker, LLVMBuildTrunc(ir->builder, e->frame.thread, ir->i32, ""),
                           ir_int_of(ir->i32, number)};
     LLVMBuildCall2(ir->builder, LLVMFunctionType(ir->none, param, 3, false),
                    ir_load(ir, ir->ptr, at), arg, 3, "");

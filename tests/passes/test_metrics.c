@@ -1,8 +1,8 @@
 /*
  * test_metrics.c — a metric is of all chunks of an epoch, however they were cut.
  *
- * One sequence is evaluated whole, then in chunks of several lengths, with the state and the
- * running sums carried on. All is in double but for the state, which each cut rounds to
+ * One sequence is evaluated whole, then in chunks of several lengths, with the state and
+ * the running sums carried on. All is in double but for the state, which each cut rounds to
  * float: T roundings of 2^-24 bound what may differ. A mean over chunks is away by 1e-2.
  */
 #include "check.h"
@@ -37,7 +37,8 @@ static void fill(void)
     for (int i = 0; i < T * B * X; i++)
         x[i] = (float)(i * 37 % 19) / 10 - 1, z[i] = (float)(i * 11 % 13) / 6 - 1;
     for (int i = 0; i < T * B; i++)
-        y[i] = i % 5 == 0 ? -1 : i % CLASSES; /* some are ignored: weights differ by chunk */
+        y[i] =
+            i % 5 == 0 ? -1 : i % CLASSES; /* some are ignored: weights differ by chunk */
     for (int i = 0; i < MOST; i++)
         params[i] = (float)(i * 29 % 31) / 20 - 0.7f;
 }

@@ -19,15 +19,17 @@
 #include <time.h>
 
 /* 4 streams of 40 steps in batches of 20: 2 iterations of 3 chunks an epoch. */
-#define SETTINGS(handlers)                                                              \
+#define SETTINGS(handlers)                                                               \
     "{\"name\": \"bigram\", \"spec\": \"specs/bigram.yaml\","                            \
-    " \"data\": {\"train\": {\"text\": \"corpus.txt\", \"streams\": \"4\", \"length\": 20},"   \
-    "            \"valid\": {\"text\": \"corpus.txt\", \"streams\": 2}},"               \
+    " \"data\": {\"train\": {\"text\": \"corpus.txt\", \"streams\": \"4\", \"length\": " \
+    "20},"                                                                               \
+    "            \"valid\": {\"text\": \"corpus.txt\", \"streams\": 2}},"                \
     " \"train\": {\"epochs\": 4, \"seed\": 1, \"handlers\": [" handlers "]}}"
 
 static char errors[1 << 16];
 
-/* Runs the trainer; what it says is in `errors`. A terminal instead of a file when given. */
+/* Runs the trainer; what it says is in `errors`. A terminal instead of a file when given.
+ */
 static int run_to(const char *json, const char *line, int terminal)
 {
     char words[1024], *argv[32] = {(char[]){"trainer"}};
@@ -38,8 +40,9 @@ static int run_to(const char *json, const char *line, int terminal)
         argv[argc++] = word;
     fflush(NULL);
     int kept = dup(2);
-    int file = terminal >= 0 ? dup(terminal)
-                             : open(scratch_path("stderr"), O_RDWR | O_CREAT | O_TRUNC, 0666);
+    int file = terminal >= 0
+                   ? dup(terminal)
+                   : open(scratch_path("stderr"), O_RDWR | O_CREAT | O_TRUNC, 0666);
     dup2(file, 2);
     close(file);
     int status = rnn_trainer_main(argc, argv, &bigram, &config);
@@ -189,7 +192,7 @@ static void check_event(const unsigned char *at, const unsigned char *end, int *
     memcpy(&loss, number, sizeof loss);
     CHECK(loss > 0 && loss < 10, "%g", (double)loss);
     if (n_tag == 10 && memcmp(tag, "chunk/loss", 10) == 0)
-        CHECK(step == (uint64_t)++*chunks, "step %d", (int)step);
+        CHECK(step == (uint64_t)++ * chunks, "step %d", (int)step);
     *valid += n_tag == 10 && memcmp(tag, "valid/loss", 10) == 0;
 }
 
@@ -236,7 +239,8 @@ static void test_a_log_into_a_pipe_is_read_or_refused(void)
     CHECK(run(SETTINGS(""), "train --quiet --out runs/pipe --log pipe") == 5, "%s", errors);
     CHECK(strstr(errors, "nobody reads this pipe") != NULL, "%s", errors);
     CHECK(pthread_create(&reader, NULL, read_pipe, &lines) == 0, "no thread");
-    CHECK(run(SETTINGS(""), "train --quiet --out runs/pipe2 --log pipe") == 0, "%s", errors);
+    CHECK(run(SETTINGS(""), "train --quiet --out runs/pipe2 --log pipe") == 0, "%s",
+          errors);
     pthread_join(reader, NULL);
     CHECK(lines == 24 + 8 + 4 + 4, "%d lines", lines);
 }
@@ -255,8 +259,8 @@ static void test_progress_has_escape_codes_on_a_terminal_alone(void)
     fcntl(master, F_SETFL, O_NONBLOCK);
     ssize_t n = read(master, shown, sizeof shown - 1);
     shown[n < 0 ? 0 : n] = '\0';
-    CHECK(count(shown, "\033[K") >= 4 && strstr(shown, "Epoch [4/4]: [2/2] 100%|####"), "%s",
-          shown);
+    CHECK(count(shown, "\033[K") >= 4 && strstr(shown, "Epoch [4/4]: [2/2] 100%|####"),
+          "%s", shown);
     CHECK(strstr(shown, "valid.accuracy=") != NULL, "an epoch's line is whole: %s", shown);
     CHECK(run(SETTINGS(""), "train --out runs/file") == 0, "failed");
     CHECK(!strchr(errors, '\033') && !strchr(errors, '\r'), "%s", errors);
@@ -274,10 +278,12 @@ static void test_progress_has_escape_codes_on_a_terminal_alone(void)
 static void test_a_trace_of_all_has_rnncs_own_events(void)
 {
     size_t n;
-    CHECK(run(SETTINGS("{\"trace\": {\"all\": true}}"), "train --quiet --out runs/trace") == 0,
+    CHECK(run(SETTINGS("{\"trace\": {\"all\": true}}"), "train --quiet --out runs/trace") ==
+              0,
           "%s", errors);
     char *text = contents("runs/trace/trace.txt", &n);
-    CHECK(count(text, "BACKWARD_COMPLETED") == 24 && count(text, "VALIDATION_COMPLETED") == 4,
+    CHECK(count(text, "BACKWARD_COMPLETED") == 24 &&
+              count(text, "VALIDATION_COMPLETED") == 4,
           "%s", text);
 }
 
@@ -298,8 +304,8 @@ static void test_averages_are_validated_and_saved(void)
     struct rnn__fault f = {0};
     struct rnn__safetensors s;
     static float average[25], plain[25];
-    CHECK(run(SETTINGS("{\"ema\": {\"momentum\": 0.5}}"), "train --out runs/ema") == 0, "%s",
-          errors);
+    CHECK(run(SETTINGS("{\"ema\": {\"momentum\": 0.5}}"), "train --out runs/ema") == 0,
+          "%s", errors);
     CHECK(rnn__safetensors_open(&s, "runs/ema/ema.safetensors", &f) == 0, "%s", f.sentence);
     const struct rnn__tensor *t = rnn__safetensors_find(&s, "table");
     CHECK(t && rnn__safetensors_read_float(&s, t, average, &f) == 0, "%s", f.sentence);
@@ -338,7 +344,8 @@ static void test_a_resumed_run_goes_on_with_averages_and_logs(void)
     static const char *const files[] = {"ema.safetensors", "log.csv"};
     size_t n, m;
     CHECK(run(json, "train --quiet --out runs/whole") == 0, "%s", errors);
-    CHECK(run(json, "train --quiet --out runs/parts --max-iterations 3") == 0, "%s", errors);
+    CHECK(run(json, "train --quiet --out runs/parts --max-iterations 3") == 0, "%s",
+          errors);
     CHECK(run(json, "train --quiet --resume runs/parts") == 0, "%s", errors);
     for (int i = 0; i < 2; i++) {
         char path[64], *kept;
@@ -348,8 +355,8 @@ static void test_a_resumed_run_goes_on_with_averages_and_logs(void)
         memcpy(kept, whole, n + 1);
         snprintf(path, sizeof path, "runs/parts/%s", files[i]);
         char *parts = contents(path, &m);
-        CHECK(n == m && n > 0 && memcmp(kept, parts, n) == 0, "%s: %d bytes, %d", path, (int)m,
-              (int)n);
+        CHECK(n == m && n > 0 && memcmp(kept, parts, n) == 0, "%s: %d bytes, %d", path,
+              (int)m, (int)n);
         free(kept);
     }
 }
@@ -386,7 +393,8 @@ static void test_a_trace_of_times_is_json_and_nests(void)
 
 /* ---- the report ---- */
 
-/* Tags are closed in order, and the page asks for nothing: no file, no network, no script. */
+/* Tags are closed in order, and the page asks for nothing: no file, no network, no script.
+ */
 static void check_page(const char *text, bool html)
 {
     char open[64][16];
@@ -394,8 +402,8 @@ static void check_page(const char *text, bool html)
     for (const char *at = text; (at = strchr(at, '<')); at++) {
         size_t n = strcspn(at + 1 + (at[1] == '/'), " />\n");
         const char *name = at + 1 + (at[1] == '/'), *end = strchr(at, '>');
-        bool alone = end[-1] == '/' || at[1] == '!' ||
-                     (html && (strncmp(name, "meta", 4) == 0));
+        bool alone =
+            end[-1] == '/' || at[1] == '!' || (html && (strncmp(name, "meta", 4) == 0));
         if (at[1] == '/') {
             CHECK(depth > 0 && strlen(open[depth - 1]) == n &&
                       strncmp(open[depth - 1], name, n) == 0,
@@ -414,8 +422,8 @@ static void check_page(const char *text, bool html)
 static void test_a_run_leaves_a_report(void)
 {
     size_t n;
-    CHECK(run(SETTINGS("\"profile\""), "train --quiet --out runs/report --set train.epochs=3") ==
-              0,
+    CHECK(run(SETTINGS("\"profile\""),
+              "train --quiet --out runs/report --set train.epochs=3") == 0,
           "%s", errors);
     char *page = contents("runs/report/report.html", &n);
     check_page(page, true);
@@ -426,7 +434,8 @@ static void test_a_run_leaves_a_report(void)
     CHECK_TEXT(spec, "name: bigram\n# --set train.epochs=3\n");
     page = contents("runs/report/report.html", &n);
     /* three validations: three dots on each of two charts, and six batches */
-    CHECK(count(page, "<circle class=\"b\"") == 6 && count(page, "<circle class=\"a\"") == 6,
+    CHECK(count(page, "<circle class=\"b\"") == 6 &&
+              count(page, "<circle class=\"a\"") == 6,
           "points");
     check_page(contents("runs/report/loss.svg", &n), false);
 }
@@ -458,7 +467,8 @@ static void test_an_interrupted_run_leaves_a_report_and_a_whole_trace(void)
     int status = 0;
     waitpid(child, &status, 0);
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 130, "status %d", status);
-    CHECK(strstr(contents("runs/stopped/report.html", &n), "interrupted by a signal") != NULL,
+    CHECK(strstr(contents("runs/stopped/report.html", &n), "interrupted by a signal") !=
+              NULL,
           "end");
     json_t *trace = json_load_file("stopped.json", 0, &error);
     CHECK(trace != NULL, "line %d: %s", error.line, error.text);
@@ -473,7 +483,8 @@ static void test_text_of_a_picture_is_escaped(void)
     for (int i = 1; i <= 5000; i++)
         rnn__curve_add(&curve, i, i % 2 ? 1.0 : 3.0);
     rnn__curve_add(&curve, 5001, NAN);
-    CHECK(curve.n <= RNN__POINTS_MAX && curve.n > RNN__POINTS_MAX / 2, "%d points", curve.n);
+    CHECK(curve.n <= RNN__POINTS_MAX && curve.n > RNN__POINTS_MAX / 2, "%d points",
+          curve.n);
     for (int i = 0; i < curve.n; i++)
         CHECK(curve.y[i] == 2, "point %d is %g", i, curve.y[i]);
     rnn__chart_put(&s, &chart);
