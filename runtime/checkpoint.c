@@ -454,6 +454,38 @@ static int take_seed(struct rnn__trainer *t, const struct rnn__safetensors *s,
     return 0;
 }
 
+/* The tensor that a handler ema has left for a parameter; NULL: none of its shape. */
+static const struct rnn__tensor *average_of(const struct rnn__safetensors *s,
+                                            const struct rnn__tensor *param)
+{
+    struct rnn__string name = {0};
+    rnn__put(&name, "handler.ema.%s", param->name);
+    const struct rnn__tensor *t = name.failed ? NULL : rnn__safetensors_find(s, name.text);
+    free(name.text);
+    return t && same_shape(t, param) ? t : NULL;
+}
+
+int rnn__checkpoint_averages(struct rnn__trainer *t, const char *path, struct rnn__fault *f)
+{
+    struct rnn__safetensors s;
+    struct tensors list = {0};
+    int n = 0, code = rnn__safetensors_open(&s, path, f);
+    if (code)
+        return code;
+    code = list_tensors(t, &list, f);
+    while (!code && n < list.n_param && average_of(&s, &list.tensor[n]))
+        n++;
+    bool all = !code && n == list.n_param;
+    for (int i = 0; all && i < n && !code; i++)
+        code = rnn__safetensors_read_float(&s, average_of(&s, &list.tensor[i]),
+                                           (void *)(uintptr_t)list.tensor[i].data, f);
+    if (all && !code && (code = rnn_pack(t->engine)) != 0)
+        rnn__trainer_failed(t, t->engine, code, f);
+    free_tensors(&list);
+    rnn__safetensors_close(&s);
+    return code;
+}
+
 int rnn__checkpoint_peek(struct rnn__trainer *t, const char *path, struct rnn__fault *f)
 {
     struct rnn__safetensors s;

@@ -648,6 +648,8 @@ int rnn__trainer_load(struct rnn__trainer *t, struct rnn__fault *f)
         code = open_engine(t, f);
     if (!code)
         code = rnn__checkpoint_init(t, path, f);
+    if (!code)
+        code = rnn__checkpoint_averages(t, path, f);
     free(path);
     return code;
 }

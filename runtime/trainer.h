@@ -145,6 +145,10 @@ int rnn__signals_status(void);
 int rnn__checkpoint_save(struct rnn__trainer *t, const char *path, struct rnn__fault *f);
 /* Parameters alone, by name, every mismatch told; the vocabulary when t has none. */
 int rnn__checkpoint_init(struct rnn__trainer *t, const char *path, struct rnn__fault *f);
+/* The averages that a run with ema has left in its checkpoint, in place of the parameters:
+   what its validations saw. Nothing when there are none. */
+int rnn__checkpoint_averages(struct rnn__trainer *t, const char *path,
+                             struct rnn__fault *f);
 /* Everything, into a trainer of the same spec and seed. */
 int rnn__checkpoint_resume(struct rnn__trainer *t, const char *path, struct rnn__fault *f);
 /* What must be known before data and log are opened: the vocabulary, when t has none, and
