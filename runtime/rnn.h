@@ -581,7 +581,7 @@ RNN_API int rnn_tbptt_trainer(rnn_engine **out, const struct rnn_model *model,
  * threads with the trainer: close it before the trainer, run it from the trainer's
  * handlers (not of BACKWARD_COMPLETED) or between its runs, with .restart = true.
  * Of the options tbptt_step, dim, prepare_batch, carry, report are its own. Its
- * metrics are "loss" and the model's, means over an epoch weighted as the loss is.
+ * metrics are "loss" and the model's, of all chunks of an epoch however they were cut.
  */
 RNN_API int rnn_tbptt_evaluator(rnn_engine **out, rnn_engine *trainer,
                                 const rnn_tbptt_options *options);
