@@ -188,6 +188,46 @@ static void test_gradients_that_are_not_finite_end_with_6(void)
           "status %d: %s", status, output);
 }
 
+/* Checks the `length` bytes of a spec, `where` in the documentation. */
+static void check_text(const char *text, size_t length, const char *where)
+{
+    char path[] = "/tmp/rnnc_documented_XXXXXX";
+    int file = mkstemp(path);
+    bool written = file >= 0 && write(file, text, length) == (ssize_t)length;
+    CHECK(written, "%s cannot be written", path);
+    int status = written ? RUN("check", path) : 0;
+    CHECK(status == 0, "a spec in %s: status %d: %s", where, status, output);
+    close(file), unlink(path);
+}
+
+/* The blocks ```yaml … ``` that are whole specs; how many. */
+static int check_specs_in(const char *document)
+{
+    static const char begin[] = "```yaml\nrnnc: 1\n", head[] = "```yaml\n";
+    static char text[MOST_BYTES];
+    FILE *file = fopen(in_root(document), "r");
+    CHECK(file, "no %s in %s", document, root);
+    size_t length = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    text[length] = '\0';
+    if (file)
+        fclose(file);
+    int n = 0;
+    for (char *at = text; (at = strstr(at, begin)); n++) {
+        at += sizeof head - 1;
+        char *end = strstr(at, "\n```");
+        CHECK(end, "a block of %s has no end", document);
+        if (end)
+            check_text(at, (size_t)(end + 1 - at), document);
+    }
+    return n;
+}
+
+static void test_specs_of_the_documentation_are_right(void)
+{
+    CHECK(check_specs_in("README.md") >= 1, "README.md has no spec");
+    CHECK(check_specs_in("docs/tutorial.md") >= 2, "the tutorial has no specs");
+}
+
 static void test_explain_tells_map_from_scan_and_why_values_are_stored(void)
 {
     const char *spec = in_root("tests/parity/lstm_mse_sgd.yaml");
@@ -257,6 +297,7 @@ int main(int argc, char **argv)
     test_a_chunk_beyond_all_memory_is_a_mistake_of_the_spec();
     test_gradients_of_the_parity_specs_agree_with_complex_step();
     test_gradients_that_are_not_finite_end_with_6();
+    test_specs_of_the_documentation_are_right();
     test_explain_tells_map_from_scan_and_why_values_are_stored();
     test_explain_shows_what_stands_behind_a_pass();
     test_the_readme_shows_every_pass();
