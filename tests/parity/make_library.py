@@ -29,7 +29,7 @@ from ignite.contrib.engines import Tbptt_Events, create_supervised_tbptt_trainer
 from safetensors.torch import save_file
 from torch import nn, optim
 
-from make_more import Spike
+from make_more import LearnedStart, Spike
 
 STEPS, ROWS, BATCHES, STEP = 10, 3, 2, 4  # chunks of 4, 4, 2 steps; two batches, twice
 I, H, O = 3, 4, 2
@@ -41,8 +41,7 @@ name: {name}
 inputs:
   x: {x}
   y: {y}
-model: |
-{model}
+model:{model}
 loss: {loss}
 optimizer: {optimizer}
 tbptt: {{step: {step}}}
@@ -519,10 +518,11 @@ class Accumulating(Hooked):
 
     def step(self):
         params, self.seen = params_of(self), self.seen + 1
-        self.sums = (self.sums or []) + [[p.grad.clone() for p in params]]
+        self.sums = (self.sums or []) + [[p.grad for p in params]]
         if len(self.sums) == self.n or self.seen % self.chunks_of_epoch == 0:
             for i, p in enumerate(params):
-                p.grad = torch.stack([g[i] for g in self.sums]).sum(0) / len(self.sums)
+                there = [g[i] for g in self.sums if g[i] is not None]  # PyTorch skips a parameter without
+                p.grad = torch.stack(there).sum(0) / len(self.sums) if there else None
             self.sums = None
             super().step()
 
@@ -573,6 +573,8 @@ def optimizer_cases():
     yield "accumulate_leftover", case("adam(lr=0.05, accumulate=4, clip_norm=0.3)",
                                       lambda m: Accumulating(optim.Adam(m.parameters(), lr=0.05), 4, CHUNKS,
                                                              lambda o: nn.utils.clip_grad_norm_(params_of(o), 0.3)))
+    yield "accumulate_start", case("adam(lr=0.05, accumulate=2)", lambda m: Accumulating(optim.Adam(m.parameters(), lr=0.05), 2, CHUNKS)) | dict(
+        params="{h0: [4]}", lines="rnn  = gru(x, hidden=4, h=tanh(h0))\nhead = linear(rnn, size=2)", model=lambda: LearnedStart(I, H, O))
     yield "groups", case("adamw(lr=0.05, weight_decay=0.3)",
                          lambda m: optim.AdamW([{"params": [p for n, p in m.named_parameters() if "bias" not in n and n != "head.weight"]},
                                                 {"params": [p for n, p in m.named_parameters() if "bias" in n], "weight_decay": 0},
@@ -608,6 +610,13 @@ def rows_first(v):
     return np.ascontiguousarray(v.transpose(1, 2).flatten(0, 1).numpy())
 
 
+def model_text(case):
+    lines = case["lines"].split("\n")
+    if "params" not in case:
+        return " |\n" + "\n".join(f"  {line}" for line in lines)
+    return f"\n  params: {case['params']}\n  step: |\n" + "\n".join(f"    {line}" for line in lines)
+
+
 def record(kind, name, case, out):
     torch.manual_seed(sum(map(ord, name)))
     torch.set_num_threads(1)
@@ -620,7 +629,7 @@ def record(kind, name, case, out):
     more = case.get("more", "") + (f"train: {{epochs: {epochs}}}\n" if epochs > 1 else "")
     output = case["lines"].rstrip().split("\n")[-1].split("=")[0].strip()
     (folder / "spec.yaml").write_text(SPEC.format(
-        name=name, x=x_text, y=y_text, model="".join(f"  {line}\n" for line in case["lines"].split("\n")).rstrip(), step=STEP, rows=ROWS, more=more,
+        name=name, x=x_text, y=y_text, model=model_text(case), step=STEP, rows=ROWS, more=more,
         loss=case.get("rnnc_loss", f"mse({output}, y)"), optimizer=case.get("optimizer", f"sgd(lr={lr})")))
     first = {k: v.clone() for k, v in model.named_parameters()}
     save(folder, "init.safetensors", first)
