@@ -15,6 +15,20 @@
 
 static char scratch_folder[64];
 
+/* In memory where there is such a file system: for tests of many runs, whose syncs to a disk
+   would take most of the time. */
+static inline void scratch_open_in_memory(void)
+{
+    strcpy(scratch_folder, "/dev/shm/rnnc_test_XXXXXX");
+    if (!mkdtemp(scratch_folder)) {
+        strcpy(scratch_folder, "/tmp/rnnc_test_XXXXXX");
+        if (!mkdtemp(scratch_folder)) {
+            perror("mkdtemp");
+            exit(1);
+        }
+    }
+}
+
 static inline void scratch_open(void)
 {
     strcpy(scratch_folder, "/tmp/rnnc_test_XXXXXX");
