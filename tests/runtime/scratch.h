@@ -15,8 +15,8 @@
 
 static char scratch_folder[64];
 
-/* In memory where there is such a file system: for tests of many runs, whose syncs to a disk
-   would take most of the time. */
+/* In memory where there is such a file system: for tests of many runs, whose syncs to a
+   disk would take most of the time. */
 static inline void scratch_open_in_memory(void)
 {
     strcpy(scratch_folder, "/dev/shm/rnnc_test_XXXXXX");

@@ -113,7 +113,8 @@ static inline const char *trainer_line(const char *folder)
 }
 
 /* Runs to the end, and compares what is left with an uninterrupted run's. */
-static inline void trainer_finish(const char *folder, const char *expected, const char *what)
+static inline void trainer_finish(const char *folder, const char *expected,
+                                  const char *what)
 {
     int status = trainer_wait(trainer_fork(trainer_line(folder)));
     char *errors = scratch_read("errors.txt");

@@ -1,0 +1,336 @@
+/*
+ * test_io_faults.c — files that cannot be written or read: every call of a run about files
+ * fails in turn, by the table that all go through; then a full disk, short counts, a folder
+ * that cannot be written, closed standard files. Each time the run ends with a documented
+ * exit status and a sentence, what was saved before is sound, and a resumed run ends with
+ * the bits of one that nothing happened to.
+ */
+#include "trainer_run.h"
+
+#include <errno.h>
+#include <sys/resource.h>
+
+/* ---- a table that fails ---- */
+
+static int n_call, fail_from, fail_to, fail_errno, n_saved;
+static bool writes_only;
+
+/* Counts a call; true: it shall fail. */
+static bool fails(bool is_write)
+{
+    if (writes_only && !is_write)
+        return false;
+    n_call++;
+    errno = fail_errno;
+    return n_call >= fail_from && n_call <= fail_to;
+}
+
+static int bad_open(const char *path, int flags, mode_t mode)
+{
+    bool writes = (flags & O_CREAT) != 0;
+    return fails(writes) ? -1 : rnn__io_system.open(path, flags, mode);
+}
+/* As the system does: closed all the same. */
+static int bad_close(int fd)
+{
+    bool bad = fails(false);
+    int status = rnn__io_system.close(fd);
+    errno = fail_errno;
+    return bad ? -1 : status;
+}
+static ssize_t bad_read(int fd, void *out, size_t n)
+{
+    return fails(false) ? -1 : rnn__io_system.read(fd, out, n);
+}
+static ssize_t bad_pread(int fd, void *out, size_t n, off_t at)
+{
+    return fails(false) ? -1 : rnn__io_system.pread(fd, out, n, at);
+}
+static ssize_t bad_write(int fd, const void *data, size_t n)
+{
+    return fails(true) ? -1 : rnn__io_system.write(fd, data, n);
+}
+static int bad_fsync(int fd) { return fails(true) ? -1 : rnn__io_system.fsync(fd); }
+static int bad_ftruncate(int fd, off_t n)
+{
+    return fails(true) ? -1 : rnn__io_system.ftruncate(fd, n);
+}
+static int bad_fstat(int fd, struct stat *st)
+{
+    return fails(false) ? -1 : rnn__io_system.fstat(fd, st);
+}
+static int bad_stat(const char *path, struct stat *st)
+{
+    return fails(false) ? -1 : rnn__io_system.stat(path, st);
+}
+static int bad_lock(int fd) { return fails(false) ? -1 : rnn__io_system.lock(fd); }
+static int bad_mkdir(const char *path, mode_t mode)
+{
+    return fails(true) ? -1 : rnn__io_system.mkdir(path, mode);
+}
+static int bad_rename(const char *from, const char *to)
+{
+    if (fails(true))
+        return -1;
+    n_saved += strstr(to, "checkpoint_") && !strstr(to, "best");
+    return rnn__io_system.rename(from, to);
+}
+static int bad_unlink(const char *path)
+{
+    return fails(false) ? -1 : rnn__io_system.unlink(path);
+}
+static DIR *bad_opendir(const char *path)
+{
+    return fails(false) ? NULL : rnn__io_system.opendir(path);
+}
+
+static const struct rnn__io bad_io = {
+    bad_open,  bad_close, bad_read, bad_pread, bad_write,  bad_fsync,  bad_ftruncate,
+    bad_fstat, bad_stat,  bad_lock, bad_mkdir, bad_rename, bad_unlink, bad_opendir};
+
+static char errors[1 << 14];
+
+/* Runs the trainer in this process, over the given table. */
+static int run_over(const struct rnn__io *io, const char *line)
+{
+    char words[1024], *argv[32] = {(char[]){"trainer"}};
+    int argc = 1;
+    snprintf(words, sizeof words, "%s", line);
+    for (char *word = strtok(words, " "); word; word = strtok(NULL, " "))
+        argv[argc++] = word;
+    fflush(NULL);
+    int kept = dup(2), file = open("errors.txt", O_RDWR | O_CREAT | O_TRUNC, 0666);
+    dup2(file, 2);
+    n_call = n_saved = 0;
+    rnn__io = io;
+    int status = trainer_main(argc, argv);
+    rnn__io = &rnn__io_system;
+    ssize_t n = pread(file, errors, sizeof errors - 1, 0);
+    errors[n < 0 ? 0 : n] = '\0';
+    close(file);
+    dup2(kept, 2);
+    close(kept);
+    return status;
+}
+
+/* ---- what must hold after any of them ---- */
+
+/* Tensors of two checkpoints, byte by byte. */
+static bool same_tensors(const char *a, const char *b)
+{
+    struct rnn__fault f = {0};
+    struct rnn__safetensors s = {.fd = -1}, t = {.fd = -1};
+    bool same = rnn__safetensors_open(&s, a, &f) == 0 &&
+                rnn__safetensors_open(&t, b, &f) == 0 && s.n_tensor == t.n_tensor;
+    for (int i = 0; same && i < s.n_tensor; i++) {
+        uint32_t x = 0, y = 1;
+        const struct rnn__tensor *other = rnn__safetensors_find(&t, s.tensor[i].name);
+        same = other && rnn__safetensors_sum(&s, &s.tensor[i], &x, &f) == 0 &&
+               rnn__safetensors_sum(&t, other, &y, &f) == 0 && x == y;
+    }
+    rnn__safetensors_close(&s);
+    rnn__safetensors_close(&t);
+    return same;
+}
+
+static void check_end(int status, const char *what)
+{
+    bool documented = status == 0 || status == 4 || status == 5 || status == 9;
+    CHECK(documented, "%s: exit status %d: %s", what, status, errors);
+    CHECK(status == 0 || strstr(errors, "trainer: error: "),
+          "%s: status %d without a sentence", what, status);
+    CHECK(n_saved == 0 || trainer_has_checkpoint("f"), "%s: no checkpoint is left", what);
+    int again = run_over(&rnn__io_system, trainer_line("f"));
+    CHECK(again == 0, "%s: resumed: exit status %d: %s", what, again, errors);
+    CHECK(same_tensors("f/checkpoint_8.safetensors", "whole/checkpoint_8.safetensors"),
+          "%s: the last state differs", what);
+    DIR *dir = opendir("f");
+    for (struct dirent *d; dir && (d = readdir(dir));)
+        CHECK(!strstr(d->d_name, ".tmp"), "%s: %s is left", what, d->d_name);
+    if (dir)
+        closedir(dir);
+}
+
+/* ---- the sweeps ---- */
+
+/* The calls of a run in which nothing fails. */
+static int calls_of_a_run(void)
+{
+    fail_from = INT32_MAX;
+    scratch_remove("f", 1);
+    CHECK(run_over(&bad_io, "--quiet --out f") == 0, "%s", errors);
+    return n_call;
+}
+
+/* From the n-th call on, `length` calls fail; for each `step`-th n. */
+static void sweep(int error, int length, bool only_writes, int step)
+{
+    writes_only = only_writes;
+    int n = calls_of_a_run(), n_failed = 0;
+    for (fail_from = 1; fail_from <= n; fail_from += step) {
+        char what[64];
+        snprintf(what, sizeof what, "%s%s from call %d on", strerror(error),
+                 only_writes ? ", writing," : "", fail_from);
+        fail_errno = error;
+        fail_to = length > INT32_MAX - fail_from ? INT32_MAX : fail_from + length - 1;
+        scratch_remove("f", 1);
+        int status = run_over(&bad_io, "--quiet --out f");
+        n_failed += status != 0;
+        check_end(status, what);
+    }
+    CHECK(n > 80 && n_failed > 0, "%d calls, %d runs failed", n, n_failed);
+}
+
+static void test_any_call_may_fail_once(void)
+{
+    sweep(EIO, 1, false, 1);
+    sweep(ENOSPC, 1, true, 1);
+    sweep(EMFILE, 1, false, 7);
+}
+
+static void test_the_disk_may_be_full_from_any_call_on(void)
+{
+    sweep(ENOSPC, INT32_MAX, true, 3);
+    sweep(EROFS, INT32_MAX, true, 5);
+}
+
+/* A run from a checkpoint meets the same. */
+static void test_a_resume_may_fail_at_any_call(void)
+{
+    writes_only = false;
+    fail_errno = EIO;
+    for (fail_from = 1; fail_from < 60; fail_from++) {
+        char what[64];
+        snprintf(what, sizeof what, "resume, call %d", fail_from);
+        scratch_remove("f", 1);
+        fail_to = fail_from;
+        CHECK(run_over(&rnn__io_system, "--quiet --out f --max-iterations 5") == 0, "%s",
+              errors);
+        int status = run_over(&bad_io, "--quiet --resume f");
+        n_saved = 1;
+        check_end(status, what);
+    }
+}
+
+/* ---- counts that are short, calls that are interrupted ---- */
+
+static ssize_t few_write(int fd, const void *data, size_t n)
+{
+    errno = EINTR;
+    return n_call++ % 3 == 0 ? -1 : rnn__io_system.write(fd, data, n > 7 ? 7 : n);
+}
+static ssize_t few_pread(int fd, void *out, size_t n, off_t at)
+{
+    errno = EINTR;
+    return n_call++ % 3 == 0 ? -1 : rnn__io_system.pread(fd, out, n > 11 ? 11 : n, at);
+}
+
+static void test_short_counts_are_gone_on_from(void)
+{
+    struct rnn__io few = rnn__io_system;
+    few.write = few_write;
+    few.pread = few_pread;
+    scratch_remove("f", 1);
+    CHECK(run_over(&few, "--quiet --out f --max-iterations 4") == 0, "%s", errors);
+    CHECK(run_over(&few, "--quiet --resume f") == 0, "%s", errors);
+    for (int i = 0; i < 3; i++)
+        CHECK(trainer_same("f", "whole", trainer_results[i]), "%s", trainer_results[i]);
+}
+
+/* ---- the process's own limits ---- */
+
+static void limit_file_size(void)
+{
+    struct rlimit limit = {1500, 1500};
+    setrlimit(RLIMIT_FSIZE, &limit);
+}
+static void close_standard_files(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        close(fd);
+}
+
+/* In a child, behind `prepare`; its exit status. */
+static int run_behind(void (*prepare)(void), const char *line)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        char words[256], *argv[16] = {(char[]){"trainer"}};
+        int argc = 1, err = open("errors.txt", O_RDWR | O_CREAT | O_TRUNC, 0666);
+        snprintf(words, sizeof words, "%s", line);
+        for (char *word = strtok(words, " "); word; word = strtok(NULL, " "))
+            argv[argc++] = word;
+        dup2(err, 2);
+        close(err);
+        prepare();
+        _exit(trainer_main(argc, argv));
+    }
+    int status = trainer_wait(child);
+    char *text = scratch_read("errors.txt");
+    snprintf(errors, sizeof errors, "%s", text);
+    free(text);
+    return status;
+}
+
+static void test_a_file_size_limit_is_an_error(void)
+{
+    scratch_remove("f", 1);
+    CHECK(run_behind(limit_file_size, "--quiet --out f") == 5, "%s", errors);
+    CHECK(strstr(errors, "File too large"), "%s", errors);
+    check_end(5, "file size limit");
+}
+
+static void test_closed_standard_files_do_not_become_checkpoints(void)
+{
+    scratch_remove("f", 1);
+    CHECK(run_behind(close_standard_files, "--quiet --out f") == 0, "%s", errors);
+    for (int i = 0; i < 3; i++)
+        CHECK(trainer_same("f", "whole", trainer_results[i]), "%s", trainer_results[i]);
+}
+
+static void close_reader(void)
+{
+    int fd[2];
+    if (pipe(fd) == 0) {
+        dup2(fd[1], 1);
+        close(fd[0]);
+        close(fd[1]);
+    }
+}
+static void full_output(void)
+{
+    int fd = open("/dev/full", O_WRONLY);
+    dup2(fd, 1);
+}
+
+static void test_standard_output_that_cannot_be_written_is_an_error(void)
+{
+    static const char *const line[] = {"info", "eval --out whole", "--help"};
+    for (int i = 0; i < 3; i++) {
+        CHECK(run_behind(close_reader, line[i]) == 5, "%s: %s", line[i], errors);
+        CHECK(strstr(errors, "standard output: cannot be written: Broken pipe"), "%s",
+              errors);
+        CHECK(run_behind(full_output, line[i]) == 5, "%s: %s", line[i], errors);
+    }
+}
+
+int main(void)
+{
+    scratch_open_in_memory();
+    trainer_corpus();
+    if (chdir(scratch_folder) != 0)
+        return 1;
+    CHECK(run_over(&rnn__io_system, "--quiet --out whole") == 0, "%s", errors);
+    test_any_call_may_fail_once();
+    test_the_disk_may_be_full_from_any_call_on();
+    test_a_resume_may_fail_at_any_call();
+    test_short_counts_are_gone_on_from();
+    test_a_file_size_limit_is_an_error();
+    test_closed_standard_files_do_not_become_checkpoints();
+    test_standard_output_that_cannot_be_written_is_an_error();
+    if (chdir("/") != 0)
+        return 1;
+    scratch_close();
+    return check_result();
+}
