@@ -207,7 +207,7 @@ static void put_json(json_t *metadata, const char *key, json_t *value)
     char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
     if (!text || json_object_set_new(metadata, key, json_string(text)) != 0)
         json_object_del(metadata, format_key); /* noticed at the end: no memory */
-    free(text);
+    rnn__json_free(text);
     json_decref(value);
 }
 
@@ -253,6 +253,7 @@ int rnn__checkpoint_save(struct rnn__trainer *t, const char *path, struct rnn__f
 {
     struct tensors list = {0};
     rnn_state_dict progress;
+    rnn__json_take_failure(); /* asked for again when the header is made */
     int code = list_tensors(t, &list, f);
     if (!code && (code = rnn_state_save(t->engine, &progress)) != 0)
         rnn__trainer_failed(t, t->engine, code, f);

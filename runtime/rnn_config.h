@@ -36,8 +36,9 @@ struct rnn_config {
 };
 
 /*
- * The command line of a trainer: [train | eval | sample | info] [options]; argv[0] is the
- * program's name for messages. Installs handlers of SIGINT and SIGTERM while it trains.
+ * The command line of a trainer: [train | eval | predict | sample | info] [options];
+ * argv[0] is the program's name for messages. Installs handlers of SIGINT and SIGTERM while
+ * it trains.
  *
  * Returns the exit status: 0 done, 2 command line, 3 spec, 4 data, 5 input or output,
  * 6 not finite, 7 out of memory, 8 the machine lacks something, 9 checkpoint, 70 a bug of

@@ -14,6 +14,7 @@
 #include "safetensors.h"
 
 #include "half.h"
+#include "settings.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -451,8 +452,10 @@ static char *header_text(const struct rnn__tensor *const *tensor, int n_tensor,
     }
     char *text = good ? json_dumps(header, JSON_COMPACT) : NULL;
     json_decref(header);
-    if (!text)
+    if (rnn__json_take_failure() || !text) {
+        rnn__json_free(text);
         return NULL;
+    }
     size_t bytes = strlen(text);
     *length = (bytes + 7) / 8 * 8;
     char *padded = malloc(*length + 1);
@@ -461,7 +464,7 @@ static char *header_text(const struct rnn__tensor *const *tensor, int n_tensor,
         memcpy(padded, text, bytes);
         put_sum(padded, *length);
     }
-    free(text);
+    rnn__json_free(text);
     return padded;
 }
 

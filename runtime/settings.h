@@ -28,6 +28,16 @@ int rnn__get_word(const json_t *object, const char *where, const char *key,
 /* A number, or text that is one; false otherwise. */
 bool rnn__is_number(const json_t *value, double *out);
 
+/*
+ * Not every function of the JSON library tells of memory that it did not get, and some
+ * leave a value out. From rnn__json_watch on such failures are noted, for the whole
+ * process; rnn__json_take_failure says whether there was one since it was last asked.
+ */
+void rnn__json_watch(void);
+bool rnn__json_take_failure(void);
+/* Releases what json_dumps has given. */
+void rnn__json_free(void *memory);
+
 /* Every key must be among keys (ends with NULL); the nearest known one is suggested. */
 int rnn__check_keys(const json_t *object, const char *where, const char *const *keys,
                     struct rnn__fault *f);

@@ -159,6 +159,8 @@ int rnn__trainer_read(struct rnn__trainer *t, struct rnn__fault *f)
     t->keep = 2;
     t->json = json_loads(t->config->json ? t->config->json : "{}", JSON_REJECT_DUPLICATES,
                          &error);
+    if (rnn__json_take_failure())
+        return rnn__fault_memory(f);
     if (!json_is_object(t->json))
         return rnn__fault(f, RNN__ESPEC, "the settings are damaged: %s", error.text);
     int code = apply_sets(t, f);
@@ -592,6 +594,8 @@ static int end_reports(struct rnn__trainer *t, const char *end, struct rnn__faul
 static int train(struct rnn__trainer *t, int *status, struct rnn__fault *f)
 {
     int code = prepare_run(t, f);
+    if (!code && rnn__json_take_failure())
+        code = rnn__fault_memory(f);
     if (code)
         return code;
     code = begin_reports(t, f);
@@ -668,6 +672,11 @@ int rnn__trainer_eval(struct rnn__trainer *t, int *status, struct rnn__fault *f)
         code = open_source(t, which, &t->valid, &t->has_valid, f);
     if (!code && !t->has_valid)
         code = rnn__fault(f, RNN_EDATA, "nothing to evaluate on: the spec has no data");
+    if (!code && strcmp(which, "valid") != 0 && !t->options->quiet)
+        fprintf(stderr,
+                "%s: note: there is no data.valid; this is loss and metrics on "
+                "data.train\n",
+                t->options->program);
     if (!code)
         code = open_evaluator(t, f);
     if (!code)
@@ -728,7 +737,14 @@ int rnn__trainer_info(struct rnn__trainer *t, int *status, struct rnn__fault *f)
         if (!m->scalar[i].counter)
             printf("number     %s = %s\n", m->scalar[i].name,
                    rnn__number_text(m->scalar[i].value, text));
-    printf("parameters %" PRId64 " numbers, optimizer %" PRId64 ", workspace %" PRId64
+    for (int i = 0; i < m->n_metric; i++)
+        printf("metric     %s\n", m->metric[i].name);
+    if (t->vocabulary.n)
+        printf("vocabulary %" PRId64 " symbols, level %s\n", t->vocabulary.n,
+               t->vocabulary.level == RNN__BYTE ? "byte" : "char");
+    printf("output     ");
+    print_dims(m->output_dim, m->output_rank);
+    printf("\nparameters %" PRId64 " numbers, optimizer %" PRId64 ", workspace %" PRId64
            " bytes\n",
            m->params_size, m->optimizer_size, m->workspace_bytes);
     return 0;

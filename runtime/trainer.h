@@ -4,6 +4,7 @@
  *   trainer_main.c     options, --set, help, exit status
  *   trainer.c          engine, data and parameters put together; train, eval, info
  *   sample.c           text from a trained model
+ *   predict.c          outputs for lines or arrays of inputs
  *   checkpoint.c       a checkpoint written and read
  *   kept.c             what handlers put into it
  *   signals.c          told to stop
@@ -24,7 +25,7 @@
 /* The command line, read. Texts are argv's. */
 struct rnn__options {
     const char *program, *command;
-    const char *init, *resume, *out, *log, *prompt, *trace_out;
+    const char *init, *resume, *out, *log, *prompt, *trace_out, *input, *output;
     const char **set; /* [n_set] KEY=VALUE */
     int n_set;
     int64_t threads, seed, max_iterations, length; /* RNN_NONE: not given */
@@ -112,6 +113,7 @@ void rnn__trainer_close(struct rnn__trainer *t);
    fault but no success: 130 and 143. */
 int rnn__trainer_train(struct rnn__trainer *t, int *status, struct rnn__fault *f);
 int rnn__trainer_eval(struct rnn__trainer *t, int *status, struct rnn__fault *f);
+int rnn__trainer_predict(struct rnn__trainer *t, int *status, struct rnn__fault *f);
 int rnn__trainer_sample(struct rnn__trainer *t, int *status, struct rnn__fault *f);
 int rnn__trainer_info(struct rnn__trainer *t, int *status, struct rnn__fault *f);
 

@@ -21,6 +21,7 @@ static const struct command {
 } command_list[] = {
     {"train", rnn__trainer_train, "train, and leave checkpoints and a log (the default)"},
     {"eval", rnn__trainer_eval, "loss and metrics on data.valid, to standard output"},
+    {"predict", rnn__trainer_predict, "the model's output for each line, or for an array"},
     {"sample", rnn__trainer_sample, "text from a model of text, to standard output"},
     {"info", rnn__trainer_info, "inputs, parameters, states and numbers of the model"},
 };
@@ -46,11 +47,15 @@ static const struct option {
     {"threads", COUNT, FIELD(threads), 1, "N", "default: the physical cores"},
     {"seed", COUNT, FIELD(seed), 0, "N", "of parameters, dropout, shuffling, sampling"},
     {"max-iterations", COUNT, FIELD(max_iterations), 1, "N", "stop after N batches"},
+    {"input", TEXT, FIELD(input), 0, "FILE",
+     "predict: lines or FILE.npy, - for standard input (the default)"},
+    {"output", TEXT, FIELD(output), 0, "FILE.npy", "predict: of an array, the outputs"},
     {"length", COUNT, FIELD(length), 0, "N", "sample: symbols to draw (500)"},
     {"temperature", NUMBER, FIELD(temperature), 0, "T",
      "sample: 0 takes the most probable (1)"},
     {"prompt", TEXT, FIELD(prompt), 0, "TEXT", "sample: the text to go on from"},
-    {"profile", FLAG, FIELD(profile), 0, NULL, "times of kernels, events and handlers at the end"},
+    {"profile", FLAG, FIELD(profile), 0, NULL,
+     "times of kernels, events and handlers at the end"},
     {"trace-out", TEXT, FIELD(trace_out), 0, "FILE", "a trace for chrome://tracing"},
     {"quiet", FLAG, FIELD(quiet), 0, NULL, "errors only"},
     {"no-progress", FLAG, FIELD(no_progress), 0, NULL, "no progress lines"},
@@ -58,6 +63,15 @@ static const struct option {
 #undef FIELD
 };
 enum { N_OPTION = sizeof option_list / sizeof *option_list };
+
+static const char predict_help[] =
+    "\npredict: a line is one step, the values of all inputs as numbers between commas or\n"
+    "blanks, or as a JSON array; it is answered at once by a line in the same form. A "
+    "class\n"
+    "is its number, in a model of text also a JSON string of one character. The hidden "
+    "state\n"
+    "is carried from line to line; an empty line begins a new sequence. An array\n"
+    "[sequences, steps, ...] in a .npy file gives one of outputs, to --output.\n";
 
 static void print_help(const char *program)
 {
@@ -74,6 +88,7 @@ static void print_help(const char *program)
         snprintf(text, sizeof text, "--%s %s", o->name, o->argument ? o->argument : "");
         printf("  %-24s %s\n", text, o->help);
     }
+    fputs(predict_help, stdout);
 }
 
 static const struct option *find_option(const char *name, size_t n)
@@ -210,7 +225,8 @@ static int finish(const char *program, int code, int status, struct rnn__fault *
         code = rnn__fault_errno(f, "standard output", "cannot be written");
     if (!code)
         return status;
-    fprintf(stderr, "%s: error: %s\n", program, f->sentence);
+    fprintf(stderr, "%s: error: %s\n", program,
+            *f->sentence ? f->sentence : rnn_error_text(code));
     return exit_status(code);
 }
 
@@ -235,6 +251,8 @@ static int run_command(const struct rnn_model *model, const struct rnn_config *c
     if (!code)
         code = find_command(options->command)->run(&t, status, f);
     rnn__trainer_close(&t);
+    if (code && rnn__json_take_failure()) /* what the sentence blames may only be lacking */
+        code = rnn__fault_memory(f);
     return code;
 }
 
@@ -254,6 +272,7 @@ int rnn_trainer_main(int argc, char **argv, const struct rnn_model *model,
     };
     hold_standard_files();
     rnn__signals_ignore();
+    rnn__json_watch();
     options.set = calloc((size_t)argc + 1, sizeof *options.set);
     int code = options.set ? read_options(argc, argv, &options, &f) : rnn__fault_memory(&f);
     if (!code && options.help)

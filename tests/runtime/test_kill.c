@@ -73,6 +73,7 @@ static int run_traced(const char *option, const char *argument, const char *fold
         int err = open("errors.txt", O_WRONLY | O_CREAT | O_TRUNC, 0666);
         dup2(err, 2);
         bool resumes = trainer_has_checkpoint(folder);
+        setenv("ASAN_OPTIONS", "detect_leaks=0", 1); /* it cannot where strace traces */
         execlp("strace", "strace", "-f", "-o", "trace.txt", option, argument, self, "run",
                "--quiet", "--threads", "1", resumes ? "--resume" : "--out", folder,
                (char *)NULL);

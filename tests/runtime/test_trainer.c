@@ -2,6 +2,7 @@
  * test_trainer.c — the command line of a trainer, run as a user would: what it leaves
  * in the run's folder, what it prints, how it ends.
  */
+#include "array_file.h"
 #include "bigram_model.h"
 #include "check.h"
 #include "npy_bytes.h"
@@ -551,6 +552,114 @@ static void test_sample_goes_on_from_the_prompt(void)
     CHECK(strstr(errors, "--prompt:1: byte 0"), "%s", errors);
 }
 
+/* ---- predict ---- */
+
+/* Runs `predict` with the text as standard input. */
+static int predict(const char *text, const char *options)
+{
+    char line[256];
+    int kept = dup(0);
+    int fd = open(scratch_write("input.txt", text, strlen(text)), O_RDONLY);
+    dup2(fd, 0);
+    close(fd);
+    snprintf(line, sizeof line, "predict --init runs/a/checkpoint_8.safetensors %s",
+             options);
+    int status = run(line);
+    dup2(kept, 0);
+    close(kept);
+    return status;
+}
+
+/* The model's output for class i is row i of its table. */
+static void check_row(const char *text, const float *row)
+{
+    float got[5] = {0};
+    if (*text == '[')
+        text++;
+    CHECK(sscanf(text, "%f,%f,%f,%f,%f", got, got + 1, got + 2, got + 3, got + 4) == 5,
+          "\"%s\"", text);
+    CHECK(memcmp(got, row, sizeof got) == 0, "\"%s\" does not read back as the row", text);
+}
+
+static void test_predict_answers_each_line_in_its_form(void)
+{
+    float table[25];
+    read_table("runs/a/checkpoint_8.safetensors", table);
+    CHECK(predict("0\n[3]\n\n [[2]]\n\"e\"\n1", "") == 0, "%s", errors);
+    CHECK(count(output, "\n") == 5 && count(output, "]\n") == 3, "%s", output);
+    static const int class[] = {0, 3, 2, 4, 1};
+    char *line = output;
+    for (int i = 0; i < 5; i++, line = strchr(line, '\n') + 1)
+        check_row(line, table + 5 * class[i]);
+    CHECK(predict("", "") == 0 && output[0] == '\0', "%s", errors);
+    CHECK(predict("x", "--input input.txt") == 4, "%s", errors);
+    CHECK(predict("2\n", "--input -") == 0, "%s", errors);
+    check_row(output, table + 10);
+}
+
+static void test_predict_says_what_is_wrong_with_a_line(void)
+{
+    static const struct {
+        const char *text, *expected;
+    } list[] = {
+        {"0\n7\n", "standard input:2: value 1, of input 'x', is 7; classes are 0 to 4"},
+        {"1.5\n", "standard input:1: value 1: 1.5 is not a whole number"},
+        {"1 2\n", "standard input:1: 2 values; a step of this model has 1"},
+        {"one\n", "standard input:1: 'one' is not a number"},
+        {"[1\n", "standard input:1: "},
+        {"[null]\n", "neither number nor array"},
+        {"\"ab\"\n", "a string is one character"},
+        {"nan\n", "standard input:1: "},
+    };
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        CHECK(predict(list[i].text, "") == 4, "%s: %s", list[i].text, errors);
+        CHECK(strstr(errors, list[i].expected), "%s: %s", list[i].text, errors);
+    }
+    CHECK(predict("", "--input gone.txt") == 5, "%s", errors);
+    CHECK(predict("", "--output o.npy") == 2, "%s", errors);
+}
+
+static void test_predict_of_an_array_is_an_array(void)
+{
+    float table[25], out[6 * 9 * 5];
+    int64_t x[6 * 9], two[] = {6, 9};
+    char shape[32];
+    read_table("runs/a/checkpoint_8.safetensors", table);
+    for (int i = 0; i < 54; i++)
+        x[i] = (i * 7) % 5;
+    npy_write("px.npy", 1, npy_header("<i8", "(6, 9)"), x, sizeof x);
+    CHECK(predict("", "--input px.npy --output py.npy") == 0, "%s", errors);
+    struct rnn__ndarray a;
+    struct rnn__fault f = {0};
+    CHECK(rnn__array_file_open(&a, "py.npy", &f) == 0, "%s", f.sentence);
+    CHECK(a.rank == 3 && a.dim[0] == two[0] && a.dim[1] == two[1] && a.dim[2] == 5,
+          "shape");
+    CHECK(rnn__ndarray_read_float(&a, &(struct rnn__run){0, 270, 270, 1}, out, &f) == 0, "%s", f.sentence);
+    rnn__ndarray_close(&a);
+    for (int i = 0; i < 54; i++)
+        CHECK(memcmp(out + 5 * i, table + 5 * x[i], 5 * sizeof *out) == 0, "step %d", i);
+    x[30] = 9;
+    npy_write("px.npy", 1, npy_header("<i8", "(6, 9)"), x, sizeof x);
+    CHECK(predict("", "--input px.npy --output py.npy") == 4, "%s", errors);
+    CHECK(strstr(errors, "px.npy: sequence 3, step 3 is 9; classes are 0 to 4"), "%s",
+          errors);
+    CHECK(predict("", "--input px.npy") == 2, "%s", errors);
+    snprintf(shape, sizeof shape, "(2, 9, 3)");
+    npy_write("px.npy", 1, npy_header("<i8", shape), x, sizeof x);
+    CHECK(predict("", "--input px.npy --output py.npy") == 4, "%s", errors);
+    CHECK(strstr(errors, "is [2, 9, 3]; input 'x' needs [sequences, steps]"), "%s", errors);
+}
+
+static void test_eval_says_when_it_takes_the_training_data(void)
+{
+    static const char no_valid[] =
+        "{\"name\": \"bigram\", \"data\": {\"train\": {\"text\": \"corpus.txt\", "
+        "\"streams\": 4}}}";
+    CHECK(run_settings(no_valid, "eval --out runs/a") == 0, "%s", errors);
+    CHECK(strstr(errors, "there is no data.valid; this is loss and metrics on data.train"),
+          "%s", errors);
+}
+
 static void test_help_and_info(void)
 {
     CHECK(run("--help") == 0 && strstr(output, "--max-iterations N"), "%s", output);
@@ -606,6 +715,10 @@ int main(void)
     test_a_signal_leaves_a_checkpoint(SIGTERM, 143);
     test_early_stopping_waits_for_patience();
     test_settings_say_what_is_logged_and_kept();
+    test_predict_answers_each_line_in_its_form();
+    test_predict_says_what_is_wrong_with_a_line();
+    test_predict_of_an_array_is_an_array();
+    test_eval_says_when_it_takes_the_training_data();
     test_help_and_info();
     test_one_source_may_stand_alone();
     if (chdir("/") != 0)
