@@ -212,6 +212,86 @@ static void test_a_resume_may_fail_at_any_call(void)
     }
 }
 
+/* ---- the order of a checkpoint's calls, for the sake of power loss ---- */
+
+/* What was written last to each path, and whether it has been synced since. */
+static struct {
+    char path[256];
+    int fd; /* -1: closed */
+    bool dirty;
+} known[64];
+static int n_known, n_renamed, n_removed;
+static bool folder_synced;
+
+static int known_path(const char *path)
+{
+    int i = 0;
+    while (i < n_known && strcmp(known[i].path, path) != 0)
+        i++;
+    if (i == n_known && n_known < 63)
+        n_known++;
+    snprintf(known[i].path, sizeof known[i].path, "%s", path);
+    return i;
+}
+static int known_fd(int fd)
+{
+    int i = 0;
+    while (i < n_known && known[i].fd != fd)
+        i++;
+    return i;
+}
+static int seen_open(const char *path, int flags, mode_t mode)
+{
+    int fd = rnn__io_system.open(path, flags, mode);
+    known[known_path(path)].fd = fd;
+    return fd;
+}
+static int seen_close(int fd)
+{
+    known[known_fd(fd)].fd = -1;
+    return rnn__io_system.close(fd);
+}
+static ssize_t seen_write(int fd, const void *data, size_t n)
+{
+    known[known_fd(fd)].dirty = true;
+    return rnn__io_system.write(fd, data, n);
+}
+static int seen_fsync(int fd)
+{
+    int i = known_fd(fd);
+    known[i].dirty = false;
+    folder_synced = folder_synced || strcmp(known[i].path, "f") == 0;
+    return rnn__io_system.fsync(fd);
+}
+static int seen_rename(const char *from, const char *to)
+{
+    CHECK(!known[known_path(from)].dirty, "%s is renamed before it is synced", from);
+    if (strstr(to, "checkpoint_")) {
+        n_renamed++;
+        CHECK(!known[known_path("f/log.jsonl")].dirty || strstr(to, "best"),
+              "%s knows lines of the log that are not synced", to);
+    }
+    folder_synced = false;
+    return rnn__io_system.rename(from, to);
+}
+static int seen_unlink(const char *path)
+{
+    n_removed++;
+    CHECK(folder_synced, "%s is removed before the folder is synced", path);
+    return rnn__io_system.unlink(path);
+}
+
+/* What a power loss may undo is never what an older checkpoint was given up for. */
+static void test_nothing_is_given_up_before_what_replaces_it_is_safe(void)
+{
+    struct rnn__io seen = rnn__io_system;
+    seen.open = seen_open, seen.close = seen_close, seen.write = seen_write;
+    seen.fsync = seen_fsync, seen.rename = seen_rename, seen.unlink = seen_unlink;
+    scratch_remove("f", 1);
+    CHECK(run_over(&seen, "--quiet --out f") == 0, "%s", errors);
+    CHECK(n_renamed > 8 && n_removed > 4, "%d renamed, %d removed", n_renamed, n_removed);
+}
+
 /* ---- counts that are short, calls that are interrupted ---- */
 
 static ssize_t few_write(int fd, const void *data, size_t n)
@@ -325,6 +405,7 @@ int main(void)
     test_any_call_may_fail_once();
     test_the_disk_may_be_full_from_any_call_on();
     test_a_resume_may_fail_at_any_call();
+    test_nothing_is_given_up_before_what_replaces_it_is_safe();
     test_short_counts_are_gone_on_from();
     test_a_file_size_limit_is_an_error();
     test_closed_standard_files_do_not_become_checkpoints();
