@@ -16,6 +16,7 @@ static int check_gradients(Unit *u)
     }
     switch (gradients_check(u, stdout)) {
     case GRADIENTS_RIGHT: return EXIT_DONE;
+    case GRADIENTS_UNCHECKED: return EXIT_SPEC;
     case GRADIENTS_NOT_FINITE:
         fprintf(stderr, "rnnc check: %s: a gradient is not finite on these data: a 0 / 0, a log "
                         "or root of what is not positive, an overflow\n",

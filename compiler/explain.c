@@ -83,6 +83,7 @@ static const char *const home_words[] = {
     [HOME_OPTIMIZER] = "the optimizer's state",
     [HOME_OPTIMIZER_SCALARS] = "the optimizer's state",
     [HOME_STATE_OUT] = "the state that the next chunk starts from",
+    [HOME_STATE_SAVED] = "the state that the next window starts from",
     [HOME_OUTPUTS] = "the model's output",
 };
 
@@ -224,6 +225,7 @@ static const char *place_print(const Plan *p, const Access *a)
     switch (a->when) {
     case AT_FIRST: return arena_print(p->arena, "%s(0)", name);
     case AT_END: return arena_print(p->arena, "%s(T)", name);
+    case AT_SAVE: return arena_print(p->arena, "%s(save_at)", name);
     case AT_STEP: break;
     }
     return a->shift ? arena_print(p->arena, "%s(t%+d)", name, a->shift) : name;

@@ -1,10 +1,11 @@
 /*
  * extents.c — how many steps and rows a chunk has at most, and how many classes a text.
  *
- * A kernel is compiled for a chunk's shape. Steps are `tbptt.step`, or all steps of
- * the data when the spec leaves it out; rows are the largest `batch` or `streams` of
- * the data's sections, or what its files say. An input `class` without a number takes the
- * size of the text's vocabulary, which the trainer then keeps.
+ * A kernel is compiled for a chunk's shape. Steps are those of `tbptt.window`, which is
+ * `tbptt.step` unless told, or all steps of the data when the spec leaves them out; rows
+ * are the largest `batch` or `streams` of the data's sections, or what its files say. An
+ * input `class` without a number takes the size of the text's vocabulary, which the trainer
+ * then keeps.
  */
 #include "extents.h"
 
@@ -90,7 +91,7 @@ static int64_t rows_of_spec(const Unit *u)
 
 static int64_t steps_of_spec(const Unit *u)
 {
-    int64_t steps = u->spec->tbptt_step;
+    int64_t steps = u->spec->tbptt_window;
     for (int i = 0; steps == 0 && i < COUNT(sections); i++) {
         steps = spec_integer(u->spec, data_path(u, sections[i], "length"), 0);
         if (steps == 0)

@@ -20,6 +20,7 @@
 #include "report.h"
 
 enum { STEPS = 5, ROWS = 3, SAMPLE_MIN = 2, SAMPLE_MAX = 20, SEED = 1 };
+enum { OLD_STEPS = 2, BURN_IN_MOST = 1000 }; /* of a window; steps more for a burn-in */
 static const double tolerance = 1e-9;
 static const double budget =
     1e9; /* multiply-adds of all forward phases together, roughly */
@@ -59,14 +60,14 @@ static double draw(const Graph *g, const Node *n, uint64_t *state)
     return 0.05 + 0.9 * uniform(state); /* carried states: away from 0, where some divide */
 }
 
-static int64_t values_of(const Node *n)
+static int64_t values_of(const Node *n, int64_t steps)
 {
-    return shape_size(&n->shape) * (n->axes & AXIS_TIME ? STEPS : 1) *
+    return shape_size(&n->shape) * (n->axes & AXIS_TIME ? steps : 1) *
            (n->axes & AXIS_ROW ? ROWS : 1);
 }
 
 /* The same data in every interpreter: each leaf draws from a sequence of its own. */
-static void give_data(Arena *arena, Interp *p, const Graph *g)
+static void give_data(Arena *arena, Interp *p, const Graph *g, int64_t steps)
 {
     static const double start[ROWS] = {1, 0, 1};
     for (NodeId id = 0; id < g->n_node; id++) {
@@ -77,8 +78,9 @@ static void give_data(Arena *arena, Interp *p, const Graph *g)
             continue;
         uint64_t state =
             (uint64_t)SEED + (uint64_t)n->op * 1000003u + (uint64_t)n->attr.index;
-        double *v = NEW_ARRAY(arena, double, values_of(n));
-        for (int64_t i = 0; i < values_of(n); i++)
+        int64_t size = values_of(n, steps);
+        double *v = NEW_ARRAY(arena, double, size);
+        for (int64_t i = 0; i < size; i++)
             v[i] = draw(g, n, &state);
         interp_set(p, id, v, NULL);
     }
@@ -90,20 +92,22 @@ typedef struct {
     Arena *arena;
     const Graph *g;
     Interp *real, *complex;
+    int64_t steps;
     double **value; /* by parameter */
     int64_t sample; /* elements of a large parameter that are checked */
 } Check;
 
-static void begin(Interp *p)
+static void begin(const Check *c, Interp *p)
 {
-    interp_begin(p, STEPS, ROWS, true, (struct rnn_rng){.seed = SEED});
+    interp_begin(p, c->steps, ROWS, true, (struct rnn_rng){.seed = SEED});
+    interp_loss_from(p, OLD_STEPS);
 }
 
 static Interp *new_side(Check *c, Precision precision)
 {
-    Interp *p = interp_new(c->arena, c->g, precision, STEPS, ROWS);
-    begin(p);
-    give_data(c->arena, p, c->g);
+    Interp *p = interp_new(c->arena, c->g, precision, c->steps, ROWS);
+    begin(c, p);
+    give_data(c->arena, p, c->g, c->steps);
     for (int i = 0; i < c->g->n_param; i++)
         interp_set(p, c->g->param[i].leaf, c->value[i], NULL);
     return p;
@@ -124,11 +128,11 @@ static void draw_params(Check *c)
 }
 
 /* A forward phase takes about a multiply-add for each parameter at each point. */
-static int64_t sample_size(const Graph *g)
+static int64_t sample_size(const Graph *g, int64_t steps)
 {
-    double work = 0;
+    double work = 0, points = (double)steps * ROWS;
     for (int i = 0; i < g->n_param; i++)
-        work += (double)shape_size(&g->param[i].shape) * STEPS * ROWS * g->n_param;
+        work += (double)shape_size(&g->param[i].shape) * points * g->n_param;
     double n = work > 0 ? budget / work : SAMPLE_MAX;
     return n < SAMPLE_MIN ? SAMPLE_MIN : n > SAMPLE_MAX ? SAMPLE_MAX : (int64_t)n;
 }
@@ -139,7 +143,7 @@ static double slope(Check *c, int i, int64_t k, double *direction)
 {
     NodeId leaf = c->g->param[i].leaf;
     direction[k] = 1;
-    begin(c->complex);
+    begin(c, c->complex);
     interp_set(c->complex, leaf, c->value[i], direction);
     double s = *interp_im(c->complex, c->g->loss, 0, 0);
     interp_set(c->complex, leaf, c->value[i], NULL);
@@ -232,17 +236,37 @@ static void print_verdict(Arena *arena, const Param *p, const Verdict *v, FILE *
                 v->error / v->scale, verdict_word(v));
 }
 
+/* Rows that start are to get beyond their burn-in. */
+static int64_t steps_of(const Spec *spec)
+{
+    int64_t burn_in = spec->tbptt_burn_in;
+    return STEPS + (burn_in < BURN_IN_MOST ? burn_in : BURN_IN_MOST);
+}
+
+/* Else all gradients would be 0, and right. */
+static bool something_counts(const Check *c, FILE *out)
+{
+    NodeId weight = c->g->weight;
+    if (weight == NO_NODE || *interp_re(c->real, weight, 0, 0) > 0)
+        return true;
+    fprintf(out, "no step of the random data counts in the loss: nothing was checked\n");
+    return false;
+}
+
 GradientsVerdict gradients_check(const Unit *u, FILE *out)
 {
-    Check c = {.arena = u->arena, .g = u->graph, .sample = sample_size(u->graph)};
+    Check c = {.arena = u->arena, .g = u->graph, .steps = steps_of(u->spec)};
     int n_wrong = 0, n_infinite = 0;
+    c.sample = sample_size(c.g, c.steps);
     draw_params(&c);
     c.real = new_side(&c, INTERP_F64), c.complex = new_side(&c, INTERP_COMPLEX);
+    if (!something_counts(&c, out))
+        return GRADIENTS_UNCHECKED;
     fprintf(out,
             "gradients of %s: the backward phase against complex step, both in double,\n"
             "on %d steps of %d rows of random data; the worst element of each parameter\n\n"
             "  %-28s %-14s %-15s %-12s %21s %21s %9s\n",
-            c.g->name, STEPS, ROWS, "parameter", "shape", "elements", "worst", "got",
+            c.g->name, (int)c.steps, ROWS, "parameter", "shape", "elements", "worst", "got",
             "expected", "relative");
     for (int i = 0; i < c.g->n_param; i++) {
         if (!c.g->param[i].trained) {

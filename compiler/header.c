@@ -81,6 +81,7 @@ static void put_sizes(Header *h)
     text_add(&h->text,
              "\n/* A chunk, and the blocks of rnn_get_blocks in elements. */\nenum {\n");
     put_size(h, "STEPS_MAX", m->steps_max, "steps of a chunk, at most");
+    put_size(h, "TBPTT_STEP", m->tbptt_step, "new ones of them, at most");
     put_size(h, "ROWS_MAX", m->rows_max, "rows of a chunk, at most");
     put_size(h, "OUTPUT_SIZE", m->output_size, "one step of one row of the output");
     put_size(h, "PARAMS_SIZE", m->params_size, "all parameters");

@@ -50,7 +50,12 @@ void explain_notes(const Plan *p, Diag *d);
 void summary_print(const Unit *u, FILE *out);
 /* A unit up to the pass `grad`: every parameter's gradient against complex step in the
    interpreter. */
-typedef enum { GRADIENTS_RIGHT, GRADIENTS_NOT_FINITE, GRADIENTS_WRONG } GradientsVerdict;
+typedef enum {
+    GRADIENTS_RIGHT,
+    GRADIENTS_UNCHECKED, /* no step counts: said */
+    GRADIENTS_NOT_FINITE,
+    GRADIENTS_WRONG
+} GradientsVerdict;
 GradientsVerdict gradients_check(const Unit *u, FILE *out);
 
 #endif

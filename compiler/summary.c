@@ -116,35 +116,107 @@ static void print_output(const Summary *s)
 
 /* ---- how it is trained ---- */
 
+/* One sentence of the variant, on lines of its own. */
+static void print_sentence(const Summary *s, const char *sentence)
+{
+    enum { INDENT = 21, WIDTH = 100 };
+    int column = INDENT;
+    fprintf(s->out, "%*s", INDENT, "");
+    for (const char *at = sentence; *at;) {
+        size_t word = strcspn(at, " ");
+        if (column > INDENT && column + (int)word > WIDTH) {
+            fprintf(s->out, "\n%*s", INDENT, "");
+            column = INDENT;
+        }
+        fprintf(s->out, "%.*s", (int)word, at);
+        column += (int)word + 1;
+        at += word;
+        if (*at == ' ' && column + (int)strcspn(at + 1, " ") <= WIDTH)
+            fputc(' ', s->out);
+        at += *at == ' ';
+    }
+    fputc('\n', s->out);
+}
+
+static void print_window(const Summary *s)
+{
+    const Spec *spec = s->u->spec;
+    if (spec->tbptt_window <= spec->tbptt_step)
+        return;
+    print_sentence(
+        s, arena_print(s->arena,
+                       "window %" PRId64 ": an update each %" PRId64
+                       " steps, for which the chunk is computed again from the state %" PRId64
+                       " steps before, so that the gradient travels up to %" PRId64
+                       " steps; the loss is that of %s",
+                       spec->tbptt_window, spec->tbptt_step,
+                       spec->tbptt_window - spec->tbptt_step, spec->tbptt_window,
+                       spec->tbptt_loss_all ? "the whole window" : "the new steps alone"));
+}
+
+static void print_steps_that_count(const Summary *s)
+{
+    const Spec *spec = s->u->spec;
+    if (spec->tbptt_burn_in)
+        print_sentence(s, arena_print(s->arena,
+                                      "burn_in: the first %" PRId64
+                                      " steps of a sequence run forward only: no loss, no "
+                                      "gradient, no dropout",
+                                      spec->tbptt_burn_in));
+    if (spec->tbptt_reset)
+        print_sentence(s, arena_print(s->arena,
+                                      "reset: before a step where %s is 1 the row starts a new "
+                                      "sequence, and no gradient goes back beyond it",
+                                      spec->tbptt_reset->text));
+    if (spec->tbptt_lengths)
+        print_sentence(s, arena_print(s->arena,
+                                      "lengths: steps of a row from %s on leave its states as "
+                                      "they are and have no loss",
+                                      spec->tbptt_lengths->text));
+}
+
+static void print_carry(const Summary *s)
+{
+    const Spec *spec = s->u->spec;
+    bool cut = spec_integer(spec, "data.train.length", 0) > 0;
+    const char *carry = spec_text(spec, "tbptt.carry", cut ? "stream" : "none");
+    print_sentence(s, str_eq(carry, "batch")
+                          ? "carry: row b of a batch goes on from row b of the batch before"
+                      : str_eq(carry, "stream")
+                          ? "carry: a batch goes on where its streams were left; a pass over "
+                            "the data begins anew"
+                          : "each batch begins with the initial states");
+}
+
 static void print_variant(const Summary *s, const struct rnn_model *m)
 {
-    const Unit *u = s->u;
-    const char *carried = m->n_state ? "" : "; the model has no state to carry";
-    if (!u->spec->loss)
+    const Spec *spec = s->u->spec;
+    if (!spec->loss) {
+        fprintf(s->out, "tbptt                no loss: the model can be run, not trained\n");
+        return;
+    }
+    if (spec->tbptt_step)
         fprintf(s->out,
-                "tbptt                no loss: the model can be run, not trained%s\n",
-                carried);
-    else if (u->spec->tbptt_step)
-        fprintf(
-            s->out,
-            "tbptt                truncated after %" PRId64
-            " steps: the loss of a chunk is differentiated through\n"
-            "                     the chunk's own steps, then the parameters are updated; "
-            "states go on to the\n"
-            "                     next chunk detached, so that no gradient goes back over "
-            "its border%s\n",
-            u->steps_max, carried);
+                "tbptt                truncated after %" PRId64
+                " steps: the loss of a chunk is differentiated through\n"
+                "                     the chunk's own steps, then the parameters are updated; "
+                "states go on to the\n"
+                "                     next chunk detached, so that no gradient goes back over "
+                "its border\n",
+                spec->tbptt_window);
     else
-        fprintf(s->out,
-                "tbptt                none: a chunk is a whole sequence, the gradient goes "
-                "back "
-                "to its first step%s\n",
-                carried);
-    if (u->spec->loss)
-        fprintf(s->out, "                     a batch's loss is the %s\n",
-                str_eq(spec_text(u->spec, "tbptt.report", ""), "weighted")
-                    ? "mean of its chunks' losses weighted by their steps"
-                    : "unweighted mean of its chunks' losses");
+        fprintf(s->out, "tbptt                none: a chunk is a whole sequence, the gradient "
+                        "goes back to its first step\n");
+    if (!m->n_state)
+        print_sentence(s, "the model has no state to carry");
+    print_window(s);
+    print_steps_that_count(s);
+    if (m->n_state)
+        print_carry(s);
+    fprintf(s->out, "                     a batch's loss is the %s\n",
+            str_eq(spec_text(spec, "tbptt.report", ""), "weighted")
+                ? "mean of its chunks' losses weighted by their steps"
+                : "unweighted mean of its chunks' losses");
 }
 
 static void print_training(const Summary *s, const struct rnn_model *m)

@@ -147,6 +147,7 @@ int rnn_get_blocks(rnn_engine *e, rnn_blocks *out)
                         .optimizer = s->optimizer,
                         .state = t->state[0],
                         .gathered = s->gathered,
+                        .window = t->window[0],
                         .optimizer_scalars = s->optimizer_scalars,
                         .scalars = s->scalars};
     return 0;

@@ -5,6 +5,7 @@
  *     optimizer.NAME       the optimizer's tensors (float32) and scalars (float64)
  *     state.NAME           hidden state, [rows, …]
  *     gathered.NAME        gradients that wait for the update, if the optimizer accumulates
+ *     window.NAME          the same where the next chunk's window begins, if there are windows
  *     handler.NAME         what handlers keep (kept.c)
  *     __metadata__         rnnc, name, spec_hash, seed; as JSON: progress (counters and
  *                          the data's position), scalars, metrics, vocabulary, files
@@ -79,7 +80,7 @@ static int list_tensors(struct rnn__trainer *t, struct tensors *list, struct rnn
     rnn_blocks b;
     struct rnn__string s = {0};
     size_t most = 2 * (size_t)m->n_param + (size_t)m->n_optimizer +
-                  (size_t)m->n_optimizer_scalar + (size_t)m->n_state + 1;
+                  (size_t)m->n_optimizer_scalar + 2 * (size_t)m->n_state + 1;
     for (const struct rnn__kept *k = t->kept; k; k = k->next)
         most++;
     int code = rnn_get_blocks(t->engine, &b);
@@ -105,6 +106,9 @@ static int list_tensors(struct rnn__trainer *t, struct tensors *list, struct rnn
                    &s);
     for (int i = 0; b.gathered && i < m->n_param; i++)
         add_tensor(list, "gathered.", m->param[i].name, tensor_of(&m->param[i], b.gathered),
+                   &s);
+    for (int i = 0; b.window && i < m->n_state; i++)
+        add_tensor(list, "window.", m->state[i].name, state_of(m, &m->state[i], b.window),
                    &s);
     list->n_model = list->n;
     for (const struct rnn__kept *k = t->kept; k; k = k->next)
@@ -333,7 +337,8 @@ static int tell_extras(const struct rnn__safetensors *s, const struct tensors *l
         const char *name = s->tensor[i].name;
         bool known =
             is_ours(s) && (starts_with(name, "optimizer.") || starts_with(name, "state.") ||
-                           starts_with(name, "gathered.") || starts_with(name, "handler."));
+                           starts_with(name, "gathered.") || starts_with(name, "window.") ||
+                           starts_with(name, "handler."));
         for (int j = 0; j < n && !known; j++)
             known = strcmp(list->tensor[j].name, name) == 0;
         if (known)

@@ -539,7 +539,9 @@ enum rnn_report { RNN_REPORT_UNWEIGHTED, RNN_REPORT_WEIGHTED };
 /* All zero: the seed's defaults. */
 typedef struct rnn_tbptt_options {
     const void *optimizer, *loss_fn; /* compiled into the model: NULL */
-    int64_t tbptt_step; /* steps of a chunk; 0: the model's steps_max; not more */
+    int64_t tbptt_step; /* new steps of a chunk; 0: the model's; not more */
+    int64_t tbptt_window; /* steps that the gradient may travel: a multiple of tbptt_step, at most
+                             the model's steps_max; 0: that, or tbptt_step for a model without one */
     int dim;            /* time axis of plain arrays: 0 or 1 */
     const char *device; /* NULL or "cpu" */
     bool non_blocking;  /* nothing to overlap on the CPU */
@@ -565,6 +567,11 @@ typedef struct rnn_tbptt_options {
  * A chunk whose loss is not finite updates nothing and has no BACKWARD_COMPLETED.
  * With the optimizer's `accumulate` (a number of rnn_set_scalar) an update comes after so
  * many chunks, by the mean of their gradients, or with fewer when an epoch ends.
+ *
+ * With a window longer than a step (k2 > k1) a chunk is computed anew from the state at its
+ * window's start: where the chunk began that lies tbptt_window - tbptt_step steps back, but
+ * not before the batch, nor before a state that was set or reset from outside. The state
+ * carried on is the one so computed. An evaluator has no window.
  *
  * model  must outlive the engine
  *
@@ -646,6 +653,7 @@ RNN_API int rnn_last_chunk(const rnn_engine *e, rnn_chunk_result *out);
 typedef struct rnn_blocks {
     float *params, *grads, *optimizer, *state;
     float *gathered; /* sum of the gradients that wait for the update; NULL: none ever do */
+    float *window; /* likewise, what the next chunk's window starts from; NULL: there is none */
     double *optimizer_scalars, *scalars;
 } rnn_blocks;
 RNN_API int rnn_get_blocks(rnn_engine *e, rnn_blocks *out);

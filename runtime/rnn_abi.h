@@ -104,6 +104,8 @@ struct rnn_chunk {
     const struct rnn_model *model;
     int64_t steps, rows;             /* 1 <= steps <= model->steps_max, likewise rows */
     const uint8_t *start;            /* [rows]: the row starts a sequence: its state is the initial one */
+    int64_t loss_from;               /* steps before it are the window's old ones: 0 where there are none */
+    int64_t save_at;                 /* 0 … steps: `state_saved` gets the state as left by so many steps */
     bool training;                   /* dropout on */
     struct rnn_rng rng;
     const double *scalars;           /* [n_scalar] */
@@ -117,6 +119,8 @@ struct rnn_chunk {
     double *optimizer_scalars;
     const float *state_in;           /* [n_state] blocks as found before the chunk */
     float *state_out;                /* as left; may be state_in itself */
+    float *state_saved;              /* written by train and grad of a model with a window, else not looked
+                                        at; neither of the other two */
     float *outputs;                  /* NULL, or [steps][rows][output_size]: the model's output */
     void *workspace;                 /* workspace_bytes, 64-byte aligned, kept from chunk to chunk (packed weights) */
     struct rnn_team *team;
@@ -141,6 +145,8 @@ struct rnn_model {
     const char *spec_hash;           /* hexadecimal, of the spec as compiled */
     const char *target;              /* "x86-64-v4", "interpreter" … */
     int64_t steps_max, rows_max;
+    int64_t tbptt_step;              /* new steps of a chunk; where steps_max is more, that is the window:
+                                        a multiple. 0: steps_max */
     int32_t n_input, n_param, n_optimizer, n_state, n_scalar, n_optimizer_scalar, n_metric, n_running,
         n_kernel;                    /* 0: compiled without marks */
     const struct rnn_input *input;

@@ -25,6 +25,17 @@
  * The state is double-buffered. A chunk reads one block and writes the other; they
  * are swapped once the update is through, so the carried state is whole at any event.
  *
+ * Windows. With tbptt_window > tbptt_step the procedure gets the steps from window0 on, the
+ * new ones from loss_from, and starts from a block of its own:
+ *
+ *     window0                step0       step0 + steps
+ *        |---- old steps ------|-- new steps --|
+ *        window[0]   ^ save_at: the next window begins here, window[1]
+ *
+ * The next chunk's window begins tbptt_window - tbptt_step before its new steps, unless
+ * that is before the history that it may look back on: then the window stays where it
+ * began, with the rows that start there.
+ *
  * The loop allocates nothing: all arrays are made with the trainer, in one block.
  */
 #include "tbptt.h"
@@ -45,6 +56,8 @@ static const char *const kept_names[RNN__KEPT_COUNT] = {
     [RNN__KEPT_LOSS] = "tbptt.loss",
     [RNN__KEPT_GATHERED] = "tbptt.gathered",
     [RNN__KEPT_TOUCHED] = "tbptt.touched",
+    [RNN__KEPT_WINDOW] = "tbptt.window",
+    [RNN__KEPT_STARTS] = "tbptt.starts",
 };
 
 static double *kept(rnn_engine *e, enum rnn__kept what)
@@ -214,6 +227,7 @@ int rnn__tbptt_fill_chunk(rnn_engine *e, struct rnn__tbptt *t, int64_t step0, in
                               .iteration = e->state.iteration,
                               .row0 = t->batch.row0,
                               .step0 = step0};
+    c->loss_from = c->save_at = 0;
     c->state_in = t->state[0];
     c->state_out = t->state[1];
     c->outputs = NULL;
@@ -236,14 +250,58 @@ int rnn__tbptt_run(rnn_engine *e, struct rnn__tbptt *t, rnn_procedure *procedure
     return rnn__fail(e, status, "model %s: %s", t->model->name, rnn_error_text(status));
 }
 
-/* Which rows start anew in this chunk; whether any does. */
-static bool mark_starts(struct rnn__tbptt *t)
+/* ---- where windows begin ---- */
+
+static size_t state_bytes(const struct rnn_model *m)
 {
-    size_t rows = (size_t)t->batch.rows;
-    memset(t->start, t->fresh, (size_t)t->model->rows_max);
-    if (!t->fresh && t->first_chunk && t->batch.start)
-        memcpy(t->start, t->batch.start, rows);
-    return memchr(t->start, 1, rows) != NULL;
+    return (size_t)(m->state_size * m->rows_max) * sizeof(float);
+}
+
+static void set_starts(struct rnn__tbptt *t, enum rnn__starts which)
+{
+    memset(t->start, which == RNN__START_ALL, (size_t)t->model->rows_max);
+    if (which == RNN__START_GIVEN)
+        memcpy(t->start, t->batch.start, (size_t)t->batch.rows);
+}
+
+/* Nothing before this chunk is looked back on; whether some row starts with it. */
+static bool begin_history(rnn_engine *e, struct rnn__tbptt *t)
+{
+    bool by_batch = t->first_chunk && t->batch.start;
+    enum rnn__starts which = t->fresh   ? RNN__START_ALL
+                             : by_batch ? RNN__START_GIVEN
+                                        : RNN__START_NONE;
+    set_starts(t, which);
+    t->window0 = t->step0;
+    t->given = false;
+    if (t->window[0])
+        memcpy(t->window[0], t->state[0], state_bytes(t->model));
+    *kept(e, RNN__KEPT_WINDOW) = (double)t->window0;
+    *kept(e, RNN__KEPT_STARTS) = which;
+    return memchr(t->start, 1, (size_t)t->batch.rows) != NULL;
+}
+
+/* Where the window of the chunk behind this one begins. */
+static int64_t next_window(const struct rnn__tbptt *t)
+{
+    int64_t back = t->options.tbptt_window - t->options.tbptt_step;
+    int64_t next = t->step0 + t->steps - back;
+    return next > t->window0 ? next : t->window0;
+}
+
+static void move_window(rnn_engine *e, struct rnn__tbptt *t)
+{
+    int64_t next = next_window(t);
+    if (next == t->window0)
+        return;
+    if (t->window[0]) {
+        float *left = t->window[0];
+        t->window[0] = t->window[1];
+        t->window[1] = left;
+    }
+    set_starts(t, RNN__START_NONE);
+    *kept(e, RNN__KEPT_WINDOW) = (double)(t->window0 = next);
+    *kept(e, RNN__KEPT_STARTS) = RNN__START_NONE;
 }
 
 /* Rows that this batch does not have keep their state. */
@@ -353,9 +411,15 @@ static int train_in_two(rnn_engine *e, struct rnn__tbptt *t)
 
 static int compute(rnn_engine *e, struct rnn__tbptt *t)
 {
-    int status = rnn__tbptt_fill_chunk(e, t, t->step0, t->steps);
+    int64_t old = t->step0 - t->window0;
+    int status = rnn__tbptt_fill_chunk(e, t, t->window0, old + t->steps);
     if (status < 0)
         return status;
+    t->chunk.loss_from = old;
+    t->chunk.save_at = next_window(t) - t->window0;
+    t->chunk.state_saved = t->window[1];
+    if (t->window[0])
+        t->chunk.state_in = t->window[0];
     if (!t->trains)
         return rnn__tbptt_run(e, t, t->model->eval);
     bool watched = rnn_has_handler(e, NULL, RNN_BACKWARD_COMPLETED) ||
@@ -431,6 +495,14 @@ static bool continues_state(rnn_engine *e, const struct rnn__tbptt *t)
     return t->options.carry && has_before && *kept(e, RNN__KEPT_CARRIED) != 0;
 }
 
+/* A file may say what the batch has not got. */
+static enum rnn__starts resumed_starts(rnn_engine *e, const struct rnn__tbptt *t)
+{
+    int which = (int)*kept(e, RNN__KEPT_STARTS);
+    return which == RNN__START_GIVEN && !t->batch.start ? RNN__START_NONE
+                                                        : (enum rnn__starts)which;
+}
+
 static int begin_batch(rnn_engine *e, struct rnn__tbptt *t, void *batch)
 {
     int status = prepare(e, t, batch);
@@ -442,13 +514,14 @@ static int begin_batch(rnn_engine *e, struct rnn__tbptt *t, void *batch)
     t->first_chunk = true;
     if (goes_on(e)) {
         t->step0 = (int64_t)*kept(e, RNN__KEPT_STEP);
-        t->fresh = false;
+        t->window0 = (int64_t)*kept(e, RNN__KEPT_WINDOW);
+        set_starts(t, resumed_starts(e, t));
+        t->fresh = t->given = false;
         t->first_chunk = false;
         return 0;
     }
     t->step0 = 0;
     t->fresh = !continues_state(e, t);
-    t->given = false;
     *kept(e, RNN__KEPT_ITERATION) = (double)e->state.iteration;
     *kept(e, RNN__KEPT_STEP) = *kept(e, RNN__KEPT_CHUNK) = 0;
     *kept(e, RNN__KEPT_LOSS_SUM) = *kept(e, RNN__KEPT_WEIGHT_SUM) = 0;
@@ -460,7 +533,9 @@ static int start_chunk(rnn_engine *e, struct rnn__tbptt *t)
     int64_t left = t->batch.steps - t->step0;
     t->steps = left < t->options.tbptt_step ? left : t->options.tbptt_step;
     e->state.chunk = (int64_t)*kept(e, RNN__KEPT_CHUNK);
-    int status = mark_starts(t) ? rnn__fire(e, RNN_STATE_RESET) : 0;
+    bool begins = t->first_chunk || t->fresh || t->given;
+    bool starts = begins && begin_history(e, t);
+    int status = starts ? rnn__fire(e, RNN_STATE_RESET) : 0;
     if (status < 0)
         return status;
     e->state.time_iteration++;
@@ -475,6 +550,7 @@ static int finish_chunk(rnn_engine *e, struct rnn__tbptt *t)
     if (status < 0)
         return status;
     swap_states(t);
+    move_window(e, t);
     add_loss(e, t);
     add_metrics(t);
     t->step0 += t->steps;
@@ -544,10 +620,17 @@ static void cut_shared(struct cutter *c, const struct rnn_model *m, struct rnn__
     s->gathered = find_accumulate(m) < 0 ? NULL : cut(c, m->params_size, sizeof(float));
 }
 
+static bool has_window(const struct rnn_model *m)
+{
+    return m->tbptt_step > 0 && m->tbptt_step < m->steps_max;
+}
+
 static void cut_own(struct cutter *c, const struct rnn_model *m, struct rnn__tbptt *t)
 {
     for (int i = 0; i < 2; i++)
         t->state[i] = cut(c, m->state_size * m->rows_max, sizeof(float));
+    for (int i = 0; i < 2; i++)
+        t->window[i] = has_window(m) ? cut(c, m->state_size * m->rows_max, sizeof(float)) : NULL;
     t->forward_state = cut(c, m->state_size * m->rows_max, sizeof(float));
     t->start = cut(c, m->rows_max, 1);
     t->array = cut(c, m->n_input, sizeof *t->array);
@@ -619,6 +702,48 @@ static void fix_chunk(struct rnn__tbptt *t)
     };
 }
 
+static int64_t new_steps(const struct rnn_model *m)
+{
+    return has_window(m) ? m->tbptt_step : m->steps_max;
+}
+
+/* Zeros become what they stand for. An evaluator carries its state on, without a window. */
+static void settle_steps(const struct rnn_model *m, rnn_tbptt_options *o, bool trains)
+{
+    if (!o->tbptt_step)
+        o->tbptt_step = new_steps(m);
+    if (!o->tbptt_window)
+        o->tbptt_window = has_window(m) ? m->steps_max : o->tbptt_step;
+    if (!trains)
+        o->tbptt_window = o->tbptt_step;
+}
+
+static int check_steps(const struct rnn_model *m, const rnn_tbptt_options *given)
+{
+    rnn_tbptt_options o = *given;
+    settle_steps(m, &o, true);
+    if (o.tbptt_step < 1 || o.tbptt_step > new_steps(m))
+        return rnn__fail(NULL, RNN_EINVAL,
+                         "tbptt_step is %" PRId64
+                         ", model %s was compiled for 1 to %" PRId64,
+                         o.tbptt_step, m->name, new_steps(m));
+    if (o.tbptt_window == o.tbptt_step)
+        return 0;
+    if (!has_window(m))
+        return rnn__fail(NULL, RNN_EINVAL,
+                         "tbptt_window is %" PRId64
+                         ", but model %s was compiled without a window; build it with "
+                         "tbptt.window",
+                         o.tbptt_window, m->name);
+    if (o.tbptt_window < 1 || o.tbptt_window > m->steps_max ||
+        o.tbptt_window % o.tbptt_step)
+        return rnn__fail(NULL, RNN_EINVAL,
+                         "tbptt_window is %" PRId64 "; it must be a multiple of tbptt_step, "
+                         "%" PRId64 ", and model %s was compiled for %" PRId64 " at most",
+                         o.tbptt_window, o.tbptt_step, m->name, m->steps_max);
+    return 0;
+}
+
 static int check_options(const struct rnn_model *m, const rnn_tbptt_options *o)
 {
     if (m->abi_version != RNN_ABI_VERSION)
@@ -634,11 +759,9 @@ static int check_options(const struct rnn_model *m, const rnn_tbptt_options *o)
         return rnn__fail(NULL, RNN_EINVAL,
                          "optimizer and loss are compiled into model %s: give NULL",
                          m->name);
-    if (o->tbptt_step < 0 || o->tbptt_step > m->steps_max)
-        return rnn__fail(NULL, RNN_EINVAL,
-                         "tbptt_step is %" PRId64
-                         ", model %s was compiled for 1 to %" PRId64,
-                         o->tbptt_step, m->name, m->steps_max);
+    int status = check_steps(m, o);
+    if (status < 0)
+        return status;
     if (o->dim != 0 && o->dim != 1)
         return rnn__fail(NULL, RNN_EINVAL, "dim, the time axis, is %d; it can be 0 or 1",
                          o->dim);
@@ -706,8 +829,9 @@ static int make(rnn_engine **out, const struct rnn_model *m, struct rnn__shared 
     e->destroy = destroy;
     e->end_epoch = end_epoch;
     t->options = *options;
-    if (!t->options.tbptt_step)
-        t->options.tbptt_step = m->steps_max;
+    settle_steps(m, &t->options, !shared);
+    if (t->options.tbptt_window == t->options.tbptt_step)
+        t->window[0] = NULL;
     status = find_counters(t);
     if (status == 0 && make_numbers(e, t) < 0)
         status = rnn__fail(NULL, RNN_ENOMEM, "no memory for model %s", m->name);

@@ -22,8 +22,13 @@ enum rnn__kept {
     RNN__KEPT_LOSS,    /* the last chunk's, for schedules that read it */
     RNN__KEPT_GATHERED, /* chunks whose gradients wait for the update */
     RNN__KEPT_TOUCHED, /* 1: a row started in one of them */
+    RNN__KEPT_WINDOW,  /* step at which the next chunk's window begins */
+    RNN__KEPT_STARTS,  /* which rows start there: an rnn__starts */
     RNN__KEPT_COUNT
 };
+
+/* Rows that start a sequence where a window begins: none, all, those of batch.start. */
+enum rnn__starts { RNN__START_NONE, RNN__START_ALL, RNN__START_GIVEN };
 
 /* What an evaluator shares with its trainer. */
 struct rnn__shared {
@@ -43,6 +48,7 @@ struct rnn__tbptt {
     void *block; /* the one allocation that this and all arrays lie in */
 
     float *state[2];      /* as found, as left: swapped by each chunk */
+    float *window[2];     /* where the window begins, and the next one; [0] NULL: no windows */
     float *forward_state; /* rnn_forward's own */
     bool fresh, forward_fresh;
     bool given;     /* the state was set from outside since the last batch began */
@@ -56,6 +62,7 @@ struct rnn__tbptt {
     enum rnn__stage stage;
     bool first_chunk; /* of this batch */
     int64_t step0, steps;
+    int64_t window0; /* where the chunk's window begins: step0 without windows */
     struct rnn_chunk chunk;
 
     int kept[RNN__KEPT_COUNT];

@@ -21,16 +21,41 @@ static const char *const report_words[] = {"unweighted", "weighted"};
 static const char *const train_keys[] = {"epochs", "max_iterations", "seed", "threads",
                                          "log",    "handlers",       NULL};
 
+static int too_long(const char *key, int64_t value, int64_t most, struct rnn__fault *f)
+{
+    if (value <= most)
+        return 0;
+    return rnn__fault(f, RNN__ESPEC,
+                      "tbptt.%s: %lld, but the model was compiled for %lld at most; "
+                      "build it again with the larger number",
+                      key, (long long)value, (long long)most);
+}
+
+/* New steps of a chunk, and those of its window: 0 where the model knows them. */
+static int read_steps(struct rnn__trainer *t, const json_t *tbptt, struct rnn__fault *f)
+{
+    const struct rnn_model *m = t->model;
+    int64_t step = m->tbptt_step ? m->tbptt_step : m->steps_max;
+    int code = rnn__get_integer(tbptt, "tbptt", "step", 1, &t->tbptt_step, f);
+    if (!code)
+        code = too_long("step", t->tbptt_step, step, f);
+    if (!code)
+        code = rnn__get_integer(tbptt, "tbptt", "window", 1, &t->tbptt_window, f);
+    if (!code)
+        code = too_long("window", t->tbptt_window, m->steps_max, f);
+    int64_t now = t->tbptt_step ? t->tbptt_step : step;
+    if (!code && t->tbptt_window % now)
+        code = rnn__fault(f, RNN__ESPEC,
+                          "tbptt.window is %lld, no multiple of tbptt.step, which is %lld",
+                          (long long)t->tbptt_window, (long long)now);
+    return code;
+}
+
 static int read_tbptt(struct rnn__trainer *t, struct rnn__fault *f)
 {
     const json_t *tbptt = json_object_get(t->json, "tbptt");
     t->carry = -1;
-    int code = rnn__get_integer(tbptt, "tbptt", "step", 1, &t->tbptt_step, f);
-    if (!code && t->tbptt_step > t->model->steps_max)
-        code = rnn__fault(f, RNN__ESPEC,
-                          "tbptt.step: %lld, but the model was compiled for %lld at most; "
-                          "build it again with the larger number",
-                          (long long)t->tbptt_step, (long long)t->model->steps_max);
+    int code = read_steps(t, tbptt, f);
     if (!code)
         code = rnn__get_word(tbptt, "tbptt", "carry", carry_words, 3, &t->carry, f);
     return code ? code
@@ -278,6 +303,7 @@ static rnn_tbptt_options options_of(const struct rnn__trainer *t, bool continues
     bool carry = t->carry < 0 ? continues : t->carry > 0;
     return (rnn_tbptt_options){
         .tbptt_step = t->tbptt_step,
+        .tbptt_window = t->tbptt_window ? t->tbptt_window : t->tbptt_step,
         .carry = carry,
         .report = t->report ? RNN_REPORT_WEIGHTED : RNN_REPORT_UNWEIGHTED,
         .threads = t->threads > 1024 ? 1024 : (int)t->threads,

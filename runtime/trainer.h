@@ -67,7 +67,7 @@ struct rnn__trainer {
     int64_t epochs, max_iterations; /* RNN_NONE: no such limit */
     int64_t threads;                /* 0: the physical cores */
     uint64_t seed;
-    int64_t tbptt_step; /* 0: the model's */
+    int64_t tbptt_step, tbptt_window; /* 0: the model's */
     int carry;          /* of carry_words in trainer.c; -1: as the data ask */
     int report;
     struct {

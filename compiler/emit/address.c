@@ -134,6 +134,8 @@ LLVMValueRef buffer_address(Emitter *e, const Buffer *b)
         return block_at(e, offsetof(struct rnn_chunk, state_in), b, rows_max);
     case HOME_STATE_OUT:
         return block_at(e, offsetof(struct rnn_chunk, state_out), b, rows_max);
+    case HOME_STATE_SAVED:
+        return block_at(e, offsetof(struct rnn_chunk, state_saved), b, rows_max);
     case HOME_OUTPUTS:
         return chunk_field(e, offsetof(struct rnn_chunk, outputs), e->ir.ptr);
     }
@@ -152,6 +154,7 @@ LLVMValueRef buffer_row_stride(Emitter *e, const Buffer *b)
     case HOME_START: return ir_int(&e->ir, 1);
     case HOME_STATE_IN:
     case HOME_STATE_OUT:
+    case HOME_STATE_SAVED:
     case HOME_OUTPUTS: return ir_int(&e->ir, shape_size(&b->shape));
     case HOME_WORKSPACE:
     case HOME_SCRATCH:
@@ -186,6 +189,9 @@ static LLVMValueRef slot_of(Emitter *e, const Access *a, const Buffer *b, LLVMVa
     case AT_STEP: break;
     case AT_FIRST: step = ir_int(ir, 0); break;
     case AT_END: step = chunk_steps(e); break;
+    case AT_SAVE:
+        step = chunk_field(e, offsetof(struct rnn_chunk, save_at), ir->i64);
+        break;
     }
     if (!step)
         BUG("buffer %s is read at a step where there is none", b->name);

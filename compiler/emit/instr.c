@@ -22,6 +22,7 @@ bool instr_has_access(const Instr *i)
     case I_SCATTER:
     case I_ORTHOGONAL: return true;
     case I_CONSTANT:
+    case I_STEP:
     case I_EXTENT:
     case I_TRAINING:
     case I_MAP: return false;
@@ -290,6 +291,22 @@ static void emit_random(Loops *l, int i)
     set_value(l, i, (Real){.real = load_converted(l->ir, ELEMENT_F32, v, real_type(l, i))});
 }
 
+/* t + step0, or t - loss_from. */
+static void emit_step(Loops *l, int i)
+{
+    LLVMBuilderRef b = l->ir->builder;
+    LLVMValueRef t = l->e->frame.t, n;
+    if (!t)
+        BUG("the number of the step is asked for where there is none");
+    if (l->instr[i].index == STEP_OF_LOSS)
+        n = LLVMBuildSub(
+            b, t, chunk_field(l->e, offsetof(struct rnn_chunk, loss_from), l->ir->i64), "");
+    else
+        n = LLVMBuildAdd(
+            b, t, chunk_field(l->e, offsetof(struct rnn_chunk, rng.step0), l->ir->i64), "");
+    set_value(l, i, (Real){.real = LLVMBuildSIToFP(b, n, real_type(l, i), "")});
+}
+
 static void emit_extent(Loops *l, int i)
 {
     LLVMValueRef n = ir_int(l->ir, 1);
@@ -371,6 +388,7 @@ void instr_emit(Loops *l, int i)
     case I_GATHER: emit_load(l, i); return;
     case I_IOTA: emit_iota(l, i); return;
     case I_RANDOM: emit_random(l, i); return;
+    case I_STEP: emit_step(l, i); return;
     case I_EXTENT: emit_extent(l, i); return;
     case I_TRAINING: emit_training(l, i); return;
     case I_MAP: emit_map(l, i); return;

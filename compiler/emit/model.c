@@ -88,6 +88,7 @@ static const FieldDef model_fields[] = {
     F(STRING, rnn_model, target),
     F(INT64, rnn_model, steps_max),
     F(INT64, rnn_model, rows_max),
+    F(INT64, rnn_model, tbptt_step),
     F(INT32, rnn_model, n_input),
     F(INT32, rnn_model, n_param),
     F(INT32, rnn_model, n_optimizer),

@@ -120,6 +120,7 @@ struct rnn_model *graph_describe(Arena *arena, const Graph *g, int64_t steps_max
     m->spec_hash = g->spec_hash ? g->spec_hash : "";
     m->target = "";
     m->steps_max = steps_max, m->rows_max = rows_max;
+    m->tbptt_step = g->tbptt_step ? g->tbptt_step : steps_max;
     m->threads_max = 1;
     describe_inputs(m, arena, g);
     describe_params(m, arena, g);

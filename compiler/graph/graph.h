@@ -45,6 +45,10 @@ typedef enum {
     OP_COUNT
 } OpCode;
 
+/* From where OP_STEP counts: the batch's first step, or the first that is no old one of the
+   chunk's window (then old steps have negative numbers). */
+typedef enum { STEP_OF_BATCH, STEP_OF_LOSS } StepCount;
+
 typedef struct {
     int rank;
     int64_t dim[MAX_RANK]; /* outermost first */
@@ -165,6 +169,7 @@ typedef struct {
     int n_running, running_capacity;
     Running *running;
     int n_site;           /* random sites handed out */
+    int64_t tbptt_step;   /* new steps of a chunk that is a longer window; 0: all are new */
     NodeId output;        /* the model's output, axes {time,row} (or fewer) */
     NodeId loss;          /* axes none, rank 0; NO_NODE: none */
     NodeId weight;        /* axes none, rank 0: Σ weight of the loss; 0 means no loss */

@@ -38,10 +38,13 @@ void interp_begin(Interp *p, int64_t steps, int64_t rows, bool training, struct 
     if (steps < 1 || steps > p->steps_max || rows < 1 || rows > p->rows_max)
         BUG("a chunk of %lld steps and %lld rows", (long long)steps, (long long)rows);
     p->steps = steps, p->rows = rows, p->training = training, p->rng = rng;
+    p->loss_from = 0;
     for (NodeId id = 0; id < p->g->n_node; id++)
         if (p->cell[id].mark && !p->cell[id].given)
             memset(p->cell[id].mark, NOTHING, (size_t)p->steps_max);
 }
+
+void interp_loss_from(Interp *p, int64_t loss_from) { p->loss_from = loss_from; }
 
 /* ---- where values are kept ---- */
 

@@ -25,6 +25,8 @@ Interp *interp_new(Arena *arena, const Graph *g, Precision precision, int64_t st
 /* Forgets all values; the chunk to come has these extents. Data set by interp_set stays. */
 void interp_begin(Interp *p, int64_t steps, int64_t rows, bool training,
                   struct rnn_rng rng);
+/* The steps of this chunk before it are a window's old ones; interp_begin makes it 0. */
+void interp_loss_from(Interp *p, int64_t loss_from);
 /* Gives a leaf its values: [steps][rows][features], [rows][features] or [features] by its
    axes, outermost first, with the extents of the last interp_begin. im NULL: zeros. Copied.
    re NULL takes the values back. What is not given: inputs, parameters, start and carried

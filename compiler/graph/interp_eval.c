@@ -92,6 +92,12 @@ static void leaf_extent(const Point *at, double *out)
                       (counted & AXIS_ROW ? at->p->rows : 1));
 }
 
+static void leaf_step(const Point *at, double *out)
+{
+    out[0] = (double)(at->n->attr.index == STEP_OF_LOSS ? at->t - at->p->loss_from
+                                                        : at->t + at->p->rng.step0);
+}
+
 static void leaf_training(const Point *at, double *out) { out[0] = at->p->training; }
 
 static void leaf_random(const Point *at, double *out)
@@ -485,6 +491,7 @@ static const Meaning meaning[OP_COUNT] = {
     [OP_START] = {.leaf = leaf_missing},
     [OP_SCALAR] = {.leaf = leaf_scalar},
     [OP_SOFAR] = {.leaf = leaf_sofar},
+    [OP_STEP] = {.leaf = leaf_step},
     [OP_EXTENT] = {.leaf = leaf_extent},
     [OP_TRAINING] = {.leaf = leaf_training},
     [OP_GRADIENT] = {.linear = move_gradient},

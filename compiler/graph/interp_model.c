@@ -132,6 +132,7 @@ static void give_leaves(const struct rnn_chunk *c, bool gradients)
     };
     const Machine *m = machine_of(c);
     interp_begin(m->p, c->steps, c->rows, c->training, c->rng);
+    interp_loss_from(m->p, c->loss_from);
     for (NodeId id = 0; id < m->g->n_node; id++) {
         const Node *n = &m->g->node[id];
         if (give[n->op])
@@ -150,15 +151,29 @@ static void write_floats(const Machine *m, NodeId id, int64_t t, int64_t b, floa
         to[i] = (float)v[i];
 }
 
-static void write_states(const struct rnn_chunk *c)
+/* The states as left by so many steps of the chunk; by none, as its first step finds them. */
+static void write_states_at(const struct rnn_chunk *c, int64_t steps, float *block)
 {
     const Machine *m = machine_of(c);
-    for (int i = 0; c->state_out && i < m->g->n_state; i++) {
+    for (int i = 0; i < m->g->n_state; i++) {
         const State *s = &m->g->state[i];
-        float *to = c->state_out + m->state[i] * c->model->rows_max;
+        float *to = block + m->state[i] * c->model->rows_max;
         for (int64_t b = 0; !s->backward && b < c->rows; b++)
-            write_floats(m, s->next, c->steps - 1, b, to + b * shape_size(&s->shape));
+            write_floats(m, steps ? s->next : s->entry, steps ? steps - 1 : 0, b,
+                         to + b * shape_size(&s->shape));
     }
+}
+
+static void write_states(const struct rnn_chunk *c)
+{
+    if (c->state_out)
+        write_states_at(c, c->steps, c->state_out);
+}
+
+static void write_saved(const struct rnn_chunk *c)
+{
+    if (machine_of(c)->g->tbptt_step)
+        write_states_at(c, c->save_at, c->state_saved);
 }
 
 static void write_outputs(const struct rnn_chunk *c)
@@ -248,6 +263,7 @@ static int interp_train(struct rnn_chunk *c, int thread)
     bool sound = write_loss(c);
     write_outputs(c);
     write_states(c);
+    write_saved(c);
     if (sound) {
         write_norm(c);
         write_update(c);
@@ -264,6 +280,7 @@ static int interp_grad(struct rnn_chunk *c, int thread)
     bool sound = write_loss(c);
     write_outputs(c);
     write_states(c);
+    write_saved(c);
     memset(c->grads, 0, (size_t)c->model->params_size * sizeof *c->grads);
     for (int i = 0; sound && i < m->g->n_param; i++)
         if (m->g->param[i].gradient != NO_NODE)

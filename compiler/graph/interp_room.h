@@ -23,6 +23,7 @@ struct Interp {
     Precision precision;
     int64_t steps_max, rows_max;
     int64_t steps, rows;
+    int64_t loss_from;
     bool training;
     struct rnn_rng rng;
     int n_part;

@@ -68,6 +68,13 @@ static const char *infer_start(const Graph *g, int n, const NodeId *arg, const A
     return leaf(&(Attr){0}, AXIS_ROW, false, out);
 }
 
+static const char *infer_step(const Graph *g, int n, const NodeId *arg, const Attr *attr,
+                              Node *out)
+{
+    (void)g, (void)n, (void)arg, (void)attr;
+    return leaf(&(Attr){0}, AXES_ALL, false, out);
+}
+
 static const char *infer_iota(const Graph *g, int n, const NodeId *arg, const Attr *attr,
                               Node *out)
 {
@@ -93,6 +100,7 @@ const OpDef op_final = {"final", FAMILY_LEAF, .infer = infer_row,
 const OpDef op_start = {"start", FAMILY_LEAF, .infer = infer_start, .uses = 0};
 const OpDef op_scalar = {"scalar", FAMILY_LEAF, .infer = infer_wide, .uses = USES_INDEX};
 const OpDef op_sofar = {"sofar", FAMILY_LEAF, .infer = infer_wide, .uses = USES_INDEX};
+const OpDef op_step = {"step", FAMILY_LEAF, .infer = infer_step, .uses = USES_INDEX};
 const OpDef op_extent = {"extent", FAMILY_LEAF, .infer = infer_wide, .uses = USES_AXES};
 const OpDef op_training = {"training", FAMILY_LEAF, .infer = infer_wide, .uses = 0};
 const OpDef op_gradient = {"gradient", FAMILY_LEAF, .infer = infer_none,

@@ -111,6 +111,7 @@ static void build_model(Scope *s)
     Build *b = s->b;
     for (int i = 0; i < b->spec->n_input; i++)
         add_input(s, &b->spec->input[i]);
+    tbptt_build(s);
     cell_declare_params(s);
     cell_declare_states(s, NULL);
     block_run(s, s->def->step);
@@ -129,6 +130,7 @@ Graph *build_pass(Arena *arena, Diag *d, const Spec *spec)
                .g = graph_new(arena, spec->name),
                .start = NO_NODE,
                .training = NO_NODE,
+               .tbptt = {NO_NODE, NO_NODE, NO_NODE, NO_NODE},
                .gradient_norm = NO_NODE};
     b.use = NEW_ARRAY(arena, uint8_t *, spec->n_def);
     Scope *model = scope_new(&b, NULL, spec->model, (Loc){0});

@@ -63,10 +63,9 @@ static void assign_next(Scope *s, const Expr *target, Value v)
         v = NOTHING;
     if (v.kind != VALUE_ERROR)
         v = fit_state(s, target, state, v);
+    if (state->owner == OWNER_MODEL && v.kind == VALUE_NODE)
+        v = value_node(tbptt_leave_state(s->b, state->index, v.node));
     scope_bind(s, PLACE_NEXT, target->text, v);
-    Binding *again = scope_find_in(s, PLACE_STATE, target->text);
-    if (again->owner == OWNER_MODEL && v.kind == VALUE_NODE)
-        s->b->g->state[again->index].next = graph_spread(s->b->g, v.node, AXES_ALL);
 }
 
 static void assign_line(Scope *s, const Expr *target, Value v, bool is_instance)

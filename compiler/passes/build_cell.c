@@ -4,7 +4,7 @@
  * A state is a leaf, what the step finds: at a chunk's first step `entry`, which is the
  * value at the start where the row starts a sequence and else what the chunk before left;
  * after it the step's own `next`. What the chunk before left is a leaf as well, through
- * which no gradient flows: that is detach.
+ * which no gradient flows: that is detach. build_tbptt.c makes these nodes.
  */
 #include "passes/build_room.h"
 
@@ -160,13 +160,6 @@ void cell_declare_params(Scope *s)
 
 /* ---- states ---- */
 
-static NodeId start_flag(Build *b)
-{
-    if (b->start == NO_NODE)
-        b->start = graph_add(b->g, OP_START, 0, NULL, &(Attr){0});
-    return b->start;
-}
-
 /* The value at the start: given by the call, else `initial`, else zero. */
 static Value state_start(Scope *s, const VarDecl *decl, Call *call, Shape shape)
 {
@@ -186,20 +179,9 @@ static Value state_start(Scope *s, const VarDecl *decl, Call *call, Shape shape)
 static void declare_state(Scope *s, const VarDecl *decl, const char *name, Shape shape,
                           const Value *start)
 {
-    Graph *g = s->b->g;
-    int index = g->n_state;
-    Attr attr = {.index = index, .shape = shape, .axes = AXES_ALL};
-    NodeId carried = graph_add(g, OP_CARRIED, 0, NULL, &attr);
-    NodeId initial = value_narrow(s, start);
-    NodeId entry = graph_map3(g, OP_WHERE, start_flag(s->b), initial, carried);
-    NodeId leaf = graph_add(g, OP_STATE, 0, NULL, &attr);
-    *PUSH(g->arena, g->state, g->n_state, g->state_capacity) = (State){.name = name,
-                                                                       .shape = shape,
-                                                                       .leaf = leaf,
-                                                                       .entry = entry,
-                                                                       .next = NO_NODE,
-                                                                       .carried = carried};
-    Binding *state = scope_bind(s, PLACE_STATE, decl->name, value_node(leaf));
+    Build *b = s->b;
+    int index = tbptt_add_state(b, name, shape, value_narrow(s, start));
+    Binding *state = scope_bind(s, PLACE_STATE, decl->name, value_node(b->found[index]));
     state->owner = OWNER_MODEL, state->index = index;
 }
 

@@ -4,7 +4,7 @@
  * A loss gives a value and a weight for one step of one row; its number is Σ value / Σ
  * weight, 0 where no weight counts. In `loss:` every largest part that holds no loss is a
  * per-step value too and counts with its plain average. Weights that are known make Σ
- * weight an extent of the chunk.
+ * weight an extent of the chunk. Sums go over the steps that count (build_tbptt.c).
  */
 #include "passes/build_room.h"
 
@@ -33,12 +33,17 @@ static Value summed(Scope *s, const Value *v)
     NodeId node = value_narrow(s, v);
     if (node == NO_NODE)
         return NOTHING;
-    return value_node(graph_total(g, graph_spread(g, node, AXES_ALL), AXES_ALL));
+    return value_node(graph_total(g, tbptt_counted(s->b, node), AXES_ALL));
 }
 
-/* How many steps of rows the chunk has. */
+static bool all_count(const Scope *s) { return s->b->tbptt.counts == NO_NODE; }
+
+/* How many steps of rows the chunk has, of those that count. */
 static Value extent(Scope *s)
 {
+    Value one = value_number(1);
+    if (!all_count(s))
+        return summed(s, &one);
     return value_node(
         graph_add(s->b->g, OP_EXTENT, 0, NULL, &(Attr){.axes = AXES_ALL, .wide = true}));
 }
@@ -66,7 +71,7 @@ Value loss_average(Scope *s, const Value *v)
 {
     if (v->kind == VALUE_ERROR || !value_axes(s, v))
         return *v;
-    return guarded(s, summed(s, v), extent(s), false);
+    return guarded(s, summed(s, v), extent(s), !all_count(s));
 }
 
 /* ---- a loss ---- */
@@ -152,7 +157,8 @@ Value loss_call(Scope *s, const Expr *e, const Def *def)
     Value total = weight_total(s, &weight);
     if (averages)
         count_weight(s, &weight, &total);
-    return guarded(s, summed(s, &value), total, weight.kind != VALUE_NUMBER);
+    bool may_be_zero = weight.kind != VALUE_NUMBER || !all_count(s);
+    return guarded(s, summed(s, &value), total, may_be_zero);
 }
 
 /* ---- the loss expression ---- */

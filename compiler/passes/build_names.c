@@ -113,7 +113,7 @@ Value build_scalar(Build *b, const char *name, double value, bool counter)
 static Value training_flag(Build *b)
 {
     if (b->training == NO_NODE)
-        b->training = graph_add(b->g, OP_TRAINING, 0, NULL, &(Attr){.wide = true});
+        b->training = tbptt_training(b);
     return value_typed(b->training, KIND_FLAG);
 }
 

@@ -6,7 +6,8 @@
  * parameter. `k` counts updates from 1. A parameter that the loss reaches only through
  * states' values at the start gets a gradient only from chunks in which a row starts: it
  * has a `k` of its own, and in other chunks keeps its value and all of its states, as
- * PyTorch skips parameters whose gradient is None.
+ * PyTorch skips parameters whose gradient is None. After a burn-in, whose steps pass no
+ * gradient on, it never has one.
  */
 #include "passes/build_room.h"
 
@@ -40,7 +41,8 @@ static Reach *classify(Build *b)
     Reach *reach = NEW_ARRAY(b->arena, Reach, g->n_param);
     for (int i = 0; i < g->n_param; i++) {
         Param *p = &g->param[i];
-        reach[i] = step[p->leaf] ? REACH_ALWAYS : any[p->leaf] ? REACH_START : REACH_NEVER;
+        bool at_start = any[p->leaf] && b->tbptt.warm == NO_NODE;
+        reach[i] = step[p->leaf] ? REACH_ALWAYS : at_start ? REACH_START : REACH_NEVER;
         p->trained = p->trained && reach[i] != REACH_NEVER;
     }
     return reach;
@@ -81,14 +83,6 @@ static NodeId add_counter(Graph *g, const char *name, NodeId touched)
     NodeId now = graph_map2(g, OP_ADD, old, graph_constant(g, 1));
     g->optimizer[g->n_optimizer - 1].next = kept_unless_touched(g, touched, now, old);
     return now;
-}
-
-/* Did any row start in this chunk? */
-static NodeId any_start(Build *b)
-{
-    Graph *g = b->g;
-    NodeId count = graph_total(g, b->start, AXIS_ROW);
-    return graph_map2(g, OP_LT, graph_constant(g, 0), count);
 }
 
 /* ---- arguments ---- */
@@ -395,7 +389,7 @@ static void update_all(Update *u, const Reach *reach)
         Course own = u->shared;
         if (reach[i] == REACH_START) {
             if (touched == NO_NODE)
-                touched = any_start(b);
+                touched = tbptt_any_start(b);
             own =
                 course_new(u, arena_print(b->arena, "k.%s", b->g->param[i].name), touched);
         }

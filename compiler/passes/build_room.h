@@ -17,6 +17,7 @@
  *     build_block.c      statements
  *     build_call.c       cells and functions inlined, arguments bound
  *     build_cell.c       what a cell owns: shapes, parameters, states
+ *     build_tbptt.c      where states begin, how steps leave them, which steps count
  *     build_use.c        which arguments are structural
  *     build_init.c       first values of parameters
  *     build_loss.c       losses and metrics
@@ -156,6 +157,14 @@ enum {
     BUILD_MAX_DEPTH = 128
 };
 
+/* What `tbptt:` asks, as flags {time,row}; NO_NODE: always so, or (reset) never. */
+typedef struct {
+    NodeId reset;  /* the row starts anew before this step */
+    NodeId within; /* the step is of the row's length */
+    NodeId warm;   /* the row is beyond its burn-in */
+    NodeId counts; /* the step has weight in the loss */
+} Tbptt;
+
 struct Build {
     Arena *arena;
     Diag *d;
@@ -168,6 +177,9 @@ struct Build {
     int n_decl, decl_capacity;
     const VarDecl **decl; /* by parameter: its overrides stand there */
     NodeId start, training;
+    Tbptt tbptt;
+    int n_found, found_capacity;
+    NodeId *found; /* by state: as the step finds it, where a row may have started anew */
     NodeId *gradient; /* by parameter, while the update is built; NO_NODE: not trained */
     NodeId gradient_norm;
     Value loss_weight; /* of the first loss called: metrics are weighted so */
@@ -307,6 +319,21 @@ void cell_declare_params(Scope *s);
 void cell_declare_states(Scope *s, Call *call);
 void cell_close_states(Scope *s);
 
+/* build_tbptt.c */
+void tbptt_build(Scope *model);
+/* Flag {row}: a sequence starts with the chunk. */
+NodeId tbptt_start(Build *b);
+/* A state's loop, open until tbptt_leave_state; its index. Its value is b->found[index]. */
+int tbptt_add_state(Build *b, const char *name, Shape shape, NodeId initial);
+/* Closes the loop with what the step leaves, which may be something else than `next`. */
+NodeId tbptt_leave_state(Build *b, int index, NodeId next);
+/* Flag: dropout is on. */
+NodeId tbptt_training(Build *b);
+/* The value with {time,row}, and 0 where the step does not count. */
+NodeId tbptt_counted(Build *b, NodeId per_step);
+/* Flag without axes: some row starts a sequence in this chunk. */
+NodeId tbptt_any_start(Build *b);
+
 /* build_use.c */
 typedef enum {
     USE_NUMBER,  /* may change while running */
@@ -347,7 +374,7 @@ NodeId optimizer_gradient_norm(Build *b);
 
 /* build_reach.c */
 typedef struct {
-    bool entry;    /* follow a state to its value at the start */
+    bool entry;    /* follow a state to its value at the start, of a chunk or by a reset */
     bool gradient; /* only where a gradient may flow */
 } ReachRule;
 /* [n_node]: true for what the roots depend on; states are followed to `next`. */

@@ -27,7 +27,9 @@ static void add_copy(Fuse *f, Nest *nest, Access from, Access to, const Shape *s
     sweep_flatten(s);
 }
 
-static void copy_states_out(Fuse *f, Procedure *proc)
+/* From the slots of the states to a block: as the chunk leaves them, or finds them at
+   save_at. */
+static void copy_states(Fuse *f, Procedure *proc, When when, Home home)
 {
     int id = proc->n_stage;
     Stage *stage = NULL;
@@ -38,12 +40,12 @@ static void copy_states_out(Fuse *f, Procedure *proc)
         if (!stage)
             stage = stage_add(f->p, proc, STAGE_ROWS);
         Buffer b = {.name = s->name,
-                    .home = HOME_STATE_OUT,
+                    .home = home,
                     .axes = AXIS_ROW,
                     .shape = s->shape,
                     .row_stride = shape_size(&s->shape),
                     .offset = block_offset(f->g, OP_CARRIED, i)};
-        Access from = {.buffer = state_buffer_of(f, i), .when = AT_END};
+        Access from = {.buffer = state_buffer_of(f, i), .when = when};
         Access to = {.buffer = buffer_add(f->p, b)};
         add_copy(f, nest_add(f->p, &stage->group[0]), from, to, &s->shape, false, id);
     }
@@ -212,7 +214,9 @@ static void make_procedure(Fuse *f, ProcId id)
     places_make(f);
     for (int stage = 0; stage < f->s->n_stage; stage++)
         stage_make(f, to, stage);
-    copy_states_out(f, to);
+    copy_states(f, to, AT_END, HOME_STATE_OUT);
+    if (id == PROC_GRAD && f->g->tbptt_step)
+        copy_states(f, to, AT_SAVE, HOME_STATE_SAVED);
     if (id == PROC_UPDATE)
         copy_updates(f, to);
     if (id == PROC_INIT)

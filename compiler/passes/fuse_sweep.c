@@ -52,6 +52,9 @@ static int read_inline(Fuse *f, Sweep *sweep, const View *v, bool wide)
     if (n->op == OP_CONSTANT) {
         in.kind = I_CONSTANT;
         in.access = (Access){.buffer = -1};
+    } else if (n->op == OP_STEP) {
+        in.kind = I_STEP;
+        in.access = (Access){.buffer = -1};
     } else if (n->op == OP_EXTENT || n->op == OP_TRAINING) {
         in.kind = n->op == OP_EXTENT ? I_EXTENT : I_TRAINING;
         in.access = (Access){.buffer = -1};

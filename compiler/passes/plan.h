@@ -43,7 +43,8 @@ typedef enum {
     HOME_INPUT,             /* chunk->input[index], its strides at run time */
     HOME_START,             /* chunk->start, uint8_t a row */
     HOME_STATE_IN,          /* chunk->state_in + offset * model->rows_max, [rows][size] */
-    HOME_STATE_OUT,
+    HOME_STATE_OUT,         /* likewise, as HOME_STATE_SAVED */
+    HOME_STATE_SAVED,
     HOME_OUTPUTS /* chunk->outputs, [steps][rows][size]; stores are left out when it is NULL
                   */
 } Home;
@@ -92,7 +93,8 @@ typedef struct {
 typedef enum {
     AT_STEP,  /* the current step + shift */
     AT_FIRST, /* step 0 + shift */
-    AT_END    /* chunk->steps + shift */
+    AT_END,   /* chunk->steps + shift */
+    AT_SAVE   /* chunk->save_at + shift */
 } When;
 
 typedef struct {
@@ -113,6 +115,7 @@ typedef enum {
     I_IOTA, /* access.offset + Σ index[d] * access.stride[d] as a real: arange, one_hot */
     I_RANDOM,   /* uniform [0, 1): site `index`, unit number computed like I_IOTA, `axes` of
                    the draw */
+    I_STEP,     /* number of the step, counted as `index`, a StepCount, says */
     I_EXTENT,   /* wide: number of steps and/or rows, by `axes` */
     I_TRAINING, /* wide: 0 or 1 */
     I_MAP,      /* op on arg[] (through the op's recipe); wide: in double */

@@ -25,6 +25,8 @@ static void print_place(const Plan *p, const Access *a, FILE *out)
         fprintf(out, "(0)");
     else if (a->when == AT_END)
         fprintf(out, "(T)");
+    else if (a->when == AT_SAVE)
+        fprintf(out, "(save_at)");
     else if (a->shift)
         fprintf(out, "(t%+d)", a->shift);
     if (a->offset)
@@ -88,6 +90,9 @@ static void print_value(const Plan *p, const Sweep *s, int i, bool whole, FILE *
         break;
     case I_IOTA: fprintf(out, "iota"); break;
     case I_RANDOM: fprintf(out, "random%d", in->index); break;
+    case I_STEP:
+        fprintf(out, in->index == STEP_OF_LOSS ? "t - loss_from" : "t + step0");
+        break;
     case I_EXTENT:
         fprintf(out, in->axes == AXES_ALL    ? "steps * rows"
                      : in->axes == AXIS_TIME ? "steps"
@@ -131,6 +136,7 @@ static void print_result(const Plan *p, const Sweep *s, const Instr *in, FILE *o
     case I_GATHER:
     case I_IOTA:
     case I_RANDOM:
+    case I_STEP:
     case I_EXTENT:
     case I_TRAINING:
     case I_MAP: break;

@@ -43,6 +43,7 @@ int instr_touches(InstrKind kind)
     case I_CONSTANT:
     case I_IOTA:
     case I_RANDOM:
+    case I_STEP:
     case I_EXTENT:
     case I_TRAINING:
     case I_MAP: return 0;

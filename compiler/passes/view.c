@@ -15,8 +15,8 @@ bool op_is_view(OpCode op)
 
 bool op_is_inline(OpCode op)
 {
-    return op == OP_CONSTANT || op == OP_IOTA || op == OP_RANDOM || op == OP_EXTENT ||
-           op == OP_TRAINING;
+    return op == OP_CONSTANT || op == OP_IOTA || op == OP_RANDOM || op == OP_STEP ||
+           op == OP_EXTENT || op == OP_TRAINING;
 }
 
 NodeId view_base(const Graph *g, NodeId id)

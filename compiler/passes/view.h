@@ -7,7 +7,7 @@
 bool op_is_view(
     OpCode op); /* spread broadcast reshape transpose slice: an access, never code */
 bool op_is_inline(
-    OpCode op); /* constant iota random extent training: made wherever they are used */
+    OpCode op); /* constant iota random step extent training: made wherever they are used */
 
 /* A value as an affine view of its base (a node that is no view): element index ->
    offset + Σ index[d] * stride[d] in the base's row-major numbering. */

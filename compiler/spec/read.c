@@ -339,6 +339,63 @@ static Loc key_loc(const Tree *map, const char *key)
     return map->loc;
 }
 
+/* ---- tbptt ---- */
+
+static void read_window(Reader *r, Spec *s)
+{
+    int64_t step = s->tbptt_step, window = spec_integer(s, "tbptt.window", step);
+    const Tree *given = tree_get(s->tbptt, "window");
+    s->tbptt_window = window;
+    if (!given || window == step)
+        return;
+    if (!step)
+        diag_error(r->d, given->loc,
+                   "tbptt.window is a multiple of tbptt.step, which is not given; write "
+                   "tbptt: {step: %lld, window: %lld}, say",
+                   (long long)(window > 1 ? window / 2 : 1),
+                   (long long)(window > 1 ? window / 2 * 2 : 2));
+    else if (step > 0 && window % step)
+        diag_error(r->d, given->loc,
+                   "tbptt.window is %lld, no multiple of tbptt.step, which is %lld; write "
+                   "%lld, say",
+                   (long long)window, (long long)step,
+                   (long long)((window / step + 1) * step));
+}
+
+/* A stream goes on where the data do. */
+static void check_carry(Reader *r, const Spec *s)
+{
+    const Tree *train = tree_get(s->data, "train"), *carry = tree_get(s->tbptt, "carry");
+    const char *word = carry && carry->kind == TREE_SCALAR ? carry->text : "";
+    bool shuffles = train && spec_flag(s, "data.train.shuffle", false);
+    if (train && str_eq(word, "stream") && !tree_get(train, "streams"))
+        diag_error(r->d, carry->loc,
+                   "tbptt.carry: stream goes on with data in streams, and data.train has "
+                   "none; write data: {train: {streams: S, length: L, …}}, or carry: batch");
+    if (str_eq(word, "batch") && shuffles)
+        diag_warning(r->d, carry->loc,
+                     "tbptt.carry: batch goes on from row to row of successive batches, but "
+                     "data.train.shuffle puts unrelated sequences there");
+}
+
+static const Tree *input_name(const Spec *s, const char *key)
+{
+    const Tree *t = tree_get(s->tbptt, key);
+    return t && t->kind == TREE_SCALAR ? t : NULL;
+}
+
+static void read_tbptt(Reader *r, Spec *s)
+{
+    s->tbptt = tree_get(s->root, "tbptt");
+    s->tbptt_step = spec_integer(s, "tbptt.step", 0);
+    s->tbptt_burn_in = spec_integer(s, "tbptt.burn_in", 0);
+    s->tbptt_loss_all = str_eq(spec_text(s, "tbptt.loss_window", ""), "all");
+    s->tbptt_reset = input_name(s, "reset");
+    s->tbptt_lengths = input_name(s, "lengths");
+    read_window(r, s);
+    check_carry(r, s);
+}
+
 static void read_spec(Reader *r, Spec *s)
 {
     const Tree *model = tree_get(s->root, "model");
@@ -355,10 +412,9 @@ static void read_spec(Reader *r, Spec *s)
     read_metrics(r, tree_get(s->root, "metrics"), s);
     read_optimizer(r, tree_get(s->root, "optimizer"), s);
     read_groups(r, tree_get(s->root, "groups"), s);
-    s->tbptt = tree_get(s->root, "tbptt");
     s->data = tree_get(s->root, "data");
     s->train = tree_get(s->root, "train");
-    s->tbptt_step = spec_integer(s, "tbptt.step", 0);
+    read_tbptt(r, s);
 }
 
 Spec *spec_read(Arena *arena, Diag *d, const char *path, const char *library,

@@ -155,7 +155,11 @@ typedef struct {
     const Expr *optimizer; /* an EXPR_CALL; NULL: none */
     int n_group;
     ParamGroup *group;
-    int64_t tbptt_step; /* 0: the whole sequence */
+    int64_t tbptt_step;   /* 0: the whole sequence */
+    int64_t tbptt_window; /* a multiple of it, at least itself */
+    bool tbptt_loss_all;  /* of the window, not of its new steps alone */
+    int64_t tbptt_burn_in;
+    const Tree *tbptt_reset, *tbptt_lengths; /* an input's name, NULL: none */
     const Tree *tbptt, *data, *train;
 } Spec;
 
