@@ -27,8 +27,9 @@ static inline json_t *read_expected(const char *folder)
 
 /* ---- losses ---- */
 
-/* The losses of all chunks in the order of the log; the caller's to release. */
-static inline json_t *read_losses(const char *path)
+/* The numbers under `key` of all lines of the event, in the order of the log; the caller's
+   to release. */
+static inline json_t *read_losses(const char *path, const char *wanted, const char *key)
 {
     json_t *losses = json_array(), *line;
     json_error_t error;
@@ -36,8 +37,8 @@ static inline json_t *read_losses(const char *path)
     CHECK(file, "%s cannot be read", path);
     while (file && (line = json_loadf(file, JSON_DISABLE_EOF_CHECK, &error))) {
         const char *event = json_string_value(json_object_get(line, "event"));
-        if (event && strcmp(event, "time_iteration_completed") == 0)
-            json_array_append(losses, json_object_get(line, "loss"));
+        if (event && strcmp(event, wanted) == 0)
+            json_array_append(losses, json_object_get(line, key));
         json_decref(line);
     }
     if (file)
@@ -45,27 +46,47 @@ static inline json_t *read_losses(const char *path)
     return losses;
 }
 
+/* Relative; 0 where both are null. */
+static inline double difference_of(const json_t *got, const json_t *expected)
+{
+    if (json_is_null(expected) || !json_is_number(got))
+        return json_is_null(expected) && json_is_null(got) ? 0 : (double)INFINITY;
+    double e = json_number_value(expected);
+    return fabs(json_number_value(got) - e) / fabs(e);
+}
+
+static inline void compare_losses(const char *what, const json_t *losses, const json_t *recorded)
+{
+    size_t n = json_array_size(recorded), worst = 0;
+    double most = 0;
+    CHECK(n > 0 && json_array_size(losses) == n, "%s: %zu, expected %zu", what,
+          json_array_size(losses), n);
+    for (size_t i = 0; i < n && i < json_array_size(losses); i++) {
+        double d = difference_of(json_array_get(losses, i), json_array_get(recorded, i));
+        if (!(d <= most))
+            most = d, worst = i;
+    }
+    CHECK(most <= loss_tolerance, "%s %zu: %.9g, expected %.9g, relative %.2g", what, worst,
+          json_number_value(json_array_get(losses, worst)),
+          json_number_value(json_array_get(recorded, worst)), most);
+    printf("%s differ by %.2g relative at most\n", what, most);
+}
+
 static inline void test_every_chunk_has_the_recorded_loss(const struct trained *t,
                                                           const json_t *expected)
 {
-    const json_t *recorded = json_object_get(expected, "chunk_losses");
-    json_t *losses = read_losses(t->log);
-    size_t n = json_array_size(recorded), worst = 0;
-    double most = 0;
-    CHECK(json_array_size(losses) == n, "%zu chunks, expected %zu", json_array_size(losses),
-          n);
-    for (size_t i = 0; i < n && i < json_array_size(losses); i++) {
-        double e = json_number_value(json_array_get(recorded, i));
-        double difference =
-            fabs(json_number_value(json_array_get(losses, i)) - e) / fabs(e);
-        if (!(difference <= most))
-            most = difference, worst = i;
-    }
-    CHECK(most <= loss_tolerance, "chunk %zu: loss %.9g, expected %.9g, relative %.2g",
-          worst, json_number_value(json_array_get(losses, worst)),
-          json_number_value(json_array_get(recorded, worst)), most);
-    printf("losses differ by %.2g relative at most\n", most);
+    json_t *losses = read_losses(t->log, "time_iteration_completed", "loss");
+    compare_losses("losses of chunks", losses, json_object_get(expected, "chunk_losses"));
     json_decref(losses);
+}
+
+static inline void test_every_batch_has_the_recorded_mean(const struct trained *t,
+                                                          const json_t *expected)
+{
+    json_t *means = read_losses(t->log, "iteration_completed", "output");
+    compare_losses("means of batches", means,
+                   json_object_get(expected, "iteration_outputs"));
+    json_decref(means);
 }
 
 /* ---- parameters ---- */

@@ -3,9 +3,10 @@
  *
  *     test_parity CASE TRAINER [ARGUMENT…]
  *
- * CASE is a folder that make_reference.py wrote. The trainer starts from its parameters and
- * must reach, chunk by chunk, its losses; in the end its parameters; and fire its events in
- * its order.
+ * CASE is a folder that make_reference.py, make_more.py or make_variants.py wrote. The
+ * trainer starts from its parameters and must reach, chunk by chunk, its losses (null where
+ * no step counts) and batch by batch their means; in the end its parameters; and fire its
+ * events in its order.
  */
 #include "recorded.h"
 
@@ -45,6 +46,7 @@ int main(int argc, char **argv)
     json_t *expected = read_expected(argv[1]);
     if (expected && train(&t, "run", argv + 2, argc - 2, init)) {
         test_every_chunk_has_the_recorded_loss(&t, expected);
+        test_every_batch_has_the_recorded_mean(&t, expected);
         test_training_ends_at_the_recorded_parameters(&t, argv[1]);
         test_events_fire_in_the_recorded_order(&t, expected);
     }
