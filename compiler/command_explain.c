@@ -43,8 +43,10 @@ int command_explain(Arena *arena, const CommandLine *c)
         return EXIT_SPEC;
     if (c->after)
         last->dump(u, stdout);
-    else
+    else {
+        summary_variant(u, stdout);
         explain_plan(u->plan, stdout);
+    }
     if (c->verbose && u->plan)
         explain_notes(u->plan, u->diag);
     return EXIT_DONE;

@@ -48,6 +48,8 @@ void explain_notes(const Plan *p, Diag *d);
 
 /* A compiled unit (all passes have run): shapes, parameters, memory, work, settings. */
 void summary_print(const Unit *u, FILE *out);
+/* How a unit is trained: the variant of truncated BPTT in words. */
+void summary_variant(const Unit *u, FILE *out);
 /* A unit up to the pass `grad`: every parameter's gradient against complex step in the
    interpreter. */
 typedef enum {

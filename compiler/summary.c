@@ -188,9 +188,19 @@ static void print_carry(const Summary *s)
                           : "each batch begins with the initial states");
 }
 
-static void print_variant(const Summary *s, const struct rnn_model *m)
+static bool has_states(const Graph *g)
 {
-    const Spec *spec = s->u->spec;
+    for (int i = 0; i < g->n_state; i++)
+        if (!g->state[i].backward)
+            return true;
+    return false;
+}
+
+void summary_variant(const Unit *u, FILE *out)
+{
+    const Summary variant = {.u = u, .arena = u->arena, .out = out}, *s = &variant;
+    const Spec *spec = u->spec;
+    bool carries = has_states(u->graph);
     if (!spec->loss) {
         fprintf(s->out, "tbptt                no loss: the model can be run, not trained\n");
         return;
@@ -207,11 +217,11 @@ static void print_variant(const Summary *s, const struct rnn_model *m)
     else
         fprintf(s->out, "tbptt                none: a chunk is a whole sequence, the gradient "
                         "goes back to its first step\n");
-    if (!m->n_state)
+    if (!carries)
         print_sentence(s, "the model has no state to carry");
     print_window(s);
     print_steps_that_count(s);
-    if (m->n_state)
+    if (carries)
         print_carry(s);
     fprintf(s->out, "                     a batch's loss is the %s\n",
             str_eq(spec_text(spec, "tbptt.report", ""), "weighted")
@@ -219,7 +229,7 @@ static void print_variant(const Summary *s, const struct rnn_model *m)
                 : "unweighted mean of its chunks' losses");
 }
 
-static void print_training(const Summary *s, const struct rnn_model *m)
+static void print_training(const Summary *s)
 {
     const Unit *u = s->u;
     fprintf(s->out, "chunk                at most %" PRId64 " steps × %" PRId64 " rows\n",
@@ -232,7 +242,7 @@ static void print_training(const Summary *s, const struct rnn_model *m)
     if (u->spec->optimizer)
         fprintf(s->out, "optimizer            %s\n",
                 lang_print(s->arena, u->spec->optimizer));
-    print_variant(s, m);
+    summary_variant(u, s->out);
 }
 
 /* ---- how large ---- */
@@ -361,7 +371,7 @@ void summary_print(const Unit *u, FILE *out)
     print_params(&s, m);
     print_states(&s, m);
     print_output(&s);
-    print_training(&s, m);
+    print_training(&s);
     print_memory(&s, m);
     print_work(&s);
     print_settings(&s);

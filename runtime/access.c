@@ -262,8 +262,8 @@ int rnn_last_chunk(const rnn_engine *e, rnn_chunk_result *out)
                               .weight = c->weight,
                               .gradient_norm = c->gradient_norm,
                               .finite = c->finite,
-                              .step0 = c->rng.step0,
-                              .steps = c->steps,
+                              .step0 = c->rng.step0 + c->loss_from,
+                              .steps = c->steps - c->loss_from,
                               .rows = c->rows};
     return 0;
 }

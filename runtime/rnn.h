@@ -643,7 +643,7 @@ RNN_API int rnn_get_scalar(const rnn_engine *e, const char *name, double *value)
 typedef struct rnn_chunk_result {
     double loss, weight, gradient_norm;
     bool finite;
-    int64_t step0, steps, rows;
+    int64_t step0, steps, rows; /* new steps, where a window has old ones too */
 } rnn_chunk_result;
 RNN_API int rnn_last_chunk(const rnn_engine *e, rnn_chunk_result *out);
 

@@ -90,7 +90,7 @@ Unit *trial_unit(Arena *arena, const Trial *t, const Target *target, bool fuse,
 /* ---- situations: what a chunk reads ---- */
 
 typedef struct {
-    int64_t steps, rows;
+    int64_t steps, rows, loss_from, save_at;
     uint8_t *start;
     void **input; /* dense */
     float *params, *optimizer, *state, *grads;
@@ -143,6 +143,8 @@ static void draw_chunk(Draw *d, const struct rnn_model *m, int chunk, Situation 
     bool last = chunk == CHUNKS - 1;
     s->steps = last && m->steps_max > 1 ? m->steps_max - 1 : m->steps_max;
     s->rows = last && m->rows_max > 1 ? m->rows_max - 1 : m->rows_max;
+    s->loss_from = draw_whole(d, (s->steps + 1) / 2);
+    s->save_at = draw_whole(d, s->steps + 1);
     for (int64_t b = 0; b < s->rows; b++)
         s->start[b] = chunk == 0 || draw_whole(d, 3) == 0;
     for (int i = 0; i < m->n_input; i++)
@@ -162,6 +164,7 @@ static void nudge(Draw *d, float *v, int64_t n)
 static void situation_copy(const struct rnn_model *m, Situation *to, const Situation *from)
 {
     to->steps = from->steps, to->rows = from->rows;
+    to->loss_from = from->loss_from, to->save_at = from->save_at;
     memcpy(to->start, from->start, bytes_of(m->rows_max, 1));
     for (int i = 0; i < m->n_input; i++)
         memcpy(to->input[i], from->input[i],
@@ -252,6 +255,7 @@ static Runner *runner_new(Arena *a, const struct rnn_model *m)
         .optimizer_scalars = guarded_array(m->n_optimizer_scalar, 8),
         .state_in = r->state_in,
         .state_out = guarded_array(m->state_size * m->rows_max, 4),
+        .state_saved = guarded_array(m->state_size * m->rows_max, 4),
         .workspace = guarded_array((m->workspace_bytes + 63) / 64 * 64, 1),
         .services = &rnn__services,
         .metrics = guarded_array(m->n_metric, 8),
@@ -277,7 +281,8 @@ static void runner_feed(Runner *r, const Situation *s, int chunk)
     const struct rnn_model *m = r->m;
     struct rnn_chunk *c = &r->c;
     c->steps = s->steps, c->rows = s->rows;
-    c->rng.iteration = 5 + chunk, c->rng.step0 = chunk * m->steps_max;
+    c->rng.iteration = 5 + chunk, c->rng.step0 = chunk;
+    c->loss_from = s->loss_from, c->save_at = s->save_at;
     c->start = memcpy(guarded_fit(&r->start, (size_t)s->rows), s->start, (size_t)s->rows);
     c->outputs = guarded_fit(&r->outputs, bytes_of(s->steps * s->rows * m->output_size, 4));
     memcpy((double *)(uintptr_t)c->scalars, s->scalars, bytes_of(m->n_scalar, 8));
@@ -362,13 +367,26 @@ static void put_number(Results *to, const char *what, const char *name, double v
     *x->v = v;
 }
 
-static void put_states(Results *to, const Runner *r, const char *what)
+static void put_state_block(Results *to, const Runner *r, const char *what,
+                            const float *block)
 {
     for (int i = 0; i < r->m->n_state; i++) {
         const struct rnn_state *s = &r->m->state[i];
-        put_floats(to, what, s->name, r->c.state_out + s->offset * r->m->rows_max,
+        put_floats(to, what, s->name, block + s->offset * r->m->rows_max,
                    r->c.rows * s->size);
     }
+}
+
+static void put_states(Results *to, const Runner *r, const char *what)
+{
+    put_state_block(to, r, what, r->c.state_out);
+}
+
+/* What a window leaves for the next one. */
+static void put_saved(Results *to, const Runner *r)
+{
+    if (r->m->tbptt_step < r->m->steps_max)
+        put_state_block(to, r, "saved", r->c.state_saved);
 }
 
 static void put_forward(Results *to, const Runner *r, const char *what)
@@ -410,6 +428,7 @@ static void run_chunk(Runner *r, Situation *s, int chunk, bool own_gradients, Re
     put_number(to, "grad", "loss", c->loss);
     put_number(to, "grad", "weight", c->weight);
     put_states(to, r, "grad");
+    put_saved(to, r);
     put_tensors(to, "gradient", m->n_param, m->param, c->grads);
     if (own_gradients)
         memcpy(s->grads, c->grads, bytes_of(m->params_size, 4));
@@ -705,6 +724,7 @@ static void run_along(const Course *c, Runner *r, const Manner *how, Results *to
         runner_call(r, how->in_one ? r->m->train : r->m->grad, n);
         put_number(to, "train", "loss", k->loss);
         put_states(to, r, "train");
+        put_saved(to, r);
         if (how->repack)
             runner_repack(r, n);
         if (!how->in_one && k->weight != 0 && k->finite)

@@ -16,9 +16,6 @@
  */
 #include "passes/build_room.h"
 
-#include <inttypes.h>
-#include <math.h>
-
 static NodeId both(Graph *g, NodeId a, NodeId b)
 {
     return a == NO_NODE ? b : b == NO_NODE ? a : graph_map2(g, OP_AND, a, b);
@@ -31,7 +28,7 @@ static NodeId step_number(Graph *g, StepCount from)
 
 /* ---- inputs that `tbptt:` names ---- */
 
-static const char *kind_words[] = {[INPUT_REAL] = "real",
+static const char *const kind_words[] = {[INPUT_REAL] = "real",
                                    [INPUT_INTEGER] = "integer",
                                    [INPUT_FLAG] = "flag",
                                    [INPUT_CLASS] = "class"};
@@ -116,7 +113,8 @@ static NodeId add_age(Build *b, int64_t burn_in)
     int age = tbptt_add_state(b, "tbptt.age", (Shape){0}, graph_constant(g, 0));
     NodeId older = graph_map2(g, OP_ADD, b->found[age], graph_constant(g, 1));
     tbptt_leave_state(b, age, graph_map2(g, OP_MIN, older, enough));
-    return graph_map2(g, OP_LE, enough, b->found[age]);
+    NodeId between = graph_constant(g, (double)burn_in - 0.5); /* no age is near it */
+    return graph_map2(g, OP_LT, between, b->found[age]);
 }
 
 /* ---- the pass's questions ---- */

@@ -1,8 +1,9 @@
 /*
  * test_library.c — every cell, loss, optimizer and function of the library, and every
- * operation of the table: interpreter against unfused against fused.
+ * operation of the table, every variant of truncated BPTT: interpreter against unfused
+ * against fused.
  *
- *     test_library cells|losses|optimizers|functions|ops|ops_everywhere [NAME]
+ *     test_library cells|losses|optimizers|functions|ops|variants|ops_everywhere [NAME]
  *
  * The library is walked (library_specs.h), so a new definition is tested as it is added;
  * an operation that no expression of the table below reaches fails.
@@ -313,6 +314,51 @@ static void test_specs_that_went_wrong_agree(const char *name)
     }
 }
 
+/* ---- variants of truncated BPTT ---- */
+
+#define INPUTS                                                                          \
+    "rnnc: 1\nname: trial\n"                                                            \
+    "inputs: {x: [4], y: [3], done: flag, n: {kind: integer, per: sequence}}\n"
+#define LEARNED                                                                         \
+    "model:\n  params: {h0: [6]}\n  step: |\n"                                           \
+    "    rnn = gru(x, hidden=6, h=tanh(h0))\n"                                          \
+    "    two = lstm(rnn, hidden=5)\n    o = linear(two, size=3)\n"                       \
+    "loss: mse(o, y) + 0.1 * sum(abs(o))\nmetrics:\n  m: average(o[0])\n  t: total(o[1])\n"
+#define MEMORY                                                                          \
+    "model:\n  params: {W: [3, 4], U: [5, 4], C0: [3, 5]}\n"                            \
+    "  state: {C: {shape: [3, 5], initial: C0}}\n  step: |\n"                           \
+    "    k = tanh(U @ x)\n    C' = 0.8 * C + outer(W @ x, k)\n    o = C' @ k\n"         \
+    "  output: o\nloss: huber(o, y)\n"
+
+static const struct {
+    const char *name, *text;
+} variants[] = {
+    {"window", INPUTS LEARNED "optimizer: adam(lr=0.1)\ntbptt: {step: 2, window: 4}\n"},
+    {"window, all", INPUTS MEMORY "optimizer: sgd(lr=0.1, momentum=0.9)\n"
+                                  "tbptt: {step: 2, window: 4, loss_window: all}\n"},
+    {"reset", INPUTS LEARNED "optimizer: adam(lr=0.1)\ntbptt: {step: 4, reset: done}\n"},
+    {"reset of a matrix",
+     INPUTS MEMORY "optimizer: adam(lr=0.1)\ntbptt: {step: 4, reset: done}\n"},
+    {"lengths", INPUTS LEARNED "optimizer: adam(lr=0.1)\ntbptt: {step: 4, lengths: n}\n"},
+    {"burn-in", INPUTS LEARNED "optimizer: adamw(lr=0.1)\ntbptt: {step: 4, burn_in: 2}\n"},
+    {"all of it", INPUTS LEARNED "optimizer: adam(lr=0.1, clip_norm=1)\n"
+                                 "tbptt: {step: 2, window: 4, burn_in: 1, reset: done, "
+                                 "lengths: n}\n"},
+    {"all of it, a matrix", INPUTS MEMORY "optimizer: adam(lr=0.1)\n"
+                                          "tbptt: {step: 2, window: 4, burn_in: 1, "
+                                          "reset: done, lengths: n}\n"},
+};
+
+static void test_variants_of_truncated_bptt_agree(const char *name)
+{
+    for (int i = 0; i < COUNT(variants); i++) {
+        if (name && !str_eq(name, variants[i].name))
+            continue;
+        Outcome o = try_text(variants[i].name, variants[i].text);
+        CHECK(o == TRIAL_PASSED, "%s: %s", variants[i].name, outcome_words[o]);
+    }
+}
+
 /* ---- which ---- */
 
 static const struct {
@@ -337,6 +383,8 @@ int main(int argc, char **argv)
         test_every_operation_agrees(a, name, everywhere || name);
     if (!part || str_eq(part, "ops"))
         test_specs_that_went_wrong_agree(name);
+    if (!part || str_eq(part, "variants"))
+        test_variants_of_truncated_bptt_agree(name);
     arena_free(a);
     return check_result();
 }

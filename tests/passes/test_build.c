@@ -140,6 +140,68 @@ static void test_a_learned_start_is_updated_where_a_row_starts(void)
     CHECK(g->input[find_input(g, "s")].per_sequence, "s is given once a sequence");
 }
 
+/* ---- variants of truncated BPTT ---- */
+
+static Graph *build_variant(const char *tbptt)
+{
+    return build_good(
+        arena, arena_print(arena,
+                           "rnnc: 1\n"
+                           "inputs: {x: [3], y: [4], d: flag, "
+                           "n: {kind: integer, per: sequence}}\n"
+                           "model:\n"
+                           "  params: {h0: [4]}\n"
+                           "  step: |\n"
+                           "    rnn = gru(dropout(x, 0.1), hidden=4, h=h0)\n"
+                           "loss: mse(rnn, y)\n"
+                           "optimizer: adam(lr=1e-3)\n"
+                           "tbptt: {step: 4%s}\n" DATA,
+                           tbptt));
+}
+
+static void test_a_variant_that_is_not_asked_for_makes_no_node(void)
+{
+    Graph *plain = build_variant("");
+    Graph *as_plain = build_variant(", window: 4, loss_window: all, burn_in: 0, carry: batch");
+    CHECK_TEXT(graph_hash(as_plain), graph_hash(plain));
+    CHECK(count_op(plain, OP_STEP) == 0 && plain->tbptt_step == 0, "no step is counted");
+}
+
+static void test_a_reset_starts_from_the_learned_state(void)
+{
+    Graph *g = build_variant(", reset: d");
+    CHECK(find_optimizer(g, "k.h0") >= 0, "h0 counts its own updates");
+    CHECK(depends_on(g, g->param[find_param(g, "h0")].next, OP_INPUT), "and waits for d");
+    CHECK(find_optimizer(g, "k.rnn.weight_hh_l0") < 0, "the others share one count");
+    CHECK(!g->input[find_input(g, "d")].for_loss_only, "the model reads d");
+}
+
+static void test_a_burn_in_is_a_state_and_keeps_gradients_from_the_start(void)
+{
+    Graph *g = build_variant(", burn_in: 3");
+    int age = find_state(g, "tbptt.age");
+    CHECK(age >= 0 && g->state[age].shape.rank == 0, "the row's age is a state");
+    CHECK(!g->param[find_param(g, "h0")].trained, "h0 has no gradient");
+    CHECK(depends_on(g, g->state[1].next, OP_DETACH), "what burns in is detached");
+}
+
+static void test_steps_beyond_the_length_leave_the_state(void)
+{
+    Graph *g = build_variant(", lengths: n");
+    const Node *next = &g->node[g->state[0].next];
+    CHECK(next->op == OP_WHERE && next->arg[2] == g->state[0].leaf, "as it was found");
+    CHECK(count_op(g, OP_STEP) == 1, "steps are counted once");
+}
+
+static void test_a_window_marks_its_old_steps(void)
+{
+    Graph *g = build_variant(", window: 8");
+    CHECK(g->tbptt_step == 4, "got %d", (int)g->tbptt_step);
+    CHECK(count_op(g, OP_STEP) == 1, "old steps do not count");
+    g = build_variant(", window: 8, loss_window: all");
+    CHECK(g->tbptt_step == 4 && count_op(g, OP_STEP) == 0, "all steps count");
+}
+
 /* ---- numbers that may change ---- */
 
 static void test_arguments_are_constants_where_they_shape_the_code(void)
@@ -306,6 +368,11 @@ int main(void)
     test_a_chain_of_delays_has_a_state_for_each_step();
     test_a_parameter_used_elsewhere_is_tied();
     test_a_learned_start_is_updated_where_a_row_starts();
+    test_a_variant_that_is_not_asked_for_makes_no_node();
+    test_a_reset_starts_from_the_learned_state();
+    test_a_burn_in_is_a_state_and_keeps_gradients_from_the_start();
+    test_steps_beyond_the_length_leave_the_state();
+    test_a_window_marks_its_old_steps();
     test_arguments_are_constants_where_they_shape_the_code();
     test_schedules_read_counters();
     test_overrides_change_one_parameters_optimizer();

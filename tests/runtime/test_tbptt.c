@@ -19,6 +19,8 @@ static void make_data(int64_t steps, int64_t rows)
     data = series_iterable(&source);
 }
 
+static struct trace seen;
+
 static rnn_engine *trainer(const rnn_tbptt_options *options)
 {
     rnn_engine *e = NULL;
@@ -299,6 +301,7 @@ static void test_options_are_checked_when_the_trainer_is_made(void)
     } bad[] = {
         {{.tbptt_step = -1}, RNN_EINVAL},
         {{.tbptt_step = FAKE_STEPS + 1}, RNN_EINVAL},
+        {{.tbptt_step = 2, .tbptt_window = 4}, RNN_EINVAL}, /* compiled without one */
         {{.dim = 2}, RNN_EINVAL},
         {{.threads = -1}, RNN_EINVAL},
         {{.device = "tpu"}, RNN_EDEVICE},
@@ -720,8 +723,90 @@ static void test_batches_may_be_prepared_and_loaded_by_chunks(void)
     CHECK(memcmp(&plain, &loaded, sizeof plain) == 0, "loaded losses differ");
 }
 
+/* ---- windows ---- */
+
+/* Writes down what a chunk is given; a state of as many steps as it is left by. */
+static int note_window(struct rnn_chunk *c, int thread)
+{
+    char entry[64];
+    if (thread != 0)
+        return 0;
+    snprintf(entry, sizeof entry, "%d+%d:%d:%d:%c%d", (int)c->rng.step0, (int)c->steps,
+             (int)c->loss_from, (int)c->save_at, c->start[0] ? 's' : '-',
+             c->start[0] ? 0 : (int)c->state_in[0]);
+    append(seen.text, sizeof seen.text, entry);
+    float first = c->start[0] ? 0 : c->state_in[0];
+    c->state_saved[0] = first + (float)c->save_at;
+    c->state_out[0] = first + (float)c->steps;
+    c->loss = 1, c->weight = (double)(c->steps - c->loss_from), c->finite = true;
+    return 0;
+}
+
+static rnn_engine *windowed(const rnn_tbptt_options *options)
+{
+    static struct rnn_model m;
+    m = fake_model;
+    m.tbptt_step = 2, m.train = note_window;
+    seen = (struct trace){{0}, {0}};
+    rnn_engine *e = NULL;
+    int status = rnn_tbptt_trainer(&e, &m, options);
+    CHECK(status == 0, "%d %s", status, rnn_engine_error(NULL));
+    make_data(7, 1);
+    return e;
+}
+
+/* FIRST+STEPS:LOSS_FROM:SAVE_AT:STATE of each chunk; s: the row starts. */
+static void test_windows_look_back_as_far_as_told(void)
+{
+    rnn_engine *e = windowed(&(rnn_tbptt_options){.tbptt_window = 6, .threads = 1});
+    rnn_engine_run(e, &data, &(rnn_run_options){.max_iters = 1});
+    CHECK_TEXT(seen.text, "0+2:0:0:s0 0+4:2:0:s0 0+6:4:2:s0 2+5:4:1:-2");
+    rnn_close(e);
+    e = windowed(&(rnn_tbptt_options){.threads = 1, .carry = true}); /* steps_max, 8 */
+    rnn_engine_run(e, &data, &(rnn_run_options){.max_iters = 2});
+    CHECK_TEXT(seen.text, "0+2:0:0:s0 0+4:2:0:s0 0+6:4:0:s0 0+7:6:1:s0 "
+                          "0+2:0:0:-7 0+4:2:0:-7 0+6:4:0:-7 0+7:6:1:-7");
+    rnn_close(e);
+    e = windowed(&(rnn_tbptt_options){.tbptt_step = 1, .tbptt_window = 2, .threads = 1});
+    rnn_engine_run(e, &data, &(rnn_run_options){.max_iters = 1});
+    CHECK_TEXT(seen.text, "0+1:0:0:s0 0+2:1:1:s0 1+2:1:1:-1 2+2:1:1:-2 3+2:1:1:-3 "
+                          "4+2:1:1:-4 5+2:1:1:-5");
+    rnn_close(e);
+}
+
+static int reset_after_second(rnn_engine *e, int event, void *user)
+{
+    (void)event, (void)user;
+    if (rnn_state_of(e)->chunk == 1)
+        rnn_reset_state(e);
+    return 0;
+}
+
+static void test_no_window_looks_back_on_what_a_reset_has_ended(void)
+{
+    rnn_engine *e = windowed(&(rnn_tbptt_options){.tbptt_window = 4, .threads = 1});
+    rnn_on(e, RNN_TIME_ITERATION_COMPLETED, NULL, reset_after_second, NULL);
+    rnn_engine_run(e, &data, &(rnn_run_options){.max_iters = 1});
+    CHECK_TEXT(seen.text, "0+2:0:0:s0 0+4:2:2:s0 4+2:0:0:s0 4+3:2:1:s0");
+    rnn_close(e);
+}
+
+static void test_windows_are_checked_when_the_trainer_is_made(void)
+{
+    struct rnn_model m = fake_model;
+    rnn_engine *e = NULL;
+    m.tbptt_step = 2;
+    static const rnn_tbptt_options wrong[] = {
+        {.tbptt_step = 3}, {.tbptt_step = 2, .tbptt_window = 3}, {.tbptt_window = 10}};
+    for (int i = 0; i < (int)(sizeof wrong / sizeof *wrong); i++)
+        CHECK(rnn_tbptt_trainer(&e, &m, &wrong[i]) == RNN_EINVAL && !e, "options %d", i);
+}
+
 int main(void)
 {
+    test_windows_look_back_as_far_as_told();
+    test_no_window_looks_back_on_what_a_reset_has_ended();
+    test_windows_are_checked_when_the_trainer_is_made();
     test_chunk_events_nest_in_iterations();
     test_own_events_stand_between_those_of_ignite();
     test_output_is_the_last_loss_at_each_event();
