@@ -519,6 +519,26 @@ static void draw_lines(Cell *c, int most)
     }
 }
 
+/* A variant of truncated BPTT for half of the specs; "" for the others. */
+static const char *draw_variant(Cell *c, int64_t steps, bool *lengths)
+{
+    Text t = {.arena = c->arena};
+    *lengths = false;
+    if (!chance(c, 2))
+        return "";
+    text_add(&t, "tbptt: {step: 2");
+    if (chance(c, 2))
+        text_add(&t, ", window: 4, loss_window: %s", chance(c, 2) ? "all" : "new");
+    if (chance(c, 2))
+        text_add(&t, ", reset: s");
+    if (chance(c, 3) && steps > 3) /* in a short chunk nothing would count */
+        text_add(&t, ", burn_in: 2");
+    if ((*lengths = chance(c, 3)))
+        text_add(&t, ", lengths: n");
+    text_add(&t, "}\n");
+    return t.text;
+}
+
 Trial generate_trial(Arena *arena, uint64_t seed, int lines)
 {
     static const char *const optimizers[] = {"sgd(lr=0.1)", "sgd(lr=0.1, momentum=0.9)",
@@ -540,17 +560,20 @@ Trial generate_trial(Arena *arena, uint64_t seed, int lines)
     draw_lines(c, lines);
     for (int i = 0; i < c->n_state; i++)
         assign_state(c, i);
+    bool lengths;
+    const char *variant = draw_variant(c, steps, &lengths);
     const Value *y = &c->value[c->n_value - c->n_state - 1], *z = &c->value[c->n_value - 1];
     text_add(&c->params, "    b: {shape: [], init: ones}\n");
     text_add(&t,
              "rnnc: 1\nname: random\n"
-             "inputs: {u: [%d], x: class(%d), s: flag, q: {kind: real, per: sequence}}\n"
+             "inputs: {u: [%d], x: class(%d), s: flag, q: {kind: real, per: sequence}%s}\n"
              "model:\n  params:\n%s  state:\n%s  step: |\n%s"
              "    y = b * (%s) + %s[0]\n    z = %s\n"
              "  output: y\nloss: mean((y - 0.3)^2) + 0.1 * mean(z^2)\n"
-             "metrics: {m: average(sum(y)), n: total(max(z))}\noptimizer: %s\n",
-             (int)u.dim[0], CLASSES, c->params.text, declared.text, c->lines.text, y->name,
-             "u", z->name, optimizer);
+             "metrics: {m: average(sum(y)), n: total(max(z))}\noptimizer: %s\n%s",
+             (int)u.dim[0], CLASSES,
+             lengths ? ", n: {kind: integer, per: sequence}" : "", c->params.text, declared.text, c->lines.text, y->name,
+             "u", z->name, optimizer, variant);
     return (Trial){.name = arena_print(arena, "seed %llu", (unsigned long long)seed),
                    .text = t.text,
                    .steps = steps,
