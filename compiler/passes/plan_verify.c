@@ -35,6 +35,8 @@ static void slots_of(const Plan *p, const Stage *s, const Access *a, const Buffe
     *first = *last = a->shift;
     if (a->when == AT_END)
         *first = *last = p->steps_max + a->shift;
+    else if (a->when == AT_SAVE)
+        *last += p->steps_max;
     else if (a->when == AT_STEP && b->span == SPAN_BLOCK)
         *last += s->block - 1;
     else if (a->when == AT_STEP && b->span == SPAN_CHUNK)
@@ -214,6 +216,7 @@ static int64_t block_size(const Graph *g, Home home)
         return size;
     case HOME_STATE_IN:
     case HOME_STATE_OUT:
+    case HOME_STATE_SAVED:
         for (int i = 0; i < g->n_state; i++)
             size += g->state[i].backward ? 0 : shape_size(&g->state[i].shape);
         return size;
