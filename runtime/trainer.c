@@ -409,6 +409,17 @@ static int find_first(struct rnn__trainer *t, char **resume, struct rnn__fault *
     return code || !first ? code : rnn__checkpoint_peek(t, first, f);
 }
 
+/* --set may ask for what the data do not give. */
+static int check_stream(const struct rnn__trainer *t, struct rnn__fault *f)
+{
+    bool stream = t->carry > 0 && strcmp(carry_words[t->carry], "stream") == 0;
+    if (!stream || json_object_get(source_json(t, "train"), "streams"))
+        return 0;
+    return rnn__fault(f, RNN__ESPEC,
+                      "tbptt.carry: stream goes on with data in streams, and data.train has "
+                      "none; give it streams and length, or say carry=batch");
+}
+
 /* Everything that is read before the first chunk. */
 static int open_run(struct rnn__trainer *t, struct rnn__fault *f)
 {
@@ -419,6 +430,8 @@ static int open_run(struct rnn__trainer *t, struct rnn__fault *f)
         code = open_source(t, "train", &t->train, &t->has_train, f);
     if (!code)
         code = open_source(t, "valid", &t->valid, &t->has_valid, f);
+    if (!code)
+        code = check_stream(t, f);
     if (!code)
         code = open_engine(t, f);
     return !code && t->has_valid ? open_evaluator(t, f) : code;
@@ -747,6 +760,8 @@ int rnn__trainer_info(struct rnn__trainer *t, int *status, struct rnn__fault *f)
            m->spec_hash ? m->spec_hash : "", m->target ? m->target : "");
     printf("chunk      %" PRId64 " steps, %" PRId64 " rows at most\n", m->steps_max,
            m->rows_max);
+    if (m->tbptt_step && m->tbptt_step < m->steps_max)
+        printf("window     an update each %" PRId64 " of these steps\n", m->tbptt_step);
     for (int i = 0; i < m->n_input; i++)
         print_input(&m->input[i]);
     for (int i = 0; i < m->n_param; i++) {

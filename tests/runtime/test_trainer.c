@@ -252,6 +252,7 @@ static void test_exit_status_tells_whose_mistake_it_was(void)
         {3, "--set data.train.steams=5", "did you mean 'streams'?"},
         {3, "--set tbptt.step=99", "compiled for 8"},
         {3, "--set tbptt.carry=some", "one of none batch stream"},
+        {2, "--set tbptt.window=12", "is compiled into this program"},
         {4, "--set data.train.streams=1 --set data.train.part=[0,0.001]", "too few"},
         {5, "--set data.train.text=gone.txt", "gone.txt: cannot be opened: No such file"},
         {5, "--out corpus.txt/runs", "folder cannot be made"},
