@@ -29,7 +29,7 @@ static inline json_t *read_expected(const char *folder)
 
 /* The numbers under `key` of all lines of the event, in the order of the log; the caller's
    to release. */
-static inline json_t *read_losses(const char *path, const char *wanted, const char *key)
+static inline json_t *read_numbers(const char *path, const char *wanted, const char *key)
 {
     json_t *losses = json_array(), *line;
     json_error_t error;
@@ -44,6 +44,12 @@ static inline json_t *read_losses(const char *path, const char *wanted, const ch
     if (file)
         fclose(file);
     return losses;
+}
+
+/* Those of all chunks. */
+static inline json_t *read_losses(const char *path)
+{
+    return read_numbers(path, "time_iteration_completed", "loss");
 }
 
 /* Relative; 0 where both are null. */
@@ -75,7 +81,7 @@ static inline void compare_losses(const char *what, const json_t *losses, const 
 static inline void test_every_chunk_has_the_recorded_loss(const struct trained *t,
                                                           const json_t *expected)
 {
-    json_t *losses = read_losses(t->log, "time_iteration_completed", "loss");
+    json_t *losses = read_losses(t->log);
     compare_losses("losses of chunks", losses, json_object_get(expected, "chunk_losses"));
     json_decref(losses);
 }
@@ -83,7 +89,7 @@ static inline void test_every_chunk_has_the_recorded_loss(const struct trained *
 static inline void test_every_batch_has_the_recorded_mean(const struct trained *t,
                                                           const json_t *expected)
 {
-    json_t *means = read_losses(t->log, "iteration_completed", "output");
+    json_t *means = read_numbers(t->log, "iteration_completed", "output");
     compare_losses("means of batches", means,
                    json_object_get(expected, "iteration_outputs"));
     json_decref(means);
