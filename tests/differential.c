@@ -792,17 +792,44 @@ static bool try_level(const Course *c, const Target *target)
 }
 
 /* Levels stand best first; those of the host's kind behind its best it has too. */
+static bool has_level(const Target *host, const Target *t)
+{
+    return t >= host && str_eq(t->triple, host->triple);
+}
+
+static int levels_most(void)
+{
+    const char *most = getenv("RNNC_TRIAL_LEVELS");
+    return most ? atoi(most) : n_target;
+}
+
+void differential_print_levels(void)
+{
+    const char *why;
+    const Target *host = target_find(NULL, &why);
+    int n = 0;
+    for (const Target *t = targets; host && t < targets + n_target; t++)
+        if (!has_level(host, t))
+            printf("%s: skipped, this machine is no %s\n", t->name, t->name);
+        else if (n++ < levels_most())
+            printf("%s: run\n", t->name);
+        else
+            printf("%s: skipped, RNNC_TRIAL_LEVELS is %d\n", t->name, levels_most());
+    fflush(stdout); /* trials are processes of their own */
+}
+
 static bool try_levels(const Course *c)
 {
     const char *why;
     const Target *host = target_find(NULL, &why);
     bool good = true;
+    int n = 0;
     if (!host) {
         fprintf(stderr, "%s\n", why);
         return false;
     }
     for (const Target *t = host; t < targets + n_target; t++)
-        if (str_eq(t->triple, host->triple))
+        if (has_level(host, t) && n++ < levels_most())
             good = try_level(c, t) && good;
     return good;
 }

@@ -35,6 +35,10 @@ Outcome differential_run(const Trial *t);
 /* The same for any body; what it returns is the outcome. */
 Outcome trial_isolated(const Trial *t, Outcome (*body)(const Trial *t));
 
+/* Prints which levels of instruction set trials run here, and which are skipped and why.
+   RNNC_TRIAL_LEVELS in the environment: no more than so many, the best first. */
+void differential_print_levels(void);
+
 /* The spec through the passes up to `last` (NULL: all); NULL when it has mistakes. target
    NULL: one that only names a vector of 8. */
 Unit *trial_unit(Arena *arena, const Trial *t, const Target *target, bool fuse,

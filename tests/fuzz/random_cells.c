@@ -63,6 +63,7 @@ int main(int argc, char **argv)
         puts(generate_trial(arena_new(), first, lines).text);
         return 0;
     }
+    differential_print_levels();
     pid_t child = fork();
     test_cells_agree(first, n, lines, child == 0);
     if (child == 0)

@@ -375,6 +375,7 @@ int main(int argc, char **argv)
 {
     Arena *a = arena_new();
     const char *part = argc > 1 ? argv[1] : NULL, *name = argc > 2 ? argv[2] : NULL;
+    differential_print_levels();
     for (int i = 0; i < COUNT(parts); i++)
         if (!part || str_eq(part, parts[i].word))
             test_library(a, parts[i].kind, name);
