@@ -175,20 +175,9 @@ static const char *expression_spec(Arena *a, const char *expression, int place)
         fed_back ? "    h' = tanh(0.3 * v + R @ w + mean(y))\n" : "");
 }
 
-static void mark_ops(const char *text, bool *seen)
-{
-    Arena *a = arena_new();
-    Trial t = {.name = "coverage", .text = text, .steps = STEPS, .rows = ROWS};
-    const Unit *u = trial_unit(a, &t, NULL, false, "grad");
-    for (NodeId id = 0; u && id < u->graph->n_node; id++)
-        seen[u->graph->node[id].op] = true;
-    arena_free(a);
-}
-
 /* Each expression at one of the places in turn, or everywhere. */
 static void test_every_operation_agrees(Arena *a, const char *name, bool everywhere)
 {
-    bool seen[OP_COUNT] = {false};
     for (int i = 0; i < COUNT(expressions); i++) {
         if (name && !str_eq(name, expressions[i]))
             continue;
@@ -196,20 +185,11 @@ static void test_every_operation_agrees(Arena *a, const char *name, bool everywh
             if (!everywhere && place != i % COUNT(places))
                 continue;
             const char *text = expression_spec(a, expressions[i], place);
-            mark_ops(text, seen);
             Outcome o = try_text(expressions[i], text);
             CHECK(o == TRIAL_PASSED, "%s, place %d: %s", expressions[i], place,
                   outcome_words[o]);
         }
     }
-    LibraryCases optimizers = library_cases(a, DEF_OPTIMIZER);
-    for (int i = 0; !name && i < optimizers.n; i++)
-        mark_ops(optimizers.item[i].text[0], seen);
-    LibraryCases cells = library_cases(a, DEF_CELL);
-    for (int i = 0; !name && i < cells.n; i++)
-        mark_ops(cells.item[i].text[0], seen);
-    for (int op = 0; !name && op < OP_COUNT; op++)
-        CHECK(seen[op], "no expression uses the operation %s", op_defs[op]->name);
 }
 
 /* ---- specs that once went wrong ---- */
@@ -359,6 +339,38 @@ static void test_variants_of_truncated_bptt_agree(const char *name)
     }
 }
 
+/* ---- no operation without a trial ---- */
+
+static void mark_ops(const char *text, bool *seen)
+{
+    Arena *a = arena_new();
+    Trial t = {.name = "coverage", .text = text, .steps = STEPS, .rows = ROWS};
+    const Unit *u = trial_unit(a, &t, NULL, false, "grad");
+    for (NodeId id = 0; u && id < u->graph->n_node; id++)
+        seen[u->graph->node[id].op] = true;
+    arena_free(a);
+}
+
+static void mark_library(Arena *a, DefKind kind, bool *seen)
+{
+    LibraryCases cases = library_cases(a, kind);
+    for (int i = 0; i < cases.n; i++)
+        mark_ops(cases.item[i].text[0], seen);
+}
+
+static void test_every_operation_is_tried(Arena *a)
+{
+    bool seen[OP_COUNT] = {false};
+    for (int i = 0; i < COUNT(expressions); i++)
+        mark_ops(expression_spec(a, expressions[i], i % COUNT(places)), seen);
+    for (int i = 0; i < COUNT(variants); i++)
+        mark_ops(variants[i].text, seen);
+    mark_library(a, DEF_OPTIMIZER, seen);
+    mark_library(a, DEF_CELL, seen);
+    for (int op = 0; op < OP_COUNT; op++)
+        CHECK(seen[op], "no trial uses the operation %s", op_defs[op]->name);
+}
+
 /* ---- which ---- */
 
 static const struct {
@@ -384,6 +396,8 @@ int main(int argc, char **argv)
         test_every_operation_agrees(a, name, everywhere || name);
     if (!part || str_eq(part, "ops"))
         test_specs_that_went_wrong_agree(name);
+    if (!name && (!part || str_eq(part, "ops")))
+        test_every_operation_is_tried(a);
     if (!part || str_eq(part, "variants"))
         test_variants_of_truncated_bptt_agree(name);
     arena_free(a);
