@@ -483,8 +483,40 @@ static void clear_metrics(struct rnn__tbptt *t)
 /* The first batch after a loaded state may be one of which chunks are done already. */
 static bool goes_on(rnn_engine *e)
 {
-    return e->loaded && *kept(e, RNN__KEPT_STEP) > 0 &&
-           (int64_t)*kept(e, RNN__KEPT_ITERATION) == e->state.iteration;
+    return e->loaded && *kept(e, RNN__KEPT_STEP) != 0 &&
+           *kept(e, RNN__KEPT_ITERATION) == (double)e->state.iteration;
+}
+
+/* Of a number that a file says: a whole one, 0 to `most`. NaN is none. */
+static bool counts_to(double value, double most)
+{
+    return value >= 0 && value <= most && floor(value) == value;
+}
+
+/* The place to go on from is a file's: it may be none, or leave no room in the workspace
+   for the next chunk, when step and window were others in the run that left it. */
+static int check_place(rnn_engine *e, const struct rnn__tbptt *t)
+{
+    double step = *kept(e, RNN__KEPT_STEP), window = *kept(e, RNN__KEPT_WINDOW);
+    const rnn_tbptt_options *o = &t->options;
+    if (!counts_to(step, (double)t->batch.steps) || !counts_to(window, step) ||
+        !counts_to(*kept(e, RNN__KEPT_CHUNK), step) ||
+        !counts_to(*kept(e, RNN__KEPT_STARTS), RNN__START_GIVEN))
+        return rnn__fail(
+            e, RNN_EFORMAT,
+            "the state to go on from is at step %.15g, its window at step %.15g, of a "
+            "batch of %" PRId64 " steps: it is damaged or was left by other "
+            "data; resume with the same tbptt.step, tbptt.window and data, or "
+            "from another checkpoint",
+            step, window, t->batch.steps);
+    if (step - window > (double)(o->tbptt_window - o->tbptt_step))
+        return rnn__fail(
+            e, RNN_EFORMAT,
+            "the state to go on from looks back by %.15g steps, but tbptt.window %" PRId64
+            " with tbptt.step %" PRId64 " has room for %" PRId64
+            ": resume with the same tbptt.step and tbptt.window as before",
+            step - window, o->tbptt_window, o->tbptt_step, o->tbptt_window - o->tbptt_step);
+    return 0;
 }
 
 /* A state is carried from the batch before; at the head of a run, only one that came from a
@@ -513,6 +545,9 @@ static int begin_batch(rnn_engine *e, struct rnn__tbptt *t, void *batch)
     t->stage = RNN__CHUNK_NEXT;
     t->first_chunk = true;
     if (goes_on(e)) {
+        status = check_place(e, t);
+        if (status < 0)
+            return status;
         t->step0 = (int64_t)*kept(e, RNN__KEPT_STEP);
         t->window0 = (int64_t)*kept(e, RNN__KEPT_WINDOW);
         set_starts(t, resumed_starts(e, t));

@@ -802,8 +802,89 @@ static void test_windows_are_checked_when_the_trainer_is_made(void)
         CHECK(rnn_tbptt_trainer(&e, &m, &wrong[i]) == RNN_EINVAL && !e, "options %d", i);
 }
 
+/* A run of one batch, interrupted behind chunk `after`; its engine holds the names. */
+static rnn_engine *interrupted(const rnn_tbptt_options *options, int after,
+                               rnn_state_dict *d)
+{
+    rnn_engine *e = windowed(options);
+    struct stop s = {RNN_TIME_ITERATION_COMPLETED, after};
+    rnn_on(e, s.event, NULL, interrupt_later, &s);
+    int status = rnn_engine_run(e, &data, &(rnn_run_options){.max_iters = 1});
+    CHECK(status == RNN_PAUSED, "%d", status);
+    CHECK(rnn_state_save(e, d) == 0, "save");
+    return e;
+}
+
+static void resume_windowed(const rnn_state_dict *d, const rnn_tbptt_options *options,
+                            int expected, const char *what)
+{
+    rnn_engine *e = windowed(options);
+    CHECK(rnn_state_load(e, d) == 0, "%s", rnn_engine_error(e));
+    int status = rnn_engine_run(e, &data, NULL);
+    CHECK(status == expected, "%s: %d %s", what, status, rnn_engine_error(e));
+    if (status == RNN_EFORMAT)
+        CHECK(strstr(rnn_engine_error(e), "resume with the same tbptt.step"), "%s: %s",
+              what, rnn_engine_error(e));
+    rnn_close(e);
+}
+
+/* Chunks of 1 look back by 5; chunks of 2 in a window of 6 have room for 4. */
+static void test_a_run_is_not_resumed_with_a_window_that_does_not_fit(void)
+{
+    rnn_tbptt_options saved = {.tbptt_step = 1, .tbptt_window = 6, .threads = 1};
+    rnn_tbptt_options other = {.tbptt_step = 2, .tbptt_window = 6, .threads = 1};
+    rnn_state_dict d;
+    rnn_engine *e = interrupted(&saved, 5, &d);
+    resume_windowed(&d, &saved, 0, "as saved");
+    CHECK_TEXT(seen.text, "0+6:5:1:s0 1+6:5:1:-1");
+    resume_windowed(&d, &other, RNN_EFORMAT, "a longer step");
+    CHECK_TEXT(seen.text, "");
+    rnn_close(e);
+    e = interrupted(&saved, 4, &d);
+    resume_windowed(&d, &other, 0, "a longer step that fits");
+    rnn_close(e);
+}
+
+static void set_entry(rnn_state_dict *d, const char *name, double value)
+{
+    for (int i = 0; i < d->n_entry; i++)
+        if (strcmp(d->entry[i].name, name) == 0)
+            d->entry[i].value = value;
+}
+
+/* Behind two chunks of 2 in a batch of 7 a state is at step 4, its window at step 2. */
+static void test_a_place_that_no_run_has_left_is_refused(void)
+{
+    static const struct {
+        const char *name;
+        double value;
+    } wrong[] = {
+        {"tbptt.window", NAN}, {"tbptt.window", -1},     {"tbptt.window", 2.5},
+        {"tbptt.window", 5},   {"tbptt.window", 1},      {"tbptt.window", -INFINITY},
+        {"tbptt.step", NAN},   {"tbptt.step", -2},       {"tbptt.step", 3.5},
+        {"tbptt.step", 8},     {"tbptt.step", INFINITY}, {"tbptt.starts", NAN},
+        {"tbptt.starts", 3},   {"tbptt.starts", -1},     {"tbptt.starts", 0.5},
+        {"tbptt.chunk", NAN},  {"tbptt.chunk", -1},      {"tbptt.chunk", 1e300},
+    };
+    rnn_tbptt_options options = {.tbptt_window = 4, .threads = 1};
+    rnn_state_dict good;
+    rnn_engine *e = interrupted(&options, 2, &good);
+    for (int i = 0; i < (int)(sizeof wrong / sizeof *wrong); i++) {
+        char what[64];
+        rnn_state_dict d = good;
+        set_entry(&d, wrong[i].name, wrong[i].value);
+        snprintf(what, sizeof what, "%s %g", wrong[i].name, wrong[i].value);
+        resume_windowed(&d, &options, RNN_EFORMAT, what);
+        CHECK_TEXT(seen.text, "");
+    }
+    resume_windowed(&good, &options, 0, "as saved");
+    rnn_close(e);
+}
+
 int main(void)
 {
+    test_a_run_is_not_resumed_with_a_window_that_does_not_fit();
+    test_a_place_that_no_run_has_left_is_refused();
     test_windows_look_back_as_far_as_told();
     test_no_window_looks_back_on_what_a_reset_has_ended();
     test_windows_are_checked_when_the_trainer_is_made();
