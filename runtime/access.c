@@ -270,7 +270,7 @@ int rnn_last_chunk(const rnn_engine *e, rnn_chunk_result *out)
 
 /* ---- forward alone ---- */
 
-/* One chunk of it, in the state block of its own. */
+/* One chunk of it, in a state block and with starts of its own. */
 static int forward_chunk(rnn_engine *e, struct rnn__tbptt *t, int64_t step0, float *outputs)
 {
     const struct rnn_model *m = t->model;
@@ -279,9 +279,10 @@ static int forward_chunk(rnn_engine *e, struct rnn__tbptt *t, int64_t step0, flo
         rnn__tbptt_fill_chunk(e, t, step0, left < m->steps_max ? left : m->steps_max);
     if (status < 0)
         return status;
-    memset(t->start, t->forward_fresh, (size_t)m->rows_max);
+    memset(t->forward_start, t->forward_fresh, (size_t)m->rows_max);
     if (!t->forward_fresh && step0 == 0 && t->batch.start)
-        memcpy(t->start, t->batch.start, (size_t)t->batch.rows);
+        memcpy(t->forward_start, t->batch.start, (size_t)t->batch.rows);
+    t->chunk.start = t->forward_start;
     t->chunk.state_in = t->chunk.state_out = t->forward_state;
     t->chunk.outputs = outputs + step0 * t->batch.rows * m->output_size;
     t->chunk.training = false;

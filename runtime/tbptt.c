@@ -668,6 +668,7 @@ static void cut_own(struct cutter *c, const struct rnn_model *m, struct rnn__tbp
         t->window[i] = has_window(m) ? cut(c, m->state_size * m->rows_max, sizeof(float)) : NULL;
     t->forward_state = cut(c, m->state_size * m->rows_max, sizeof(float));
     t->start = cut(c, m->rows_max, 1);
+    t->forward_start = cut(c, m->rows_max, 1);
     t->array = cut(c, m->n_input, sizeof *t->array);
     t->at = cut(c, m->n_input, sizeof *t->at);
     t->step_stride = cut(c, m->n_input, sizeof *t->step_stride);

@@ -53,6 +53,7 @@ struct rnn__tbptt {
     bool fresh, forward_fresh;
     bool given;     /* the state was set from outside since the last batch began */
     uint8_t *start; /* [rows_max] */
+    uint8_t *forward_start; /* rnn_forward's own, likewise */
 
     rnn_array *array; /* [n_input] for prepare_batch, the next four likewise */
     const void **input, **at;

@@ -675,6 +675,33 @@ static void test_forward_carries_its_state_over_calls(void)
     rnn_close(e);
 }
 
+/* Interrupted within a batch, at either end of a chunk, a trainer goes on as if nobody had
+   asked it for outputs. */
+static void test_forward_leaves_a_batch_in_progress_alone(void)
+{
+    static const int events[] = {RNN_TIME_ITERATION_STARTED, RNN_TIME_ITERATION_COMPLETED};
+    float outputs[SERIES_STEPS * FAKE_ROWS], params[2];
+    rnn_tbptt_options options = {.tbptt_step = 3};
+    make_data(8, 4);
+    struct losses whole = {0};
+    train_with(options, &whole, params);
+    for (int i = 0; i < 4; i++) {
+        struct losses l = {0};
+        struct stop s = {events[i % 2], 1 + i / 2};
+        rnn_engine *e = trainer(&options);
+        record_on(e, &l);
+        rnn_on(e, s.event, NULL, interrupt_later, &s);
+        source.at = 0;
+        int status = rnn_engine_run(e, &data, &(rnn_run_options){.max_epochs = 2});
+        CHECK(status == RNN_PAUSED, "%d", status);
+        CHECK(rnn_forward(e, &series[1].batch, outputs) == 0, "%s", rnn_engine_error(e));
+        CHECK(rnn_engine_run(e, &data, NULL) == 0, "%s", rnn_engine_error(e));
+        CHECK(l.n == whole.n && memcmp(l.loss, whole.loss, sizeof l.loss) == 0,
+              "losses differ: forward at %s %d", short_name[events[i % 2]], 1 + i / 2);
+        rnn_close(e);
+    }
+}
+
 /* ---- batches made on the way ---- */
 
 static int prepare(rnn_engine *e, void *batch, rnn_batch *out, void *user)
@@ -909,6 +936,7 @@ int main(void)
     test_an_evaluator_shares_parameters_and_changes_none();
     test_a_restarted_run_carries_no_state_in();
     test_forward_carries_its_state_over_calls();
+    test_forward_leaves_a_batch_in_progress_alone();
     test_batches_may_be_prepared_and_loaded_by_chunks();
     return check_result();
 }
