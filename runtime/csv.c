@@ -171,8 +171,6 @@ static int no_column(const struct csv *c, const struct wanted *w, const char *na
 static int take_name(struct csv *c, int column, struct rnn__fault *f)
 {
     char *cell = c->cell;
-    if (column == 0 && strncmp(cell, "\xEF\xBB\xBF", 3) == 0)
-        cell += 3; /* UTF-8's byte order mark */
     while (*cell == ' ')
         cell++;
     size_t n = strlen(cell);
@@ -196,10 +194,19 @@ static int take_name(struct csv *c, int column, struct rnn__fault *f)
     return 0;
 }
 
+/* UTF-8's byte order mark, before the first cell: a quote may stand behind it. */
+static int skip_mark(struct csv *c, struct rnn__fault *f)
+{
+    int byte = peek(c, f);
+    if (c->n_block >= 3 && memcmp(c->block, "\xEF\xBB\xBF", 3) == 0)
+        c->next = 3;
+    return byte < -1 ? byte : 0;
+}
+
 static int read_header(struct csv *c, struct rnn__fault *f)
 {
     struct rnn__string names = {0};
-    int end = CELL_ENDS, code = 0;
+    int end = CELL_ENDS, code = skip_mark(c, f);
     c->line = 1;
     while (end == CELL_ENDS && !code) {
         end = read_cell(c, f);
