@@ -92,7 +92,9 @@ static int finish(struct rnn__unpacker *u, struct rnn__fault *f)
 /* At most n bytes more. */
 static int step(struct rnn__unpacker *u, int64_t n, struct rnn__fault *f)
 {
-    int code = u->stream.avail_in ? 0 : more_input(u, f);
+    /* A block filled to its end may have left output within inflate: that comes first. */
+    bool more = u->stream.avail_in == 0 && u->stream.avail_out > 0;
+    int code = more ? more_input(u, f) : 0;
     if (code)
         return code;
     u->stream.next_out = u->out;

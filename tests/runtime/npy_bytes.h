@@ -10,7 +10,7 @@
 static inline const char *npy_write(const char *name, int version, const char *header,
                                     const void *data, size_t bytes)
 {
-    char file[65536] = "\x93NUMPY";
+    char file[1 << 17] = "\x93NUMPY";
     size_t begin = version == 1 ? 10 : 12, n = strlen(header);
     size_t length = (begin + n + 1 + 63) / 64 * 64 - begin;
     file[6] = (char)version;

@@ -209,6 +209,30 @@ static void test_npz_stored_deflated_and_zip64(void)
     }
 }
 
+/* Of zeros a few packed bytes give a block and more: the last of them are taken while
+   output is still to come. */
+static void test_npz_whose_output_outlasts_its_input(void)
+{
+    static const char zeros[8 * (8192 + 64)];
+    for (int steps = 8192 - 64; steps <= 8192 + 64; steps++) {
+        struct zip_member m[2] = {good[0], good[1]};
+        char shape[32];
+        snprintf(shape, sizeof shape, "(1, %d, 2)", steps);
+        m[0].data = npy_bytes("<f4", shape, zeros, 8 * (size_t)steps, &m[0].bytes);
+        snprintf(shape, sizeof shape, "(1, %d)", steps);
+        m[1].data = npy_bytes("<i4", shape, zeros, 4 * (size_t)steps, &m[1].bytes);
+        m[0].deflated = m[1].deflated = true;
+        zip_write("zeros.npz", m, 2);
+        rnn_source_run run;
+        int code = open_run(&run, &xy_model, "{\"npz\": \"zeros.npz\"}");
+        CHECK(code == 0, "%d steps: %s", steps, run.sentence);
+        if (code == 0)
+            rnn_source_close(&run);
+        free((void *)(uintptr_t)m[0].data);
+        free((void *)(uintptr_t)m[1].data);
+    }
+}
+
 static void refuse_npz(struct zip_member m0, const char *expected)
 {
     struct zip_member m[2] = {m0, good[1]};
@@ -498,7 +522,7 @@ static void test_csv_is_one_series(void)
     struct rnn__string s = {0};
     char json[256];
     rnn__put(&s, "\xEF\xBB\xBF"
-                 "c, time ,a,b\r\n");
+                 "\"c\", time ,a,b\r\n");
     for (int i = 0; i < N * T; i++)
         rnn__put(&s, "+%d,\"a \"\"day\"\",\nor two\",%g,\"%ge0\"\r\n", y[i / T][i % T],
                  (double)x[i / T][i % T][0], (double)x[i / T][i % T][1]);
@@ -587,6 +611,7 @@ int main(void)
     make_values();
     make_members();
     test_npz_stored_deflated_and_zip64();
+    test_npz_whose_output_outlasts_its_input();
     test_hostile_npz_are_refused();
     test_a_zip_bomb_is_not_unpacked();
     test_an_npz_cut_anywhere_is_refused();
