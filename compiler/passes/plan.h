@@ -146,6 +146,9 @@ typedef struct {
     NodeId node; /* for dumps and messages */
 } Instr;
 
+/* Reductions of one sweep: each keeps two numbers at most (argmax: where and how much). */
+enum { SWEEP_MAX_REDUCTIONS = 32 };
+
 typedef struct {
     int rank;
     int64_t extent[MAX_RANK]; /* innermost last: the emitter runs it in vectors */

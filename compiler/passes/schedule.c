@@ -550,8 +550,14 @@ bool schedule_in_register(const Schedule *s, NodeId user, NodeId arg)
 typedef struct {
     Shape space;
     uint32_t reduced;
-    bool reduces, closed;
+    int n_reduce;
+    bool closed;
 } Space;
+
+static bool reduces(const Node *n)
+{
+    return op_defs[n->op]->family == FAMILY_REDUCE && n->op != OP_TOTAL;
+}
 
 static bool may_pass_register(const Schedule *s, NodeId user, NodeId arg)
 {
@@ -595,17 +601,18 @@ static bool joins_sweep(const Schedule *s, const Space *sweep, NodeId id)
 {
     const Node *n = &s->g->node[id];
     Shape space = schedule_space(s->g, id);
-    bool reduces = op_defs[n->op]->family == FAMILY_REDUCE && n->op != OP_TOTAL;
+    bool fits = sweep->n_reduce == 0 || (sweep->reduced == n->attr.reduce &&
+                                         sweep->n_reduce < SWEEP_MAX_REDUCTIONS);
     return s->fuse && !sweep->closed && op_defs[n->op]->family != FAMILY_MAKER &&
            shape_equal(&space, &sweep->space) &&
-           (!reduces || !sweep->reduces || sweep->reduced == n->attr.reduce);
+           (fits || !reduces(n));
 }
 
 static void enter_sweep(const Schedule *s, Space *sweep, NodeId id)
 {
     const Node *n = &s->g->node[id];
-    if (op_defs[n->op]->family == FAMILY_REDUCE && n->op != OP_TOTAL) {
-        sweep->reduces = true;
+    if (reduces(n)) {
+        sweep->n_reduce++;
         sweep->reduced = n->attr.reduce;
     }
     sweep->closed = op_defs[n->op]->family == FAMILY_MAKER;
