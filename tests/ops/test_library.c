@@ -198,9 +198,9 @@ static const struct {
     const char *name, *text;
 } regressions[] = {
     {"more reductions of one space than a loop carries",
-     "rnnc: 1\nname: trial\ninputs: {x: [20], y: [20]}\nmodel: |\n  s = 0\n"
+     "rnnc: 1\nname: trial\ninputs: {x: [32], y: [32]}\nmodel: |\n  s = 0\n"
      "  for i in range(70):\n    s = s + max(sin(x * (i + 1)))\n"
-     "  h = linear(0.01 * s * x, size=20)\nloss: mse(h, y)\noptimizer: sgd(lr=0.1)\n"},
+     "  h = linear(0.01 * s * x, size=32)\nloss: mse(h, y)\noptimizer: sgd(lr=0.1)\n"},
     {"the norm of more gradients of one shape than a loop carries",
      "rnnc: 1\nname: trial\ninputs: {x: [8], y: [8]}\nmodel: |\n  v = x\n"
      "  for i in range(70):\n    v = v + 0.1 * linear(v, size=8, bias=false, as=\"l{i}\")\n"
