@@ -115,12 +115,6 @@ static void add_access(Traffic *t, const Access *a, double elements, bool write)
     *(write ? &t->cost->written_bytes : &t->cost->read_bytes) += bytes;
 }
 
-static bool writes(InstrKind kind)
-{
-    return kind == I_STORE || kind == I_REDUCE || kind == I_ACCUMULATE ||
-           kind == I_SCATTER || kind == I_ORTHOGONAL;
-}
-
 static void add_sweep_bytes(Traffic *t, const Sweep *s)
 {
     for (int i = 0; i < s->n_instr; i++) {
@@ -128,7 +122,7 @@ static void add_sweep_bytes(Traffic *t, const Sweep *s)
         for (int d = 0; d < s->rank; d++)
             if (s->instr[i].access.stride[d])
                 elements *= (double)s->extent[d];
-        add_access(t, &s->instr[i].access, elements, writes(s->instr[i].kind));
+        add_access(t, &s->instr[i].access, elements, instr_writes(&s->instr[i]));
     }
 }
 

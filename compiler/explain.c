@@ -39,12 +39,6 @@ static void add_touch(Explain *e, Touch at, const Access *a, bool write)
     *PUSH(e->p->arena, e->touch, e->n_touch, e->touch_capacity) = at;
 }
 
-static bool is_written(InstrKind kind)
-{
-    return kind == I_STORE || kind == I_REDUCE || kind == I_ACCUMULATE ||
-           kind == I_SCATTER || kind == I_ORTHOGONAL;
-}
-
 static void touch_nest(Explain *e, const Nest *n, Touch at)
 {
     const Contraction *c = n->contraction;
@@ -62,7 +56,7 @@ static void touch_nest(Explain *e, const Nest *n, Touch at)
         for (int k = 0; k < n->sweep[i].n_instr; k++) {
             const Instr *in = &n->sweep[i].instr[k];
             at.sweep = i, at.reduces = in->kind == I_REDUCE, at.node = in->node;
-            add_touch(e, at, &in->access, is_written(in->kind));
+            add_touch(e, at, &in->access, instr_writes(in));
         }
 }
 

@@ -97,9 +97,7 @@ static const char *add_results(Arena *arena, const Plan *p, const Nest *nest,
     for (int s = 0; s < nest->n_sweep; s++)
         for (int i = 0; i < nest->sweep[s].n_instr; i++) {
             const Instr *in = &nest->sweep[s].instr[i];
-            bool writes = in->kind == I_STORE || in->kind == I_ACCUMULATE ||
-                          in->kind == I_REDUCE || in->kind == I_SCATTER;
-            if (!writes || in->access.buffer < 0 || in->access.buffer == last)
+            if (!instr_writes(in) || in->access.buffer < 0 || in->access.buffer == last)
                 continue;
             last = in->access.buffer;
             if ((*n)++ < 3)

@@ -27,7 +27,6 @@
 /* ---- order of sums ---- */
 
 typedef struct {
-    const Graph *old;
     const Stages *stages;
     const int *uses;
     const int *rank_of; /* by old node: 0 once, 1 map, 2 scan */
@@ -91,7 +90,7 @@ static NodeId order_node(Rewrite *r, const Node *n, const NodeId *arg)
 
 static Facts facts_of(Graph *g)
 {
-    Facts f = {.old = g, .stages = stage_pass(g), .uses = graph_uses(g)};
+    Facts f = {.stages = stage_pass(g), .uses = graph_uses(g)};
     int *rank = NEW_ARRAY(g->arena, int, g->n_node + 1);
     for (NodeId id = 0; id < g->n_node; id++)
         rank[id] = rank_of(g, f.stages, id);
@@ -252,7 +251,7 @@ static int new_group(Merging *m, NodeId x)
     int *link = &m->groups_of[n->arg[shared_operand(n)]];
     while (*link > 0)
         link = &m->group_next[*link - 1];
-    m->first[m->n_group] = m->last[m->n_group] = x;
+    m->first[m->n_group] = x;
     return (*link = ++m->n_group) - 1;
 }
 
@@ -272,10 +271,8 @@ static void find_groups(Graph *g, Merging *m, const bool *live)
     }
 }
 
-/* The joined product, made where the last member stood; the parts are its slices. Users of
-   an earlier member come later than the last one only if nothing between needs them: so a
-   member that is used before the last one is made where it is needed, and groups are
-   rebuilt then. */
+/* The joined product, made where the first member stood, for by then the operands of all
+   members stand before it; each member becomes its slice. */
 static NodeId join_group(Rewrite *r, Merging *m, int group)
 {
     Graph *g = rewrite_graph(r);

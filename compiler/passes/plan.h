@@ -277,6 +277,11 @@ void touched_clear(Touched *t);
 void nest_touches(const Plan *p, const Nest *nest, Touched *add_to);
 int instr_touches(InstrKind kind); /* to its access */
 
+static inline bool instr_writes(const Instr *in)
+{
+    return (instr_touches(in->kind) & TOUCH_WRITE) != 0;
+}
+
 /* A person's reading, in the manner of 3-compiler's example. */
 void plan_dump(const Plan *p, FILE *out);
 /* BUG with a sentence when an invariant that emitters rely on is broken: behind fuse; where

@@ -143,12 +143,6 @@ static void print_result(const Plan *p, const Sweep *s, const Instr *in, FILE *o
     }
 }
 
-static bool is_result(const Instr *in)
-{
-    return in->kind == I_STORE || in->kind == I_REDUCE || in->kind == I_ACCUMULATE ||
-           in->kind == I_SCATTER || in->kind == I_ORTHOGONAL;
-}
-
 static void dump_sweep(const Plan *p, const Sweep *s, FILE *out)
 {
     fprintf(out, "        each [");
@@ -157,10 +151,10 @@ static void dump_sweep(const Plan *p, const Sweep *s, FILE *out)
                 s->extent[d]);
     fprintf(out, "]\n");
     for (int i = 0; i < s->n_instr; i++) {
-        if (!is_result(&s->instr[i]) && !has_name(s, i))
+        if (!instr_writes(&s->instr[i]) && !has_name(s, i))
             continue;
         fprintf(out, "          ");
-        if (is_result(&s->instr[i])) {
+        if (instr_writes(&s->instr[i])) {
             print_result(p, s, &s->instr[i], out);
         } else {
             fprintf(out, "v%d = ", i);
