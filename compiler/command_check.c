@@ -18,8 +18,9 @@ static int check_gradients(Unit *u)
     case GRADIENTS_RIGHT: return EXIT_DONE;
     case GRADIENTS_UNCHECKED: return EXIT_SPEC;
     case GRADIENTS_NOT_FINITE:
-        fprintf(stderr, "rnnc check: %s: a gradient is not finite on these data: a 0 / 0, a log "
-                        "or root of what is not positive, an overflow\n",
+        fprintf(stderr,
+                "rnnc check: %s: a gradient is not finite on these data: a 0 / 0, a log "
+                "or root of what is not positive, an overflow\n",
                 u->options.spec_path);
         return EXIT_NOT_FINITE;
     case GRADIENTS_WRONG: break;

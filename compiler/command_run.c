@@ -22,7 +22,8 @@ Unit *command_unit(Arena *arena, const CommandLine *c, int *status)
         int n = 0;
         for (; n < n_target && n < COUNT(names); n++)
             names[n] = targets[n].name;
-        const char *near = c->options.target ? diag_nearest(c->options.target, names, n) : NULL;
+        const char *near =
+            c->options.target ? diag_nearest(c->options.target, names, n) : NULL;
         fprintf(stderr, "rnnc: %s%s%s%s\n", why ? why : "unknown target",
                 near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
         *status = c->options.target ? EXIT_USAGE : EXIT_MACHINE;
@@ -35,10 +36,12 @@ int compiled_make(Unit *u, bool interpreter, Compiled *out)
 {
     *out = (Compiled){0};
     if (interpreter) {
-        out->model = interp_model(u->arena, u->graph, INTERP_F32, u->steps_max, u->rows_max);
+        out->model =
+            interp_model(u->arena, u->graph, INTERP_F32, u->steps_max, u->rows_max);
         return EXIT_DONE;
     }
-    struct rnn_model *tables = graph_describe(u->arena, u->graph, u->steps_max, u->rows_max);
+    struct rnn_model *tables =
+        graph_describe(u->arena, u->graph, u->steps_max, u->rows_max);
     EmitModule *m = emit_plan(u->arena, u->diag, u->plan, tables, u->target);
     out->jit = m ? jit_new(m, u->diag) : NULL;
     emit_free(m);
@@ -56,7 +59,8 @@ void compiled_free(Compiled *c)
     *c = (Compiled){0};
 }
 
-static int train(Arena *arena, const CommandLine *c, const Unit *u, const struct rnn_model *model)
+static int train(Arena *arena, const CommandLine *c, const Unit *u,
+                 const struct rnn_model *model)
 {
     struct rnn_config config = {config_json(u), config_folder(u), config_spec_text(u)};
     char **argv = NEW_ARRAY(arena, char *, c->n_rest + 2);

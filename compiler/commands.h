@@ -8,23 +8,29 @@
 #include "pipeline.h"
 
 enum {
-    EXIT_DONE = 0, EXIT_USAGE = 2, EXIT_SPEC = 3, EXIT_DATA = 4, EXIT_IO = 5, EXIT_NOT_FINITE = 6,
+    EXIT_DONE = 0,
+    EXIT_USAGE = 2,
+    EXIT_SPEC = 3,
+    EXIT_DATA = 4,
+    EXIT_IO = 5,
+    EXIT_NOT_FINITE = 6,
     EXIT_MEMORY = 7,
-    EXIT_MACHINE = 8, EXIT_BUG = 70
+    EXIT_MACHINE = 8,
+    EXIT_BUG = 70
 };
 
 /* The command line behind the command's name. */
 typedef struct {
     const char *command;
-    const char *operand;     /* SPEC, or what to list; NULL: none */
+    const char *operand; /* SPEC, or what to list; NULL: none */
     Options options;
-    const char *after;       /* explain --after PASS */
-    const char *output;      /* build -o PATH */
-    const char *emit;        /* build --emit exe,obj,… */
-    bool interpreter;        /* run --interpreter: the reference instead of machine code */
+    const char *after;  /* explain --after PASS */
+    const char *output; /* build -o PATH */
+    const char *emit;   /* build --emit exe,obj,… */
+    bool interpreter;   /* run --interpreter: the reference instead of machine code */
     bool json, grad, markdown, verbose;
     int n_rest;
-    char **rest;             /* run, bench: what belongs to the trainer */
+    char **rest; /* run, bench: what belongs to the trainer */
 } CommandLine;
 
 int command_check(Arena *arena, const CommandLine *c);
@@ -34,7 +40,8 @@ int command_bench(Arena *arena, const CommandLine *c);
 int command_explain(Arena *arena, const CommandLine *c);
 int command_list(Arena *arena, const CommandLine *c);
 
-/* A unit for this command line, with its target found; NULL after a message, *status set. */
+/* A unit for this command line, with its target found; NULL after a message, *status set.
+ */
 Unit *command_unit(Arena *arena, const CommandLine *c, int *status);
 
 /* A model to run: machine code in memory, or the interpreter. */

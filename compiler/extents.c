@@ -105,7 +105,8 @@ static int64_t steps_of_spec(const Unit *u)
 static const Expr *number(Unit *u, int64_t value, Loc loc)
 {
     Expr *e = NEW(u->arena, Expr);
-    *e = (Expr){.kind = EXPR_NUMBER, .number = (double)value, .is_integer = true, .loc = loc};
+    *e = (Expr){
+        .kind = EXPR_NUMBER, .number = (double)value, .is_integer = true, .loc = loc};
     return e;
 }
 
@@ -138,9 +139,10 @@ static void size_classes(Unit *u)
             continue;
         const char *file = spec_text(u->spec, "data.train.text", NULL);
         if (!file) {
-            diag_error(u->diag, in->loc,
-                       "class without a number, and no text whose vocabulary has a size; write "
-                       "class(n) or give data.train.text");
+            diag_error(
+                u->diag, in->loc,
+                "class without a number, and no text whose vocabulary has a size; write "
+                "class(n) or give data.train.text");
             return;
         }
         if (classes == 0)

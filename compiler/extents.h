@@ -1,4 +1,5 @@
-/* extents.h — how many steps and rows a spec's chunk has, and its vocabulary. See extents.c. */
+/* extents.h — how many steps and rows a spec's chunk has, and its vocabulary. See
+ * extents.c. */
 #ifndef RNNC_EXTENTS_H
 #define RNNC_EXTENTS_H
 

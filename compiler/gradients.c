@@ -200,7 +200,10 @@ static Verdict compare(Check *c, int i)
 static bool is_right(const Verdict *v) { return v->error <= tolerance * v->scale; }
 
 /* Not the backward phase's fault: the loss itself, or its slope, has no finite value. */
-static bool is_finite(const Verdict *v) { return isfinite(v->got) && isfinite(v->expected); }
+static bool is_finite(const Verdict *v)
+{
+    return isfinite(v->got) && isfinite(v->expected);
+}
 
 static const char *verdict_word(const Verdict *v)
 {

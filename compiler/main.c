@@ -21,8 +21,10 @@ static const Command commands[] = {
     {"run", "SPEC", "compile in memory and train", command_run, true},
     {"build", "SPEC", "a standalone trainer, or its parts", command_build, false},
     {"bench", "SPEC", "time of a chunk, fused and unfused", command_bench, true},
-    {"explain", "SPEC", "the chunk program in words; --after PASS: any stage", command_explain, false},
-    {"list", "WHAT", "cells, losses, optimizers, functions, ops, keys, passes, targets, events",
+    {"explain", "SPEC", "the chunk program in words; --after PASS: any stage",
+     command_explain, false},
+    {"list", "WHAT",
+     "cells, losses, optimizers, functions, ops, keys, passes, targets, events",
      command_list, false},
 };
 
@@ -38,10 +40,12 @@ static const OptionHelp options[] = {
     {"--interpreter", "", "run: the reference interpreter instead of machine code"},
     {"--after", "PASS", "explain: what stands behind this pass"},
     {"-o", "PATH", "build: where to"},
-    {"--emit", "KINDS", "build: exe, obj, llvm, asm, header, static, by commas (default exe)"},
+    {"--emit", "KINDS",
+     "build: exe, obj, llvm, asm, header, static, by commas (default exe)"},
     {"--json", "", "bench: one line of JSON"},
     {"--profile", "", "run, build: kernels can be timed; run: times at the end"},
-    {"--grad", "", "check: every gradient against complex step (status 6: not finite, 70: wrong)"},
+    {"--grad", "",
+     "check: every gradient against complex step (status 6: not finite, 70: wrong)"},
     {"--markdown", "", "list: as a table of Markdown"},
     {"-v", "", "notes on performance: what was not fused and why"},
 };
@@ -50,12 +54,16 @@ static void print_help(FILE *out)
 {
     fprintf(out, "usage: rnnc COMMAND SPEC [OPTION…]\n\ncommands:\n");
     for (int i = 0; i < COUNT(commands); i++)
-        fprintf(out, "  %-8s %-5s %s\n", commands[i].name, commands[i].operand, commands[i].help);
+        fprintf(out, "  %-8s %-5s %s\n", commands[i].name, commands[i].operand,
+                commands[i].help);
     fprintf(out, "\noptions:\n");
     for (int i = 0; i < COUNT(options); i++)
-        fprintf(out, "  %-14s %-10s %s\n", options[i].name, options[i].value, options[i].help);
-    fprintf(out, "\nexit status: 0 done, 2 command line, 3 spec, 4 data, 5 input or output, 6 not finite,\n"
-                 "  7 out of memory, 8 the machine lacks something, 9 checkpoint, 70 a bug of ours\n");
+        fprintf(out, "  %-14s %-10s %s\n", options[i].name, options[i].value,
+                options[i].help);
+    fprintf(out, "\nexit status: 0 done, 2 command line, 3 spec, 4 data, 5 input or "
+                 "output, 6 not finite,\n"
+                 "  7 out of memory, 8 the machine lacks something, 9 checkpoint, 70 a bug "
+                 "of ours\n");
     fprintf(out, "\n`rnnc run SPEC --help` shows the trainer's options.\n");
 }
 
@@ -78,7 +86,8 @@ static const char *fail(Reading *r, const char *what, const char *which)
     return NULL;
 }
 
-/* The value of option `name`, behind = or as the next argument; NULL when this is another option. */
+/* The value of option `name`, behind = or as the next argument; NULL when this is another
+ * option. */
 static const char *value_of(Reading *r, const char *name)
 {
     const char *arg = r->argv[r->at];
@@ -99,7 +108,8 @@ static void add_override(Reading *r, const char *text)
         fail(r, "--set wants KEY=VALUE, not", text);
         return;
     }
-    Override *o = PUSH(r->arena, r->override, r->c->options.n_override, r->override_capacity);
+    Override *o =
+        PUSH(r->arena, r->override, r->c->options.n_override, r->override_capacity);
     o->path = arena_copy(r->arena, text, (size_t)(equals - text));
     o->value = equals + 1;
 }
@@ -132,8 +142,10 @@ static bool read_value(Reading *r)
     const struct {
         const char *name;
         const char **to;
-    } values[] = {{"--target", &r->c->options.target}, {"--library", &r->c->options.library},
-                  {"--after", &r->c->after},           {"-o", &r->c->output},
+    } values[] = {{"--target", &r->c->options.target},
+                  {"--library", &r->c->options.library},
+                  {"--after", &r->c->after},
+                  {"-o", &r->c->output},
                   {"--emit", &r->c->emit}};
     const char *value;
     for (int i = 0; i < COUNT(values); i++)

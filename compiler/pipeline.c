@@ -34,10 +34,7 @@ static void run_build(Unit *u)
         u->graph->spec_hash = graph_hash(u->graph);
 }
 
-static void run_commute(Unit *u)
-{
-    commute_pass(u->graph, u->steps_max * u->rows_max);
-}
+static void run_commute(Unit *u) { commute_pass(u->graph, u->steps_max * u->rows_max); }
 
 static void run_grad(Unit *u)
 {

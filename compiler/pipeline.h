@@ -10,10 +10,10 @@
 
 typedef struct {
     const char *spec_path;
-    const char *library;        /* a folder in place of the embedded library, or NULL */
+    const char *library; /* a folder in place of the embedded library, or NULL */
     const Override *override;
     int n_override;
-    const char *target;         /* a level's name; NULL: the host's */
+    const char *target; /* a level's name; NULL: the host's */
     bool fuse;
     bool marks;                  /* code for --profile: kernels tell of themselves */
     int64_t steps_max, rows_max; /* 0: as the spec's tbptt and data say */
@@ -28,7 +28,8 @@ typedef struct {
     Spec *spec;
     Graph *graph;
     Plan *plan;
-    const char *vocabulary;     /* JSON: what a class without a number was sized by; NULL: none */
+    const char
+        *vocabulary; /* JSON: what a class without a number was sized by; NULL: none */
     int64_t steps_max, rows_max;
 } Unit;
 
@@ -43,7 +44,8 @@ typedef struct {
 extern const Pass passes[];
 extern const int n_pass;
 
-/* Runs the passes up to and with `last` (NULL: all). false after mistakes, which are printed. */
+/* Runs the passes up to and with `last` (NULL: all). false after mistakes, which are
+ * printed. */
 bool pipeline_run(Unit *u, const char *last);
 
 #endif

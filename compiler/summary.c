@@ -144,14 +144,15 @@ static void print_window(const Summary *s)
     if (spec->tbptt_window <= spec->tbptt_step)
         return;
     print_sentence(
-        s, arena_print(s->arena,
-                       "window %" PRId64 ": an update each %" PRId64
-                       " steps, for which the chunk is computed again from the state %" PRId64
-                       " steps before, so that the gradient travels up to %" PRId64
-                       " steps; the loss is that of %s",
-                       spec->tbptt_window, spec->tbptt_step,
-                       spec->tbptt_window - spec->tbptt_step, spec->tbptt_window,
-                       spec->tbptt_loss_all ? "the whole window" : "the new steps alone"));
+        s,
+        arena_print(s->arena,
+                    "window %" PRId64 ": an update each %" PRId64
+                    " steps, for which the chunk is computed again from the state %" PRId64
+                    " steps before, so that the gradient travels up to %" PRId64
+                    " steps; the loss is that of %s",
+                    spec->tbptt_window, spec->tbptt_step,
+                    spec->tbptt_window - spec->tbptt_step, spec->tbptt_window,
+                    spec->tbptt_loss_all ? "the whole window" : "the new steps alone"));
 }
 
 static void print_steps_that_count(const Summary *s)
@@ -164,15 +165,17 @@ static void print_steps_that_count(const Summary *s)
                                       "gradient, no dropout",
                                       spec->tbptt_burn_in));
     if (spec->tbptt_reset)
-        print_sentence(s, arena_print(s->arena,
-                                      "reset: before a step where %s is 1 the row starts a new "
-                                      "sequence, and no gradient goes back beyond it",
-                                      spec->tbptt_reset->text));
+        print_sentence(
+            s, arena_print(s->arena,
+                           "reset: before a step where %s is 1 the row starts a new "
+                           "sequence, and no gradient goes back beyond it",
+                           spec->tbptt_reset->text));
     if (spec->tbptt_lengths)
-        print_sentence(s, arena_print(s->arena,
-                                      "lengths: steps of a row from %s on leave its states as "
-                                      "they are and have no loss",
-                                      spec->tbptt_lengths->text));
+        print_sentence(s,
+                       arena_print(s->arena,
+                                   "lengths: steps of a row from %s on leave its states as "
+                                   "they are and have no loss",
+                                   spec->tbptt_lengths->text));
 }
 
 static void print_carry(const Summary *s)
@@ -180,12 +183,13 @@ static void print_carry(const Summary *s)
     const Spec *spec = s->u->spec;
     bool cut = spec_integer(spec, "data.train.length", 0) > 0;
     const char *carry = spec_text(spec, "tbptt.carry", cut ? "stream" : "none");
-    print_sentence(s, str_eq(carry, "batch")
-                          ? "carry: row b of a batch goes on from row b of the batch before"
-                      : str_eq(carry, "stream")
-                          ? "carry: a batch goes on where its streams were left; a pass over "
-                            "the data begins anew"
-                          : "each batch begins with the initial states");
+    print_sentence(s,
+                   str_eq(carry, "batch")
+                       ? "carry: row b of a batch goes on from row b of the batch before"
+                   : str_eq(carry, "stream")
+                       ? "carry: a batch goes on where its streams were left; a pass over "
+                         "the data begins anew"
+                       : "each batch begins with the initial states");
 }
 
 static bool has_states(const Graph *g)
@@ -202,21 +206,24 @@ void summary_variant(const Unit *u, FILE *out)
     const Spec *spec = u->spec;
     bool carries = has_states(u->graph);
     if (!spec->loss) {
-        fprintf(s->out, "tbptt                no loss: the model can be run, not trained\n");
+        fprintf(s->out,
+                "tbptt                no loss: the model can be run, not trained\n");
         return;
     }
     if (spec->tbptt_step)
-        fprintf(s->out,
-                "tbptt                truncated after %" PRId64
-                " steps: the loss of a chunk is differentiated through\n"
-                "                     the chunk's own steps, then the parameters are updated; "
-                "states go on to the\n"
-                "                     next chunk detached, so that no gradient goes back over "
-                "its border\n",
-                spec->tbptt_window);
+        fprintf(
+            s->out,
+            "tbptt                truncated after %" PRId64
+            " steps: the loss of a chunk is differentiated through\n"
+            "                     the chunk's own steps, then the parameters are updated; "
+            "states go on to the\n"
+            "                     next chunk detached, so that no gradient goes back over "
+            "its border\n",
+            spec->tbptt_window);
     else
-        fprintf(s->out, "tbptt                none: a chunk is a whole sequence, the gradient "
-                        "goes back to its first step\n");
+        fprintf(s->out,
+                "tbptt                none: a chunk is a whole sequence, the gradient "
+                "goes back to its first step\n");
     if (!carries)
         print_sentence(s, "the model has no state to carry");
     print_window(s);

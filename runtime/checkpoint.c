@@ -5,8 +5,8 @@
  *     optimizer.NAME       the optimizer's tensors (float32) and scalars (float64)
  *     state.NAME           hidden state, [rows, …]
  *     gathered.NAME        gradients that wait for the update, if the optimizer accumulates
- *     window.NAME          the same where the next chunk's window begins, if there are windows
- *     handler.NAME         what handlers keep (kept.c)
+ *     window.NAME          the same where the next chunk's window begins, if there are
+ * windows handler.NAME         what handlers keep (kept.c)
  *     __metadata__         rnnc, name, spec_hash, seed; as JSON: progress (counters and
  *                          the data's position), scalars, metrics, vocabulary, files
  *                          (lengths of the logs), data (the data's files), checksums

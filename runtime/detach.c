@@ -82,8 +82,9 @@ int rnn_detach(const rnn_tree *in, rnn_tree **out, const rnn_allocator *allocato
         return RNN_ETYPE;
     }
     size_t node_bytes = size.n_node * sizeof(rnn_tree);
-    rnn_tree *tree = rnn__alloc(rnn__allocator_or_default(allocator),
-                                node_bytes + size.n_key * sizeof(char *), _Alignof(rnn_tree));
+    rnn_tree *tree =
+        rnn__alloc(rnn__allocator_or_default(allocator),
+                   node_bytes + size.n_key * sizeof(char *), _Alignof(rnn_tree));
     if (!tree)
         return RNN_ENOMEM;
     struct free_space space = {tree + 1, (const char **)(tree + size.n_node)};

@@ -81,9 +81,9 @@ struct rnn_engine {
     rnn_allocator allocator;
     rnn_process *process;
     void *user;
-    void (*destroy)(rnn_engine *e); /* a trainer's, called first by rnn_close; or NULL */
+    void (*destroy)(rnn_engine *e);  /* a trainer's, called first by rnn_close; or NULL */
     int (*end_epoch)(rnn_engine *e); /* a trainer's, before EPOCH_COMPLETED; or NULL */
-    void *trainer;                  /* struct rnn__tbptt, or NULL */
+    void *trainer;                   /* struct rnn__tbptt, or NULL */
 
     rnn_engine_state state;
     struct rnn__numbers attributes, metrics;

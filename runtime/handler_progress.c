@@ -113,8 +113,8 @@ static void print(struct progress *p, bool epoch_ended)
         put_metrics(p, &s);
     put_speed(p, &s, state);
     if (!s.failed && p->terminal)
-        fprintf(stderr, "\r\033[K%.*s%s", epoch_ended ? (int)s.length : columns() - 1, s.text,
-                epoch_ended ? "\n" : "");
+        fprintf(stderr, "\r\033[K%.*s%s", epoch_ended ? (int)s.length : columns() - 1,
+                s.text, epoch_ended ? "\n" : "");
     else if (!s.failed)
         fprintf(stderr, "%s\n", s.text);
     free(s.text);
@@ -181,8 +181,7 @@ int rnn__add_progress(struct rnn__trainer *t, const json_t *options, const char 
     int code = rnn__attach(t, p, close_progress, f);
     if (code)
         return code;
-    *p = (struct progress){
-        .t = t, .terminal = is_terminal(), .last = rnn__seconds()};
+    *p = (struct progress){.t = t, .terminal = is_terminal(), .last = rnn__seconds()};
     p->epoch_begin = p->last;
     p->pause = p->terminal ? 0.1 : 10;
     struct rnn__when when = {.event = RNN_NONE};

@@ -177,8 +177,8 @@ int rnn__check_figure(struct rnn__trainer *t, const char *where, const char *key
             return 0;
     if (!t->evaluator && strncmp(name, "valid.", 6) == 0)
         return rnn__fault(f, RNN__ESPEC,
-                          "%s.%s: there is no '%s' without data.valid to validate on", where,
-                          key, name);
+                          "%s.%s: there is no '%s' without data.valid to validate on",
+                          where, key, name);
     const char *near = rnn__nearest(name, list);
     rnn__fault(f, RNN__ESPEC, "%s.%s: there is no figure '%s'", where, key, name);
     if (near)
@@ -222,9 +222,8 @@ static int hang_trace(struct rnn__trainer *t, struct trace *trace, struct rnn__f
     for (int event = 0; event < RNN_EVENT_COUNT && !code; event++)
         if (trace->all || rnn_event_origin(event) != RNN_ORIGIN_OWN)
             code = rnn__hang(t, event, NULL, trace_event, trace, f);
-    return code || !trace->all
-               ? code
-               : rnn__hang(t, t->validated, NULL, trace_event, trace, f);
+    return code || !trace->all ? code
+                               : rnn__hang(t, t->validated, NULL, trace_event, trace, f);
 }
 
 static int add_trace(struct rnn__trainer *t, const json_t *options, const char *where,
@@ -301,10 +300,7 @@ static const struct handler_kind {
     {"log", rnn__add_log, true, {"file", "format", RNN__WHEN_KEYS}},
     {"trace", add_trace, false, {"file", "all"}},
     {"terminate_on_nan", rnn__add_terminate_on_nan, true, {"gradients", RNN__WHEN_KEYS}},
-    {"ema",
-     rnn__add_ema,
-     false,
-     {"momentum", "momentum_warmup", "warmup", RNN__WHEN_KEYS}},
+    {"ema", rnn__add_ema, false, {"momentum", "momentum_warmup", "warmup", RNN__WHEN_KEYS}},
     {"validate", add_validate, true, {RNN__WHEN_KEYS}},
     {"progress", rnn__add_progress, true, {RNN__WHEN_KEYS}},
     {"early_stopping",

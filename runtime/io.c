@@ -396,8 +396,8 @@ static int open_pipe(const char *path, int flags, struct rnn__fault *f)
         fcntl(fd, F_SETFL, flags & O_APPEND); /* a slow reader is waited for */
     else if (errno == ENXIO)
         rnn__fault(f, RNN_EIO,
-                   "%s: nobody reads this pipe; start its reader first, as in cat %s &", path,
-                   path);
+                   "%s: nobody reads this pipe; start its reader first, as in cat %s &",
+                   path, path);
     else
         rnn__fault_errno(f, path, "cannot be written");
     return fd;

@@ -74,7 +74,8 @@ struct rnn__owned {
 
 void *rnn__own(rnn_engine *e, size_t bytes)
 {
-    struct rnn__owned *o = rnn__alloc(&e->allocator, sizeof *o + bytes, _Alignof(max_align_t));
+    struct rnn__owned *o =
+        rnn__alloc(&e->allocator, sizeof *o + bytes, _Alignof(max_align_t));
     if (!o)
         return NULL;
     o->next = e->owned;

@@ -416,12 +416,12 @@ RNN_API int rnn_state_load(rnn_engine *e, const rnn_state_dict *in);
  */
 
 typedef struct rnn_early_stopping_options {
-    const char *figure;    /* a metric of the engine it hangs on, or "loss": its output */
-    int64_t patience;      /* >= 1 */
-    double threshold;      /* least change that is an improvement */
-    bool relative;         /* it is a share of the best */
-    bool larger;           /* better when larger */
-    bool cumulative;       /* the best moves only when it is beaten by the threshold */
+    const char *figure; /* a metric of the engine it hangs on, or "loss": its output */
+    int64_t patience;   /* >= 1 */
+    double threshold;   /* least change that is an improvement */
+    bool relative;      /* it is a share of the best */
+    bool larger;        /* better when larger */
+    bool cumulative;    /* the best moves only when it is beaten by the threshold */
 } rnn_early_stopping_options;
 
 /*
@@ -467,7 +467,8 @@ typedef struct rnn_profile_row {
     int64_t min_at, max_at;
 } rnn_profile_row;
 
-/* From now on times are taken. RNN_ENOMEM. BasicTimeProfiler's and HandlersTimeProfiler's. */
+/* From now on times are taken. RNN_ENOMEM. BasicTimeProfiler's and HandlersTimeProfiler's.
+ */
 RNN_API int rnn_profile(rnn_engine *e);
 /* Row i from 0; RNN_EINVAL past the last, or without a profile. */
 RNN_API int rnn_profile_at(const rnn_engine *e, int i, rnn_profile_row *out);
@@ -539,12 +540,13 @@ enum rnn_report { RNN_REPORT_UNWEIGHTED, RNN_REPORT_WEIGHTED };
 /* All zero: the seed's defaults. */
 typedef struct rnn_tbptt_options {
     const void *optimizer, *loss_fn; /* compiled into the model: NULL */
-    int64_t tbptt_step; /* new steps of a chunk; 0: the model's; not more */
-    int64_t tbptt_window; /* steps that the gradient may travel: a multiple of tbptt_step, at most
-                             the model's steps_max; 0: that, or tbptt_step for a model without one */
-    int dim;            /* time axis of plain arrays: 0 or 1 */
-    const char *device; /* NULL or "cpu" */
-    bool non_blocking;  /* nothing to overlap on the CPU */
+    int64_t tbptt_step;              /* new steps of a chunk; 0: the model's; not more */
+    int64_t tbptt_window; /* steps that the gradient may travel: a multiple of tbptt_step,
+                             at most the model's steps_max; 0: that, or tbptt_step for a
+                             model without one */
+    int dim;              /* time axis of plain arrays: 0 or 1 */
+    const char *device;   /* NULL or "cpu" */
+    bool non_blocking;    /* nothing to overlap on the CPU */
     rnn_prepare_batch *prepare_batch; /* NULL: the iterable gives rnn_batch */
     void *prepare_user;
 
@@ -653,7 +655,8 @@ RNN_API int rnn_last_chunk(const rnn_engine *e, rnn_chunk_result *out);
 typedef struct rnn_blocks {
     float *params, *grads, *optimizer, *state;
     float *gathered; /* sum of the gradients that wait for the update; NULL: none ever do */
-    float *window; /* likewise, what the next chunk's window starts from; NULL: there is none */
+    float *window;   /* likewise, what the next chunk's window starts from; NULL: there is
+                        none */
     double *optimizer_scalars, *scalars;
 } rnn_blocks;
 RNN_API int rnn_get_blocks(rnn_engine *e, rnn_blocks *out);

@@ -23,46 +23,48 @@
 
 enum { RNN_ABI_VERSION = 3, RNN_MAX_RANK = 6 };
 
-/* What an input holds. In memory: reals and flags are float, classes and integers int32_t. */
+/* What an input holds. In memory: reals and flags are float, classes and integers int32_t.
+ */
 enum rnn_kind { RNN_REAL, RNN_CLASS, RNN_FLAG, RNN_INTEGER };
 
 struct rnn_input {
     const char *name;
     enum rnn_kind kind;
-    bool per_sequence;     /* [rows] once, else [steps][rows] */
-    bool for_loss_only;    /* `step` runs without it */
+    bool per_sequence;  /* [rows] once, else [steps][rows] */
+    bool for_loss_only; /* `step` runs without it */
     int32_t rank;
     int64_t dim[RNN_MAX_RANK];
-    int64_t size;          /* elements of one step of one row */
-    int64_t classes;       /* RNN_CLASS: values are 0 … classes - 1, */
+    int64_t size;    /* elements of one step of one row */
+    int64_t classes; /* RNN_CLASS: values are 0 … classes - 1, */
     bool has_ignore;
-    int64_t ignore;        /* … or this one */
+    int64_t ignore; /* … or this one */
 };
 
 /* A parameter, or a tensor state of the optimizer. */
 struct rnn_tensor {
-    const char *name;      /* "rnn.weight_ih_l0"; "m.rnn.weight_ih_l0" */
+    const char *name; /* "rnn.weight_ih_l0"; "m.rnn.weight_ih_l0" */
     int32_t rank;
     int64_t dim[RNN_MAX_RANK];
-    int64_t size;          /* elements */
-    int64_t offset;        /* elements from its block's start */
-    bool trained;          /* parameters: has a gradient and an update */
+    int64_t size;   /* elements */
+    int64_t offset; /* elements from its block's start */
+    bool trained;   /* parameters: has a gradient and an update */
 };
 
 struct rnn_state {
     const char *name;
     int32_t rank;
     int64_t dim[RNN_MAX_RANK];
-    int64_t size;          /* elements of one row */
-    int64_t offset;        /* elements of one row's states before it; times rows_max in the block */
+    int64_t size; /* elements of one row */
+    int64_t
+        offset; /* elements of one row's states before it; times rows_max in the block */
 };
 
 /* A number that may change while running: an argument of a cell, a loss or the
    optimizer that is a constant expression, or a counter that schedules read. */
 struct rnn_scalar {
-    const char *name;      /* "optimizer.lr", "rnn.dropout"; counters: "epoch", "iteration" … */
-    double value;          /* at the start */
-    bool counter;          /* set by the engine before each chunk */
+    const char *name; /* "optimizer.lr", "rnn.dropout"; counters: "epoch", "iteration" … */
+    double value;     /* at the start */
+    bool counter;     /* set by the engine before each chunk */
 };
 
 struct rnn_metric {
@@ -95,45 +97,50 @@ struct rnn_services {
 
 struct rnn_rng {
     uint64_t seed;
-    int64_t iteration;     /* global count of batches */
-    int64_t row0;          /* of the data set, of this chunk's row 0 */
-    int64_t step0;         /* in the sequence, of this chunk's step 0 */
+    int64_t iteration; /* global count of batches */
+    int64_t row0;      /* of the data set, of this chunk's row 0 */
+    int64_t step0;     /* in the sequence, of this chunk's step 0 */
 };
 
 struct rnn_chunk {
     const struct rnn_model *model;
-    int64_t steps, rows;             /* 1 <= steps <= model->steps_max, likewise rows */
-    const uint8_t *start;            /* [rows]: the row starts a sequence: its state is the initial one */
-    int64_t loss_from;               /* steps before it are the window's old ones: 0 where there are none */
-    int64_t save_at;                 /* 0 … steps: `state_saved` gets the state as left by so many steps */
-    bool training;                   /* dropout on */
+    int64_t steps, rows; /* 1 <= steps <= model->steps_max, likewise rows */
+    const uint8_t
+        *start; /* [rows]: the row starts a sequence: its state is the initial one */
+    int64_t
+        loss_from;   /* steps before it are the window's old ones: 0 where there are none */
+    int64_t save_at; /* 0 … steps: `state_saved` gets the state as left by so many steps */
+    bool training;   /* dropout on */
     struct rnn_rng rng;
-    const double *scalars;           /* [n_scalar] */
+    const double *scalars; /* [n_scalar] */
 
     /* Input i of step t, row b stands at input[i] + t * step_stride[i] + b * row_stride[i],
-       strides in elements, its features contiguous. Per sequence: step_stride is not read. */
+       strides in elements, its features contiguous. Per sequence: step_stride is not read.
+     */
     const void *const *input;
     const int64_t *step_stride, *row_stride;
 
     float *params, *grads, *optimizer;
     double *optimizer_scalars;
-    const float *state_in;           /* [n_state] blocks as found before the chunk */
-    float *state_out;                /* as left; may be state_in itself */
-    float *state_saved;              /* written by train and grad of a model with a window, else not looked
-                                        at; neither of the other two */
-    float *outputs;                  /* NULL, or [steps][rows][output_size]: the model's output */
-    void *workspace;                 /* workspace_bytes, 64-byte aligned, kept from chunk to chunk (packed weights) */
+    const float *state_in; /* [n_state] blocks as found before the chunk */
+    float *state_out;      /* as left; may be state_in itself */
+    float *state_saved;    /* written by train and grad of a model with a window, else not
+                              looked    at; neither of the other two */
+    float *outputs;        /* NULL, or [steps][rows][output_size]: the model's output */
+    void *workspace; /* workspace_bytes, 64-byte aligned, kept from chunk to chunk (packed
+                        weights) */
     struct rnn_team *team;
-    struct rnn_marker *marker;       /* NULL: nobody takes times */
+    struct rnn_marker *marker; /* NULL: nobody takes times */
     const struct rnn_services *services;
 
     /* Results, written by thread 0 before the procedure returns. */
-    double loss;                     /* Σ value / Σ weight; NaN when weight is 0 */
-    double weight;                   /* Σ weight; 0: no loss, no gradient, nothing updated */
-    double *metrics;                 /* NULL, or [n_metric]: written by eval, of all chunks so far */
-    double *running;                 /* [n_running]: sums that eval goes on with; zeros before the first chunk */
-    double gradient_norm;            /* over all parameters, before clipping; when the model has it */
-    bool finite;                     /* false: the loss is not finite; nothing was updated */
+    double loss;     /* Σ value / Σ weight; NaN when weight is 0 */
+    double weight;   /* Σ weight; 0: no loss, no gradient, nothing updated */
+    double *metrics; /* NULL, or [n_metric]: written by eval, of all chunks so far */
+    double *running; /* [n_running]: sums that eval goes on with; zeros before the first
+                        chunk */
+    double gradient_norm; /* over all parameters, before clipping; when the model has it */
+    bool finite;          /* false: the loss is not finite; nothing was updated */
 };
 
 /* Returns 0. Called by all threads of chunk->team, thread = 0 … n_thread - 1. */
@@ -142,13 +149,13 @@ typedef int rnn_procedure(struct rnn_chunk *chunk, int thread);
 struct rnn_model {
     int32_t abi_version;
     const char *name;
-    const char *spec_hash;           /* hexadecimal, of the spec as compiled */
-    const char *target;              /* "x86-64-v4", "interpreter" … */
+    const char *spec_hash; /* hexadecimal, of the spec as compiled */
+    const char *target;    /* "x86-64-v4", "interpreter" … */
     int64_t steps_max, rows_max;
-    int64_t tbptt_step;              /* new steps of a chunk; where steps_max is more, that is the window:
-                                        a multiple. 0: steps_max */
-    int32_t n_input, n_param, n_optimizer, n_state, n_scalar, n_optimizer_scalar, n_metric, n_running,
-        n_kernel;                    /* 0: compiled without marks */
+    int64_t tbptt_step; /* new steps of a chunk; where steps_max is more, that is the
+                           window: a multiple. 0: steps_max */
+    int32_t n_input, n_param, n_optimizer, n_state, n_scalar, n_optimizer_scalar, n_metric,
+        n_running, n_kernel; /* 0: compiled without marks */
     const struct rnn_input *input;
     const struct rnn_tensor *param, *optimizer;
     const struct rnn_state *state;
@@ -157,20 +164,20 @@ struct rnn_model {
     const struct rnn_metric *metric;
     const struct rnn_kernel *kernel;
     int64_t params_size, optimizer_size, state_size; /* elements; state_size of one row */
-    int64_t output_size;             /* elements of one step of one row */
+    int64_t output_size;                             /* elements of one step of one row */
     int32_t output_rank;
     int64_t output_dim[RNN_MAX_RANK];
     int64_t workspace_bytes;
-    int32_t threads_max;             /* more bring nothing */
+    int32_t threads_max; /* more bring nothing */
 
-    rnn_procedure *init;     /* parameters and optimizer state from rng.seed */
-    rnn_procedure *pack;     /* after parameters were written from outside */
-    rnn_procedure *train;    /* forward, loss, backward, update */
-    rnn_procedure *grad;     /* forward, loss, backward; gradients in `grads` */
-    rnn_procedure *update;   /* gradients in; parameters, optimizer state, packed copies */
-    rnn_procedure *eval;     /* forward, loss, metrics */
-    rnn_procedure *step;     /* forward alone; outputs */
-    const void *context;     /* the interpreter's; NULL in generated code */
+    rnn_procedure *init;   /* parameters and optimizer state from rng.seed */
+    rnn_procedure *pack;   /* after parameters were written from outside */
+    rnn_procedure *train;  /* forward, loss, backward, update */
+    rnn_procedure *grad;   /* forward, loss, backward; gradients in `grads` */
+    rnn_procedure *update; /* gradients in; parameters, optimizer state, packed copies */
+    rnn_procedure *eval;   /* forward, loss, metrics */
+    rnn_procedure *step;   /* forward alone; outputs */
+    const void *context;   /* the interpreter's; NULL in generated code */
 };
 
 #endif

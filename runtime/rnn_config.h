@@ -16,9 +16,9 @@
  *
  * All members may be missing but name. Numbers and flags may be JSON's own or strings
  * ("0.9", "true"): a converter of YAML need not tell them apart. `tbptt.carry` is left
- * out when the spec does not say it; keys of tbptt other than step, window, carry and report
- * are compiled in and ignored here. `vocabulary` is what the compiler scanned to size a
- * class; without it the training text is scanned.
+ * out when the spec does not say it; keys of tbptt other than step, window, carry and
+ * report are compiled in and ignored here. `vocabulary` is what the compiler scanned to
+ * size a class; without it the training text is scanned.
  */
 #ifndef RNN_CONFIG_H
 #define RNN_CONFIG_H

@@ -48,8 +48,9 @@ static void normalise(struct vectors *v, int64_t a)
 static void orthogonal(float *matrix, int64_t rows, int64_t columns, double *scratch)
 {
     (void)scratch; /* Gram-Schmidt needs none */
-    struct vectors v = rows <= columns ? (struct vectors){matrix, rows, columns, columns, 1}
-                                       : (struct vectors){matrix, columns, rows, 1, columns};
+    struct vectors v = rows <= columns
+                           ? (struct vectors){matrix, rows, columns, columns, 1}
+                           : (struct vectors){matrix, columns, rows, 1, columns};
     for (int64_t a = 0; a < v.n; a++)
         for (int pass = 0; pass < 2; pass++) {
             for (int64_t b = 0; b < a; b++)

@@ -47,8 +47,9 @@ int rnn__source_make(rnn_source *out, const struct rnn__source_setup *setup,
     return kind->make(out, setup, kind->container, f);
 }
 
-int rnn__source_measure(const struct rnn__source_setup *setup, const struct rnn_input *input,
-                        int n_input, struct rnn__extent *out, struct rnn__fault *f)
+int rnn__source_measure(const struct rnn__source_setup *setup,
+                        const struct rnn_input *input, int n_input, struct rnn__extent *out,
+                        struct rnn__fault *f)
 {
     const struct kind *kind = kind_of(setup->json);
     *out = (struct rnn__extent){0};

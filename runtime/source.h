@@ -63,8 +63,9 @@ struct rnn__extent {
     int64_t rows, steps;
 };
 /* Of the inputs only names, and which are given once a sequence, are read. */
-int rnn__source_measure(const struct rnn__source_setup *setup, const struct rnn_input *input,
-                        int n_input, struct rnn__extent *out, struct rnn__fault *f);
+int rnn__source_measure(const struct rnn__source_setup *setup,
+                        const struct rnn_input *input, int n_input, struct rnn__extent *out,
+                        struct rnn__fault *f);
 
 /* One each, for the table in source.c; the settings have been copied by value. `container`
    is the table's, NULL for those that need none. */
@@ -77,8 +78,8 @@ int rnn__random_source(rnn_source *out, const struct rnn__source_setup *setup,
                        const struct rnn__container *container, struct rnn__fault *f);
 int rnn__arrays_measure(const struct rnn__source_setup *setup,
                         const struct rnn__container *container,
-                        const struct rnn_input *input, int n_input,
-                        struct rnn__extent *out, struct rnn__fault *f);
+                        const struct rnn_input *input, int n_input, struct rnn__extent *out,
+                        struct rnn__fault *f);
 
 /* ---- shared by the sources ---- */
 

@@ -362,8 +362,8 @@ static int update(rnn_engine *e, struct rnn__tbptt *t)
     return status < 0 ? status : rnn__fire(e, RNN_OPTIM_STEP_COMPLETED);
 }
 
-/* The update by the mean of the gradients that wait, as one of the last chunk; a row started
-   in it if one did in any. */
+/* The update by the mean of the gradients that wait, as one of the last chunk; a row
+   started in it if one did in any. */
 static int update_gathered(rnn_engine *e, struct rnn__tbptt *t)
 {
     float n = (float)*kept(e, RNN__KEPT_GATHERED);
@@ -665,7 +665,8 @@ static void cut_own(struct cutter *c, const struct rnn_model *m, struct rnn__tbp
     for (int i = 0; i < 2; i++)
         t->state[i] = cut(c, m->state_size * m->rows_max, sizeof(float));
     for (int i = 0; i < 2; i++)
-        t->window[i] = has_window(m) ? cut(c, m->state_size * m->rows_max, sizeof(float)) : NULL;
+        t->window[i] =
+            has_window(m) ? cut(c, m->state_size * m->rows_max, sizeof(float)) : NULL;
     t->forward_state = cut(c, m->state_size * m->rows_max, sizeof(float));
     t->start = cut(c, m->rows_max, 1);
     t->forward_start = cut(c, m->rows_max, 1);
@@ -774,7 +775,8 @@ static int check_steps(const struct rnn_model *m, const rnn_tbptt_options *given
     if (o.tbptt_window < 1 || o.tbptt_window > m->steps_max ||
         o.tbptt_window % o.tbptt_step)
         return rnn__fail(NULL, RNN_EINVAL,
-                         "tbptt_window is %" PRId64 "; it must be a multiple of tbptt_step, "
+                         "tbptt_window is %" PRId64
+                         "; it must be a multiple of tbptt_step, "
                          "%" PRId64 ", and model %s was compiled for %" PRId64 " at most",
                          o.tbptt_window, o.tbptt_step, m->name, m->steps_max);
     return 0;
@@ -789,8 +791,8 @@ static int check_options(const struct rnn_model *m, const rnn_tbptt_options *o)
     const char *lacks = rnn__machine_lacks(m->target);
     if (lacks)
         return rnn__fail(NULL, RNN_EDEVICE,
-                         "model %s was compiled for %s, but this machine has no %s", m->name,
-                         m->target, lacks);
+                         "model %s was compiled for %s, but this machine has no %s",
+                         m->name, m->target, lacks);
     if (o->optimizer || o->loss_fn)
         return rnn__fail(NULL, RNN_EINVAL,
                          "optimizer and loss are compiled into model %s: give NULL",

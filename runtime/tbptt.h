@@ -18,12 +18,12 @@ enum rnn__kept {
     RNN__KEPT_CHUNK,     /* chunks done of it */
     RNN__KEPT_LOSS_SUM,
     RNN__KEPT_WEIGHT_SUM,
-    RNN__KEPT_CARRIED, /* 1: the state block holds what a chunk has left */
-    RNN__KEPT_LOSS,    /* the last chunk's, for schedules that read it */
+    RNN__KEPT_CARRIED,  /* 1: the state block holds what a chunk has left */
+    RNN__KEPT_LOSS,     /* the last chunk's, for schedules that read it */
     RNN__KEPT_GATHERED, /* chunks whose gradients wait for the update */
-    RNN__KEPT_TOUCHED, /* 1: a row started in one of them */
-    RNN__KEPT_WINDOW,  /* step at which the next chunk's window begins */
-    RNN__KEPT_STARTS,  /* which rows start there: an rnn__starts */
+    RNN__KEPT_TOUCHED,  /* 1: a row started in one of them */
+    RNN__KEPT_WINDOW,   /* step at which the next chunk's window begins */
+    RNN__KEPT_STARTS,   /* which rows start there: an rnn__starts */
     RNN__KEPT_COUNT
 };
 
@@ -35,7 +35,8 @@ struct rnn__shared {
     float *params, *grads, *optimizer;
     double *optimizer_scalars, *scalars;
     void *workspace;
-    float *gathered; /* the sum of the gradients that wait; NULL: the model does not gather */
+    float
+        *gathered; /* the sum of the gradients that wait; NULL: the model does not gather */
     uint64_t seed;
     struct rnn__team *team;
 };
@@ -47,12 +48,12 @@ struct rnn__tbptt {
     struct rnn__shared *shared;
     void *block; /* the one allocation that this and all arrays lie in */
 
-    float *state[2];      /* as found, as left: swapped by each chunk */
-    float *window[2];     /* where the window begins, and the next one; [0] NULL: no windows */
+    float *state[2];  /* as found, as left: swapped by each chunk */
+    float *window[2]; /* where the window begins, and the next one; [0] NULL: no windows */
     float *forward_state; /* rnn_forward's own */
     bool fresh, forward_fresh;
-    bool given;     /* the state was set from outside since the last batch began */
-    uint8_t *start; /* [rows_max] */
+    bool given;             /* the state was set from outside since the last batch began */
+    uint8_t *start;         /* [rows_max] */
     uint8_t *forward_start; /* rnn_forward's own, likewise */
 
     rnn_array *array; /* [n_input] for prepare_batch, the next four likewise */

@@ -15,7 +15,8 @@ struct rnn_team *rnn__team_base(struct rnn__team *team);
 
 /* Has all threads, the caller as number 0, run the procedure. Returns 0, or what one that
    failed returned. */
-int rnn__team_run(struct rnn__team *team, rnn_procedure *procedure, struct rnn_chunk *chunk);
+int rnn__team_run(struct rnn__team *team, rnn_procedure *procedure,
+                  struct rnn_chunk *chunk);
 
 /* What the machine offers, at least 1. */
 int rnn__processor_count(void);

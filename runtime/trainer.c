@@ -6,8 +6,8 @@
  * found before anything is computed or written, and the folder of an older run is not
  * touched by a run that cannot begin.
  */
-#include "profile.h"
 #include "trainer.h"
+#include "profile.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -415,9 +415,10 @@ static int check_stream(const struct rnn__trainer *t, struct rnn__fault *f)
     bool stream = t->carry > 0 && strcmp(carry_words[t->carry], "stream") == 0;
     if (!stream || json_object_get(source_json(t, "train"), "streams"))
         return 0;
-    return rnn__fault(f, RNN__ESPEC,
-                      "tbptt.carry: stream goes on with data in streams, and data.train has "
-                      "none; give it streams and length, or say carry=batch");
+    return rnn__fault(
+        f, RNN__ESPEC,
+        "tbptt.carry: stream goes on with data in streams, and data.train has "
+        "none; give it streams and length, or say carry=batch");
 }
 
 /* Everything that is read before the first chunk. */
@@ -443,9 +444,8 @@ static void put_given(struct rnn__string *s, const struct rnn__options *o)
     const struct {
         const char *name;
         int64_t value;
-    } numbers[] = {{"seed", o->seed},
-                   {"threads", o->threads},
-                   {"max-iterations", o->max_iterations}};
+    } numbers[] = {
+        {"seed", o->seed}, {"threads", o->threads}, {"max-iterations", o->max_iterations}};
     for (int i = 0; i < o->n_set; i++) {
         rnn__put(s, "# --set ");
         for (const char *c = o->set[i]; *c; c++)

@@ -68,7 +68,7 @@ struct rnn__trainer {
     int64_t threads;                /* 0: the physical cores */
     uint64_t seed;
     int64_t tbptt_step, tbptt_window; /* 0: the model's */
-    int carry;          /* of carry_words in trainer.c; -1: as the data ask */
+    int carry;                        /* of carry_words in trainer.c; -1: as the data ask */
     int report;
     struct {
         const char *name;
@@ -88,12 +88,12 @@ struct rnn__trainer {
     json_t *resumed_files;       /* lengths of files at the checkpoint; NULL: not resumed */
     int lock;                    /* of the run's folder; -1: not held */
     struct rnn__log *log;        /* a list */
-    int64_t saved_chunks; /* time_iteration of the last checkpoint; RNN_NONE: none */
-    int saved_pending;    /* its pending event */
+    int64_t saved_chunks;        /* time_iteration of the last checkpoint; RNN_NONE: none */
+    int saved_pending;           /* its pending event */
     char *last_checkpoint;
     int64_t keep;    /* numbered checkpoints that stay */
     bool unfinished; /* the event in progress was interrupted, and will be fired again */
-    int validated;       /* the event VALIDATION_COMPLETED */
+    int validated;   /* the event VALIDATION_COMPLETED */
     const char *hanging; /* the handler being made: its name in profiles */
     bool bar_is_drawn;   /* the terminal's line is a progress bar */
     char said[256];      /* the engine's last notice: why the run ended */

@@ -16,22 +16,22 @@
 static int check_n, check_failed;
 
 /* CHECK(a == b, "got %d, expected %d", a, b) */
-#define CHECK(condition, ...)                                                              \
-    do {                                                                                   \
-        check_n++;                                                                         \
-        if (!(condition)) {                                                                \
-            check_failed++;                                                                \
-            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition);                \
-            fprintf(stderr, __VA_ARGS__);                                                  \
-            fputc('\n', stderr);                                                           \
-        }                                                                                  \
+#define CHECK(condition, ...)                                               \
+    do {                                                                    \
+        check_n++;                                                          \
+        if (!(condition)) {                                                 \
+            check_failed++;                                                 \
+            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition); \
+            fprintf(stderr, __VA_ARGS__);                                   \
+            fputc('\n', stderr);                                            \
+        }                                                                   \
     } while (0)
 
-#define CHECK_TEXT(got, expected)                                                          \
-    do {                                                                                   \
-        const char *got_ = (got), *expected_ = (expected);                                 \
-        CHECK(got_ && strcmp(got_, expected_) == 0, "got \"%s\", expected \"%s\"",         \
-              got_ ? got_ : "(null)", expected_);                                          \
+#define CHECK_TEXT(got, expected)                                                 \
+    do {                                                                          \
+        const char *got_ = (got), *expected_ = (expected);                        \
+        CHECK(got_ &&strcmp(got_, expected_) == 0, "got \"%s\", expected \"%s\"", \
+              got_ ? got_ : "(null)", expected_);                                 \
     } while (0)
 
 static inline int check_result(void)

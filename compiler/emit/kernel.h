@@ -103,7 +103,8 @@ IrPlace frame_begin(Emitter *e, LLVMValueRef function);
 
 /* The kernel that a nest of the group, or with NULL its scan, is; -1 without marks. */
 int kernel_number(Emitter *e, const Group *group, const Nest *nest);
-/* Tells the marker, when the plan has marks: this thread begins the kernel; -1: has ended. */
+/* Tells the marker, when the plan has marks: this thread begins the kernel; -1: has ended.
+ */
 void kernel_mark(Emitter *e, int number);
 /* Puts the kernels' names into the tables. */
 void kernels_describe(Arena *arena, const Plan *p, struct rnn_model *to);

@@ -240,7 +240,8 @@ static void emit_product(const NestCode *n, const Contraction *c)
         .k = c->k,
         .panel = packed->panel,
         .chains = c->chains,
-        .reversed = c->alternate ? LLVMBuildTrunc(e->ir.builder, f->t0, e->ir.i1, "") : NULL,
+        .reversed =
+            c->alternate ? LLVMBuildTrunc(e->ir.builder, f->t0, e->ir.i1, "") : NULL,
         .a = access_address(e, &c->a, t, row),
         .b = buffer_address(e, packed),
         .c = access_address(e, &c->c, t, row),

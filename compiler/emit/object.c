@@ -51,9 +51,9 @@ bool machine_open(EmitModule *m, Diag *d)
     initialize_targets();
     if (LLVMGetTargetFromTriple(t->triple, &target, &why))
         return report(d, t->name, why);
-    m->machine = LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features,
-                                         LLVMCodeGenLevelLess, LLVMRelocPIC,
-                                         LLVMCodeModelDefault);
+    m->machine =
+        LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features,
+                                LLVMCodeGenLevelLess, LLVMRelocPIC, LLVMCodeModelDefault);
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(m->machine);
     LLVMSetModuleDataLayout(module, layout);
     LLVMDisposeTargetData(layout);

@@ -251,11 +251,16 @@ static void set_arguments(Ir *ir, const Emission *e)
         TileField field;
         LLVMValueRef value;
     } set[] = {
-        {TILE_K, ir_int(ir, chain)},   {TILE_K_OUTER, ir_int(ir, 1)},
-        {TILE_A_ROW, last->a},         {TILE_A_K, ir_int(ir, e->p->a_k)},
-        {TILE_A_OUTER, ir_int(ir, 0)}, {TILE_B_PANEL, ir_int(ir, e->p->k * e->p->panel)},
-        {TILE_C_ROW, last->c},         {TILE_INIT_ROW, last->init},
-        {TILE_REVERSED, reversed},     {TILE_K_LAST, ir_int(ir, e->p->k - (e->chains - 1) * chain)},
+        {TILE_K, ir_int(ir, chain)},
+        {TILE_K_OUTER, ir_int(ir, 1)},
+        {TILE_A_ROW, last->a},
+        {TILE_A_K, ir_int(ir, e->p->a_k)},
+        {TILE_A_OUTER, ir_int(ir, 0)},
+        {TILE_B_PANEL, ir_int(ir, e->p->k * e->p->panel)},
+        {TILE_C_ROW, last->c},
+        {TILE_INIT_ROW, last->init},
+        {TILE_REVERSED, reversed},
+        {TILE_K_LAST, ir_int(ir, e->p->k - (e->chains - 1) * chain)},
     };
     for (int i = 0; i < COUNT(set); i++)
         tile_set(ir, e->arguments, set[i].field, set[i].value);

@@ -192,7 +192,8 @@ static void advance_places(Loops *l, int position)
 /* Accumulators of reductions, as a list that a loop carries. */
 static int collect(const Loops *l, LLVMValueRef *carried)
 {
-    _Static_assert(2 * SWEEP_MAX_REDUCTIONS <= IR_MAX_CARRIED, "a sweep's sums are carried");
+    _Static_assert(2 * SWEEP_MAX_REDUCTIONS <= IR_MAX_CARRIED,
+                   "a sweep's sums are carried");
     int n = 0;
     for (int i = 0; i < l->n_instr; i++) {
         if (!is_reduce(l, i))

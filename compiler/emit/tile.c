@@ -290,7 +290,8 @@ static void name_of(char *name, size_t size, const char *prefix, Tile t)
 {
     static const char *const operand[] = {"", "_rows", "_any"};
     snprintf(name, size, "%s_%dx%dx%dof%d_%d%s%s%s", prefix, t.rows, t.panels, t.vectors,
-             t.pitch, t.chains, t.halves ? "_halves" : "", operand[t.a], t.masked ? "_masked" : "");
+             t.pitch, t.chains, t.halves ? "_halves" : "", operand[t.a],
+             t.masked ? "_masked" : "");
 }
 
 static LLVMValueRef tile_function(Ir *ir, Tile tile)

@@ -37,14 +37,14 @@ typedef struct {
 } Tile;
 
 typedef enum {
-    TILE_K,       /* the inner run of k: what each chain but the last has */
-    TILE_K_LAST,  /* what the last of several chains has: at most TILE_K */
-    TILE_K_OUTER, /* how many such runs; b is contiguous over all of them */
+    TILE_K,        /* the inner run of k: what each chain but the last has */
+    TILE_K_LAST,   /* what the last of several chains has: at most TILE_K */
+    TILE_K_OUTER,  /* how many such runs; b is contiguous over all of them */
     TILE_REVERSED, /* 0 or 1 */
-    TILE_A_ROW,   /* strides of a: rows, … */
-    TILE_A_K,     /* … k, … */
-    TILE_A_OUTER, /* … from run to run */
-    TILE_B_PANEL, /* from panel to panel of b */
+    TILE_A_ROW,    /* strides of a: rows, … */
+    TILE_A_K,      /* … k, … */
+    TILE_A_OUTER,  /* … from run to run */
+    TILE_B_PANEL,  /* from panel to panel of b */
     TILE_C_ROW,
     TILE_INIT_ROW,
     TILE_COLUMNS, /* columns of the last vector */
@@ -55,7 +55,10 @@ typedef enum {
 } TileField;
 
 /* The runs of k of `chains` chains: how long each but the last one is. */
-static inline int64_t tile_chain(int64_t k, int chains) { return (k + chains - 1) / chains; }
+static inline int64_t tile_chain(int64_t k, int chains)
+{
+    return (k + chains - 1) / chains;
+}
 
 /* Addresses of the first row and column. */
 typedef struct {

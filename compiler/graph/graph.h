@@ -222,8 +222,9 @@ NodeId graph_einsum(Graph *g, const char *labels, NodeId a, NodeId b);
 /* As graph_einsum, summed over the axes that `axes` lacks: a weight's gradient. */
 NodeId graph_einsum_to(Graph *g, const char *labels, NodeId a, NodeId b, Axes axes);
 
-/* A hash of all that shapes the computation: operations, attributes, names and shapes of the
-   tables. Values of run-time scalars and places in the spec do not count. Hexadecimal. */
+/* A hash of all that shapes the computation: operations, attributes, names and shapes of
+   the tables. Values of run-time scalars and places in the spec do not count. Hexadecimal.
+ */
 const char *graph_hash(const Graph *g);
 
 bool shape_equal(const Shape *a, const Shape *b);

@@ -89,7 +89,8 @@ static void give_scalar(const Machine *m, const struct rnn_chunk *c, NodeId leaf
     interp_set(m->p, leaf, c->scalars ? &c->scalars[index] : NULL, NULL);
 }
 
-static void give_running(const Machine *m, const struct rnn_chunk *c, NodeId leaf, int index)
+static void give_running(const Machine *m, const struct rnn_chunk *c, NodeId leaf,
+                         int index)
 {
     interp_set(m->p, leaf, c->running ? &c->running[index] : NULL, NULL);
 }
@@ -151,7 +152,8 @@ static void write_floats(const Machine *m, NodeId id, int64_t t, int64_t b, floa
         to[i] = (float)v[i];
 }
 
-/* The states as left by so many steps of the chunk; by none, as its first step finds them. */
+/* The states as left by so many steps of the chunk; by none, as its first step finds them.
+ */
 static void write_states_at(const struct rnn_chunk *c, int64_t steps, float *block)
 {
     const Machine *m = machine_of(c);

@@ -79,7 +79,8 @@ typedef struct {
     int arity;     /* -1: any number */
     bool cheap;    /* map: recomputing costs less than a trip through memory */
     double ulp;    /* map: promised accuracy in f32; 0: exact or correctly rounded */
-    int partial;   /* 1 + the operand at some values of which there is no finite derivative; 0: none */
+    int partial;   /* 1 + the operand at some values of which there is no finite derivative;
+                      0: none */
     unsigned uses; /* USES_…: the attributes that tell two nodes of this op apart */
 
     /* Type rule: fills out->shape, axes, wide from args and attr, or returns why not. */

@@ -3,8 +3,8 @@
  *
  * Grammar, loosest first (docs: 2-language "Expressions"):
  *
- *     or | and | not | == != < <= > >= (do not chain) | + - | * / // @ | unary - | ^ (right) |
- *     postfix: call(…) [index] .name | atom: number "text" name name' ( … ) [a, b]
+ *     or | and | not | == != < <= > >= (do not chain) | + - | * / // @ | unary - | ^
+ * (right) | postfix: call(…) [index] .name | atom: number "text" name name' ( … ) [a, b]
  *
  * A block (`step: |`) is a list of statements, blocks indented by spaces; `#`
  * begins a comment; a line goes on while a bracket is open.
@@ -33,9 +33,22 @@ typedef enum {
 } ExprKind;
 
 typedef enum {
-    TOKEN_OR, TOKEN_AND, TOKEN_NOT,
-    TOKEN_EQ, TOKEN_NE, TOKEN_LT, TOKEN_LE, TOKEN_GT, TOKEN_GE,
-    TOKEN_ADD, TOKEN_SUB, TOKEN_MUL, TOKEN_DIV, TOKEN_FLOORDIV, TOKEN_MATMUL, TOKEN_POW
+    TOKEN_OR,
+    TOKEN_AND,
+    TOKEN_NOT,
+    TOKEN_EQ,
+    TOKEN_NE,
+    TOKEN_LT,
+    TOKEN_LE,
+    TOKEN_GT,
+    TOKEN_GE,
+    TOKEN_ADD,
+    TOKEN_SUB,
+    TOKEN_MUL,
+    TOKEN_DIV,
+    TOKEN_FLOORDIV,
+    TOKEN_MATMUL,
+    TOKEN_POW
 } ExprOp;
 
 typedef struct Expr Expr;
@@ -84,9 +97,9 @@ struct Stmt {
  * scalar's start when escapes make columns uncertain.
  */
 typedef struct {
-    Loc start;      /* of the text's first byte */
-    int indent;     /* columns that the YAML block removed from each line after the first */
-    bool exact;     /* false: every byte maps to `start` */
+    Loc start;  /* of the text's first byte */
+    int indent; /* columns that the YAML block removed from each line after the first */
+    bool exact; /* false: every byte maps to `start` */
 } TextPlace;
 
 /* NULL after an error, which is in d. Depth is capped at 256, text at 64 KiB. */

@@ -29,9 +29,9 @@ static NodeId step_number(Graph *g, StepCount from)
 /* ---- inputs that `tbptt:` names ---- */
 
 static const char *const kind_words[] = {[INPUT_REAL] = "real",
-                                   [INPUT_INTEGER] = "integer",
-                                   [INPUT_FLAG] = "flag",
-                                   [INPUT_CLASS] = "class"};
+                                         [INPUT_INTEGER] = "integer",
+                                         [INPUT_FLAG] = "flag",
+                                         [INPUT_CLASS] = "class"};
 
 static const Input *find_input(Scope *model, const char *key, const Tree *name)
 {

@@ -30,7 +30,8 @@ static Sign least_of_operands(const Node *n, const Sign *sign)
     return all;
 }
 
-/* Operations whose result has the sign that all operands have; a total may be of nothing. */
+/* Operations whose result has the sign that all operands have; a total may be of nothing.
+ */
 static Sign kept_sign(const Node *n, Sign all)
 {
     if (n->op == OP_GATHER || n->op == OP_SCATTER)
@@ -77,7 +78,7 @@ static Sign *signs_of(Build *b)
 
 typedef struct {
     Build *b;
-    bool *seen; /* [n_node] */
+    bool *seen;       /* [n_node] */
     const Sign *sign; /* [n_node] */
 } Branches;
 
@@ -115,9 +116,8 @@ void warn_of_untaken_branches(Build *b)
 {
     const Graph *g = b->g;
     bool *learnt = reach_from(b, &g->loss, 1, (ReachRule){.entry = true, .gradient = true});
-    Branches w = {.b = b,
-                  .seen = NEW_ARRAY(b->arena, bool, g->n_node),
-                  .sign = signs_of(b)};
+    Branches w = {
+        .b = b, .seen = NEW_ARRAY(b->arena, bool, g->n_node), .sign = signs_of(b)};
     for (NodeId id = 0; id < g->n_node; id++) {
         const Node *n = &g->node[id];
         if (n->op != OP_WHERE || n->phase != PHASE_FORWARD || !learnt[id])

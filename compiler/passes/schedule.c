@@ -604,8 +604,7 @@ static bool joins_sweep(const Schedule *s, const Space *sweep, NodeId id)
     bool fits = sweep->n_reduce == 0 || (sweep->reduced == n->attr.reduce &&
                                          sweep->n_reduce < SWEEP_MAX_REDUCTIONS);
     return s->fuse && !sweep->closed && op_defs[n->op]->family != FAMILY_MAKER &&
-           shape_equal(&space, &sweep->space) &&
-           (fits || !reduces(n));
+           shape_equal(&space, &sweep->space) && (fits || !reduces(n));
 }
 
 static void enter_sweep(const Schedule *s, Space *sweep, NodeId id)

@@ -369,13 +369,15 @@ static void check_carry(Reader *r, const Spec *s)
     const char *word = carry && carry->kind == TREE_SCALAR ? carry->text : "";
     bool shuffles = train && spec_flag(s, "data.train.shuffle", false);
     if (train && str_eq(word, "stream") && !tree_get(train, "streams"))
-        diag_error(r->d, carry->loc,
-                   "tbptt.carry: stream goes on with data in streams, and data.train has "
-                   "none; write data: {train: {streams: S, length: L, …}}, or carry: batch");
+        diag_error(
+            r->d, carry->loc,
+            "tbptt.carry: stream goes on with data in streams, and data.train has "
+            "none; write data: {train: {streams: S, length: L, …}}, or carry: batch");
     if (str_eq(word, "batch") && shuffles)
-        diag_warning(r->d, carry->loc,
-                     "tbptt.carry: batch goes on from row to row of successive batches, but "
-                     "data.train.shuffle puts unrelated sequences there");
+        diag_warning(
+            r->d, carry->loc,
+            "tbptt.carry: batch goes on from row to row of successive batches, but "
+            "data.train.shuffle puts unrelated sequences there");
 }
 
 static const Tree *input_name(const Spec *s, const char *key)

@@ -1,9 +1,10 @@
 /*
  * reset_rl.c — episodes of random rewards, and what has been earned since each began.
  *
- * Writes reset_rl.csv: reward (-1, 0 or 1), done (1: an episode begins with this row), earned
- * (a quarter of the sum of the rewards of the episode so far). Episodes last 1 to 60 steps.
- * Every 500 rows one begins in any case, so that 64 streams begin with an episode each.
+ * Writes reset_rl.csv: reward (-1, 0 or 1), done (1: an episode begins with this row),
+ * earned (a quarter of the sum of the rewards of the episode so far). Episodes last 1 to 60
+ * steps. Every 500 rows one begins in any case, so that 64 streams begin with an episode
+ * each.
  */
 #include <stdint.h>
 #include <stdio.h>

@@ -304,18 +304,19 @@ static void test_specs_that_went_wrong_agree(const char *name)
 
 /* ---- variants of truncated BPTT ---- */
 
-#define INPUTS                                                                          \
-    "rnnc: 1\nname: trial\n"                                                            \
+#define INPUTS               \
+    "rnnc: 1\nname: trial\n" \
     "inputs: {x: [4], y: [3], done: flag, n: {kind: integer, per: sequence}}\n"
-#define LEARNED                                                                         \
-    "model:\n  params: {h0: [6]}\n  step: |\n"                                           \
-    "    rnn = gru(x, hidden=6, h=tanh(h0))\n"                                          \
-    "    two = lstm(rnn, hidden=5)\n    o = linear(two, size=3)\n"                       \
-    "loss: mse(o, y) + 0.1 * sum(abs(o))\nmetrics:\n  m: average(o[0])\n  t: total(o[1])\n"
-#define MEMORY                                                                          \
-    "model:\n  params: {W: [3, 4], U: [5, 4], C0: [3, 5]}\n"                            \
-    "  state: {C: {shape: [3, 5], initial: C0}}\n  step: |\n"                           \
-    "    k = tanh(U @ x)\n    C' = 0.8 * C + outer(W @ x, k)\n    o = C' @ k\n"         \
+#define LEARNED                                                                \
+    "model:\n  params: {h0: [6]}\n  step: |\n"                                 \
+    "    rnn = gru(x, hidden=6, h=tanh(h0))\n"                                 \
+    "    two = lstm(rnn, hidden=5)\n    o = linear(two, size=3)\n"             \
+    "loss: mse(o, y) + 0.1 * sum(abs(o))\nmetrics:\n  m: average(o[0])\n  t: " \
+    "total(o[1])\n"
+#define MEMORY                                                                  \
+    "model:\n  params: {W: [3, 4], U: [5, 4], C0: [3, 5]}\n"                    \
+    "  state: {C: {shape: [3, 5], initial: C0}}\n  step: |\n"                   \
+    "    k = tanh(U @ x)\n    C' = 0.8 * C + outer(W @ x, k)\n    o = C' @ k\n" \
     "  output: o\nloss: huber(o, y)\n"
 
 static const struct {

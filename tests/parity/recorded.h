@@ -61,7 +61,8 @@ static inline double difference_of(const json_t *got, const json_t *expected)
     return fabs(json_number_value(got) - e) / fabs(e);
 }
 
-static inline void compare_losses(const char *what, const json_t *losses, const json_t *recorded)
+static inline void compare_losses(const char *what, const json_t *losses,
+                                  const json_t *recorded)
 {
     size_t n = json_array_size(recorded), worst = 0;
     double most = 0;

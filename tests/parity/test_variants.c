@@ -119,8 +119,9 @@ static void run_spec(const char *spec, const char *const *sets, Losses *chunks,
     snprintf(path, sizeof path, "%s/%s", scratch_folder, spec);
     snprintf(out, sizeof out, "%s/run", scratch_folder);
     snprintf(log, sizeof log, "%s/log.jsonl", scratch_folder);
-    char *argv[32] = {(char *)(uintptr_t)rnnc, "run", path,  "--out", out, "--log", log,
-                      "--quiet",               "--no-progress"};
+    char *argv[32] = {
+        (char *)(uintptr_t)rnnc, "run", path, "--out", out, "--log", log, "--quiet",
+        "--no-progress"};
     int n = 9;
     for (int i = 0; sets && sets[i]; i++)
         argv[n++] = "--set", argv[n++] = (char *)(uintptr_t)sets[i];
@@ -164,8 +165,7 @@ static void test_a_window_of_one_step_is_the_plain_loop(void)
     draw_data(&d, 8, 17);
     write_data(&d);
     write_spec("a.yaml", all_inputs, learned_gru,
-               "step: 4, reset: done, lengths: n, carry: batch", all_files,
-               "epochs: 2");
+               "step: 4, reset: done, lengths: n, carry: batch", all_files, "epochs: 2");
     run_spec("a.yaml", NULL, &plain, NULL);
     run_spec("a.yaml", (const char *const[]){"tbptt.window=4", NULL}, &window, NULL);
     check_equal("window = step", &window, &plain, 0);
@@ -204,9 +204,9 @@ static void test_padding_changes_nothing(void)
     write_spec("a.yaml", plain_inputs, learned_gru, "step: 3", plain_files, "epochs: 2");
     run_spec("a.yaml", NULL, &a, NULL);
     write_data(&padded);
-    write_spec("b.yaml",
-               "inputs: {x: [1], y: [1], n: {kind: integer, per: sequence}}\n", learned_gru,
-               "step: 3, lengths: n", "x: x.npy, y: y.npy, n: n.npy", "epochs: 2");
+    write_spec("b.yaml", "inputs: {x: [1], y: [1], n: {kind: integer, per: sequence}}\n",
+               learned_gru, "step: 3, lengths: n", "x: x.npy, y: y.npy, n: n.npy",
+               "epochs: 2");
     run_spec("b.yaml", NULL, &b, NULL);
     int kept = 0;
     for (int i = 0; i < b.n; i++) {
@@ -246,8 +246,8 @@ static void test_a_reset_where_a_chunk_begins_is_a_fresh_start(void)
     check_equal("reset", &a, &b, 0);
 }
 
-/* What the only step that counts finds in the state was made in the burn-in. (A dropout of 0
-   would draw nothing, and first values would come from other draws.) */
+/* What the only step that counts finds in the state was made in the burn-in. (A dropout of
+   0 would draw nothing, and first values would come from other draws.) */
 static void test_dropout_is_off_in_the_burn_in(void)
 {
     static const char model[] = "model: |\n"
@@ -286,8 +286,7 @@ static void test_the_length_of_chunks_changes_no_state_and_no_weighted_mean(void
     write_spec("a.yaml", all_inputs, learned_gru,
                "step: 20, burn_in: 3, reset: done, lengths: n, carry: batch, "
                "report: weighted",
-               "x: x.npy, y: y.npy, done: done.npy, n: n.npy, batch: 4",
-               "epochs: 2");
+               "x: x.npy, y: y.npy, done: done.npy, n: n.npy, batch: 4", "epochs: 2");
     run_spec("a.yaml", (const char *const[]){"optimizer.lr=0", NULL}, &chunks, &expected);
     static const char *const steps[] = {"tbptt.step=1", "tbptt.step=6", "tbptt.step=10"};
     for (int i = 0; i < 3; i++) {
@@ -295,9 +294,10 @@ static void test_the_length_of_chunks_changes_no_state_and_no_weighted_mean(void
                  &got);
         check_equal(steps[i], &got, &expected, 1e-6);
     }
-    run_spec("a.yaml",
-             (const char *const[]){"optimizer.lr=0", "tbptt.step=5", "tbptt.window=15", NULL},
-             &chunks, &got);
+    run_spec(
+        "a.yaml",
+        (const char *const[]){"optimizer.lr=0", "tbptt.step=5", "tbptt.window=15", NULL},
+        &chunks, &got);
     check_equal("a window", &got, &expected, 1e-6);
 }
 
@@ -331,14 +331,28 @@ static void test_a_run_resumed_within_a_window_has_the_same_bits(void)
         write_spec(spec, all_inputs, learned_gru,
                    "step: 2, window: 8, burn_in: 1, reset: done, lengths: n, carry: batch",
                    "x: x.npy, y: y.npy, done: done.npy, n: n.npy, batch: 4", train);
-        char *first[] = {(char *)(uintptr_t)rnnc, "run", path, "--out", folder, "--log", log,
-                         "--quiet", NULL};
+        char *first[] = {(char *)(uintptr_t)rnnc,
+                         "run",
+                         path,
+                         "--out",
+                         folder,
+                         "--log",
+                         log,
+                         "--quiet",
+                         NULL};
         CHECK(run_command(first) == 0, "the whole run");
         read_losses(log, "time_iteration_completed", "loss", &whole);
         remove_last_checkpoint(folder);
         unlink(log);
-        char *again[] = {(char *)(uintptr_t)rnnc, "run", path, "--resume", folder, "--log", log,
-                         "--quiet", NULL};
+        char *again[] = {(char *)(uintptr_t)rnnc,
+                         "run",
+                         path,
+                         "--resume",
+                         folder,
+                         "--log",
+                         log,
+                         "--quiet",
+                         NULL};
         CHECK(run_command(again) == 0, "resumed after chunk %d", at[i]);
         read_losses(log, "time_iteration_completed", "loss", &rest);
         CHECK(rest.n == whole.n - at[i], "after chunk %d: %d of %d chunks", at[i], rest.n,

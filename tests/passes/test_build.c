@@ -144,25 +144,25 @@ static void test_a_learned_start_is_updated_where_a_row_starts(void)
 
 static Graph *build_variant(const char *tbptt)
 {
-    return build_good(
-        arena, arena_print(arena,
-                           "rnnc: 1\n"
-                           "inputs: {x: [3], y: [4], d: flag, "
-                           "n: {kind: integer, per: sequence}}\n"
-                           "model:\n"
-                           "  params: {h0: [4]}\n"
-                           "  step: |\n"
-                           "    rnn = gru(dropout(x, 0.1), hidden=4, h=h0)\n"
-                           "loss: mse(rnn, y)\n"
-                           "optimizer: adam(lr=1e-3)\n"
-                           "tbptt: {step: 4%s}\n" DATA,
-                           tbptt));
+    return build_good(arena, arena_print(arena,
+                                         "rnnc: 1\n"
+                                         "inputs: {x: [3], y: [4], d: flag, "
+                                         "n: {kind: integer, per: sequence}}\n"
+                                         "model:\n"
+                                         "  params: {h0: [4]}\n"
+                                         "  step: |\n"
+                                         "    rnn = gru(dropout(x, 0.1), hidden=4, h=h0)\n"
+                                         "loss: mse(rnn, y)\n"
+                                         "optimizer: adam(lr=1e-3)\n"
+                                         "tbptt: {step: 4%s}\n" DATA,
+                                         tbptt));
 }
 
 static void test_a_variant_that_is_not_asked_for_makes_no_node(void)
 {
     Graph *plain = build_variant("");
-    Graph *as_plain = build_variant(", window: 4, loss_window: all, burn_in: 0, carry: batch");
+    Graph *as_plain =
+        build_variant(", window: 4, loss_window: all, burn_in: 0, carry: batch");
     CHECK_TEXT(graph_hash(as_plain), graph_hash(plain));
     CHECK(count_op(plain, OP_STEP) == 0 && plain->tbptt_step == 0, "no step is counted");
 }

@@ -2,8 +2,8 @@
  * test_npy.c — every dtype and version of npy that NumPy writes is read, and what is
  * damaged or cannot be read is refused with a sentence.
  */
-#include "check.h"
 #include "array_file.h"
+#include "check.h"
 #include "npy_bytes.h"
 
 static void test_dtypes_are_converted(void)
@@ -46,12 +46,14 @@ static void test_dtypes_are_converted(void)
                       list[i].bytes, 2 * width);
         CHECK(rnn__array_file_open(&a, path, &f) == 0, "%s: %s", list[i].descr, f.sentence);
         CHECK_TEXT(rnn__ndarray_dtype(&a), list[i].name);
-        CHECK(rnn__ndarray_read_float(&a, &(struct rnn__run){0, 2, 2, 1}, got, &f) == 0, "%s", f.sentence);
+        CHECK(rnn__ndarray_read_float(&a, &(struct rnn__run){0, 2, 2, 1}, got, &f) == 0,
+              "%s", f.sentence);
         CHECK(got[0] == list[i].expected[0] && got[1] == list[i].expected[1], "%s: %g %g",
               list[i].descr, (double)got[0], (double)got[1]);
         if (a.kind != 'f') {
             int32_t whole[2];
-            CHECK(rnn__ndarray_read_int(&a, &(struct rnn__run){0, 2, 2, 1}, whole, &f) == 0, "%s", f.sentence);
+            CHECK(rnn__ndarray_read_int(&a, &(struct rnn__run){0, 2, 2, 1}, whole, &f) == 0,
+                  "%s", f.sentence);
             CHECK((float)whole[0] == got[0] && (float)whole[1] == got[1], "%s: %d %d",
                   list[i].descr, whole[0], whole[1]);
         }
@@ -71,7 +73,8 @@ static void test_a_part_is_read_from_its_place(void)
     CHECK(rnn__array_file_open(&a, path, &f) == 0, "%s", f.sentence);
     CHECK(a.rank == 3 && a.dim[0] == 2 && a.dim[1] == 3 && a.dim[2] == 4 && a.size == 24,
           "shape");
-    CHECK(rnn__ndarray_read_int(&a, &(struct rnn__run){7, 5, 5, 1}, got, &f) == 0, "%s", f.sentence);
+    CHECK(rnn__ndarray_read_int(&a, &(struct rnn__run){7, 5, 5, 1}, got, &f) == 0, "%s",
+          f.sentence);
     for (int i = 0; i < 5; i++)
         CHECK(got[i] == 7 + i, "got %d at %d", got[i], i);
     rnn__ndarray_close(&a);
@@ -86,7 +89,8 @@ static void test_large_integers_saturate(void)
     const char *path =
         npy_write("a.npy", 1, npy_header("<i8", "(2,)"), values, sizeof values);
     CHECK(rnn__array_file_open(&a, path, &f) == 0, "%s", f.sentence);
-    CHECK(rnn__ndarray_read_int(&a, &(struct rnn__run){0, 2, 2, 1}, got, &f) == 0, "%s", f.sentence);
+    CHECK(rnn__ndarray_read_int(&a, &(struct rnn__run){0, 2, 2, 1}, got, &f) == 0, "%s",
+          f.sentence);
     CHECK(got[0] == INT32_MAX && got[1] == INT32_MIN, "%d %d", got[0], got[1]);
     rnn__ndarray_close(&a);
 }
@@ -142,7 +146,8 @@ static void test_a_file_cut_anywhere_is_refused(void)
         const char *path =
             npy_write("cut.npy", 1, npy_header("<f4", "(2,)"), "12345678", 8);
         CHECK(truncate(path, n) == 0, "truncate");
-        CHECK(rnn__array_file_open(&a, path, &f) == RNN_EDATA, "%d bytes: \"%s\"", n, f.sentence);
+        CHECK(rnn__array_file_open(&a, path, &f) == RNN_EDATA, "%d bytes: \"%s\"", n,
+              f.sentence);
     }
 }
 

@@ -175,8 +175,8 @@ static double number_at(const json_t *o, const char *key, const char *inner)
     return json_number_value(json_object_get(json_object_get(o, key), inner));
 }
 
-/* Kernels are parts of the chunk: together about as long. Taking times costs some, and the machine
-   may be slower while they run; ten times is a wrong unit or a wrong count. */
+/* Kernels are parts of the chunk: together about as long. Taking times costs some, and the
+   machine may be slower while they run; ten times is a wrong unit or a wrong count. */
 static void check_kernels(const json_t *kernels, double chunk_us)
 {
     double us = 0, products = 0;
@@ -184,7 +184,8 @@ static void check_kernels(const json_t *kernels, double chunk_us)
         const json_t *kernel = json_array_get(kernels, i);
         us += json_number_value(json_object_get(kernel, "us"));
         products += json_number_value(json_object_get(kernel, "gflops"));
-        CHECK(json_number_value(json_object_get(kernel, "expected_us")) >= 0, "kernel %zu", i);
+        CHECK(json_number_value(json_object_get(kernel, "expected_us")) >= 0, "kernel %zu",
+              i);
         CHECK(json_string_length(json_object_get(kernel, "name")) > 0, "kernel %zu", i);
     }
     CHECK(us > 0.1 * chunk_us && us < 10 * chunk_us, "kernels %g us, a chunk %g us", us,
@@ -219,17 +220,20 @@ static void test_kernels_are_timed_where_they_were_compiled_for_it(void)
 {
     const char *marked = scratch_path("marked"), *folder = scratch_path("profiled");
     const char *trace = scratch_path("trace.json");
-    CHECK(RUN(rnnc, "build", spec, "--profile", "-o", marked) == 0, "%s", written("err.txt"));
+    CHECK(RUN(rnnc, "build", spec, "--profile", "-o", marked) == 0, "%s",
+          written("err.txt"));
     CHECK(RUN(marked, "--out", folder, "--profile", "--trace-out", trace) == 0, "%s",
           written("err.txt"));
     const char *said = written("err.txt");
     CHECK(strstr(said, "kernels, all threads") && strstr(said, "forward ") &&
               strstr(said, "backward ") && strstr(said, "update "),
           "%s", said);
-    CHECK(strstr(written("trace.json"), "\"name\": \"forward ") != NULL, "no kernel is drawn");
+    CHECK(strstr(written("trace.json"), "\"name\": \"forward ") != NULL,
+          "no kernel is drawn");
     CHECK(RUN(trainer, "--out", folder, "--profile") == 0, "%s", written("err.txt"));
     said = written("err.txt");
-    CHECK(strstr(said, "compiled without marks") && !strstr(said, "kernels, all"), "%s", said);
+    CHECK(strstr(said, "compiled without marks") && !strstr(said, "kernels, all"), "%s",
+          said);
 }
 
 /* Marks are the only difference: without them there is no word of a marker. */

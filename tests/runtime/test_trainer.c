@@ -635,7 +635,8 @@ static void test_predict_of_an_array_is_an_array(void)
     CHECK(rnn__array_file_open(&a, "py.npy", &f) == 0, "%s", f.sentence);
     CHECK(a.rank == 3 && a.dim[0] == two[0] && a.dim[1] == two[1] && a.dim[2] == 5,
           "shape");
-    CHECK(rnn__ndarray_read_float(&a, &(struct rnn__run){0, 270, 270, 1}, out, &f) == 0, "%s", f.sentence);
+    CHECK(rnn__ndarray_read_float(&a, &(struct rnn__run){0, 270, 270, 1}, out, &f) == 0,
+          "%s", f.sentence);
     rnn__ndarray_close(&a);
     for (int i = 0; i < 54; i++)
         CHECK(memcmp(out + 5 * i, table + 5 * x[i], 5 * sizeof *out) == 0, "step %d", i);

@@ -141,14 +141,16 @@ static void test_data_that_cannot_tell_a_length_are_told(void)
 {
     const char *spec = in_root("specs/sunspots.yaml");
     int status = RUN("check", spec, "--set", "tbptt.step=200");
-    CHECK(status == 0 && says("at most 200 steps × 1 rows"), "status %d: %s", status, output);
+    CHECK(status == 0 && says("at most 200 steps × 1 rows"), "status %d: %s", status,
+          output);
     status = RUN("check", in_root("tests/unit/no_length.yaml"));
     CHECK(status == 3 && says("sunspots.csv: has no column 'YEARS' (data.train.columns.y); "
                               "it has YEAR, SUNACTIVITY"),
           "status %d: %s", status, output);
     status = RUN("check", in_root("tests/unit/no_length.yaml"), "--set",
                  "data.train.columns.y=YEAR");
-    CHECK(status == 0 && says("at most 309 steps × 1 rows"), "status %d: %s", status, output);
+    CHECK(status == 0 && says("at most 309 steps × 1 rows"), "status %d: %s", status,
+          output);
 }
 
 static void test_a_chunk_beyond_all_memory_is_a_mistake_of_the_spec(void)
