@@ -151,11 +151,28 @@ static void size_classes(Unit *u)
     }
 }
 
+/* A stream goes on where the data do: the source knows, not its keys. Files that cannot be
+   read yet are judged when they are trained on. */
+static void check_stream(Unit *u)
+{
+    const Spec *s = u->spec;
+    struct rnn__fault fault = {0};
+    const Tree *carry = tree_get(s->tbptt, "carry");
+    if (!str_eq(spec_text(s, "tbptt.carry", ""), "stream") || !tree_get(s->data, "train"))
+        return;
+    if (!measure(u, "train", &fault).streams && !fault.code)
+        diag_error(
+            u->diag, carry->loc,
+            "tbptt.carry: stream goes on with data in streams, and data.train has "
+            "none; write data: {train: {streams: S, length: L, …}}, or carry: batch");
+}
+
 void extents_of_spec(Unit *u)
 {
     const Options *o = &u->options;
     struct rnn__fault fault = {0};
     size_classes(u);
+    check_stream(u);
     u->rows_max = o->rows_max ? o->rows_max : rows_of_spec(u);
     u->steps_max = o->steps_max ? o->steps_max : steps_of_spec(u);
     if (!u->rows_max || !u->steps_max)

@@ -23,7 +23,9 @@ typedef struct rnn_source_info {
     int64_t batches; /* of a pass */
     int64_t rows;    /* of the largest batch */
     int64_t steps;   /* of the longest */
-    bool continues;  /* row b of a batch goes on from row b of the batch before */
+    bool streams;    /* a row is a stretch of one long series */
+    bool continues;  /* row b of a batch goes on from row b of the batch before: streams
+                        that are cut */
 } rnn_source_info;
 
 /* All but close return 0 or a negative code, with a sentence in sentence[0 … capacity). */

@@ -19,15 +19,18 @@ static const struct kind {
     const char *key;
     int (*make)(rnn_source *out, const struct rnn__source_setup *setup,
                 const struct rnn__container *container, struct rnn__fault *f);
+    int (*measure)(const struct rnn__source_setup *setup,
+                   const struct rnn__container *container, const struct rnn_input *input,
+                   int n_input, struct rnn__extent *out, struct rnn__fault *f);
     const struct rnn__container *container;
 } kind_list[] = {
-    {"text", rnn__text_source, NULL},
-    {"random", rnn__random_source, NULL},
-    {"csv", rnn__arrays_source, &rnn__csv},
-    {"npz", rnn__arrays_source, &rnn__npz},
-    {"safetensors", rnn__arrays_source, &rnn__tensors},
-    {"raw", rnn__arrays_source, &rnn__raw},
-    {NULL, rnn__arrays_source, &rnn__files},
+    {"text", rnn__text_source, rnn__text_measure, NULL},
+    {"random", rnn__random_source, rnn__random_measure, NULL},
+    {"csv", rnn__arrays_source, rnn__arrays_measure, &rnn__csv},
+    {"npz", rnn__arrays_source, rnn__arrays_measure, &rnn__npz},
+    {"safetensors", rnn__arrays_source, rnn__arrays_measure, &rnn__tensors},
+    {"raw", rnn__arrays_source, rnn__arrays_measure, &rnn__raw},
+    {NULL, rnn__arrays_source, rnn__arrays_measure, &rnn__files},
 };
 
 static const struct kind *kind_of(const json_t *json)
@@ -53,9 +56,7 @@ int rnn__source_measure(const struct rnn__source_setup *setup,
 {
     const struct kind *kind = kind_of(setup->json);
     *out = (struct rnn__extent){0};
-    return kind->container
-               ? rnn__arrays_measure(setup, kind->container, input, n_input, out, f)
-               : 0;
+    return kind->measure(setup, kind->container, input, n_input, out, f);
 }
 
 bool rnn__source_is_text(const json_t *json)

@@ -58,9 +58,10 @@ int rnn__source_text_file(const struct rnn__source_setup *setup, char **path,
                           enum rnn__level *level, struct rnn__fault *f);
 
 /* How large files make a batch: rows and steps; 0 where they leave it open, as those of
-   sequences leave the rows, and text all. */
+   sequences leave the rows, and text all. And whether they are read in streams. */
 struct rnn__extent {
     int64_t rows, steps;
+    bool streams;
 };
 /* Of the inputs only names, and which are given once a sequence, are read. */
 int rnn__source_measure(const struct rnn__source_setup *setup,
@@ -77,6 +78,13 @@ int rnn__text_source(rnn_source *out, const struct rnn__source_setup *setup,
 int rnn__random_source(rnn_source *out, const struct rnn__source_setup *setup,
                        const struct rnn__container *container, struct rnn__fault *f);
 int rnn__arrays_measure(const struct rnn__source_setup *setup,
+                        const struct rnn__container *container,
+                        const struct rnn_input *input, int n_input, struct rnn__extent *out,
+                        struct rnn__fault *f);
+int rnn__text_measure(const struct rnn__source_setup *setup,
+                      const struct rnn__container *container, const struct rnn_input *input,
+                      int n_input, struct rnn__extent *out, struct rnn__fault *f);
+int rnn__random_measure(const struct rnn__source_setup *setup,
                         const struct rnn__container *container,
                         const struct rnn_input *input, int n_input, struct rnn__extent *out,
                         struct rnn__fault *f);

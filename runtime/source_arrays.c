@@ -690,6 +690,7 @@ static int source_describe(void *user, rnn_source_info *out, char *sentence,
     *out = (rnn_source_info){.batches = n_batch(s),
                              .rows = s->batch_rows,
                              .steps = s->batch_steps,
+                             .streams = s->series,
                              .continues = s->series && s->length > 0};
     return 0;
 }
@@ -823,7 +824,8 @@ int rnn__arrays_measure(const struct rnn__source_setup *setup,
     if (!code)
         code = find_grid(s, true, f);
     if (!code)
-        *out = (struct rnn__extent){.rows = s->series ? s->n_row : 0, .steps = s->n_step};
+        *out = (struct rnn__extent){
+            .rows = s->series ? s->n_row : 0, .steps = s->n_step, .streams = s->series};
     source_close(s);
     return code;
 }

@@ -164,6 +164,7 @@ static int source_describe(void *user, rnn_source_info *out, char *sentence,
     *out = (rnn_source_info){.batches = s->steps / length + rest,
                              .rows = s->streams,
                              .steps = length,
+                             .streams = true,
                              .continues = s->length > 0};
     return 0;
 }
@@ -204,5 +205,15 @@ int rnn__text_source(rnn_source *out, const struct rnn__source_setup *setup,
         return rnn__fault_memory(f);
     s->setup = *setup;
     *out = (rnn_source){source_open, source_describe, source_read, source_close, s};
+    return 0;
+}
+
+/* A text has as many streams as the settings say or the model has rows. */
+int rnn__text_measure(const struct rnn__source_setup *setup,
+                      const struct rnn__container *container, const struct rnn_input *input,
+                      int n_input, struct rnn__extent *out, struct rnn__fault *f)
+{
+    (void)setup, (void)container, (void)input, (void)n_input, (void)f;
+    *out = (struct rnn__extent){.streams = true};
     return 0;
 }

@@ -16,7 +16,8 @@
 
 /* ---- settings ---- */
 
-static const char *const carry_words[] = {"none", "batch", "stream"};
+enum carry { CARRY_NONE, CARRY_BATCH, CARRY_STREAM, N_CARRY, CARRY_AS_DATA = -1 };
+static const char *const carry_words[N_CARRY] = {"none", "batch", "stream"};
 static const char *const report_words[] = {"unweighted", "weighted"};
 static const char *const train_keys[] = {"epochs", "max_iterations", "seed", "threads",
                                          "log",    "handlers",       NULL};
@@ -54,10 +55,10 @@ static int read_steps(struct rnn__trainer *t, const json_t *tbptt, struct rnn__f
 static int read_tbptt(struct rnn__trainer *t, struct rnn__fault *f)
 {
     const json_t *tbptt = json_object_get(t->json, "tbptt");
-    t->carry = -1;
+    t->carry = CARRY_AS_DATA;
     int code = read_steps(t, tbptt, f);
     if (!code)
-        code = rnn__get_word(tbptt, "tbptt", "carry", carry_words, 3, &t->carry, f);
+        code = rnn__get_word(tbptt, "tbptt", "carry", carry_words, N_CARRY, &t->carry, f);
     return code ? code
                 : rnn__get_word(tbptt, "tbptt", "report", report_words, 2, &t->report, f);
 }
@@ -298,13 +299,21 @@ int rnn__trainer_failed(struct rnn__trainer *t, rnn_engine *e, int code,
     return rnn__fault(f, code, "%s", *sentence ? sentence : rnn_error_text(code));
 }
 
-static rnn_tbptt_options options_of(const struct rnn__trainer *t, bool continues)
+/* Streams are carried where they are cut, whichever source has them: to training in
+   streams belongs a validation of sequences as well. */
+static bool carries(const struct rnn__trainer *t, const rnn_source_info *data)
 {
-    bool carry = t->carry < 0 ? continues : t->carry > 0;
+    bool by_data = t->carry == CARRY_AS_DATA || t->carry == CARRY_STREAM;
+    return by_data ? data->continues : t->carry == CARRY_BATCH;
+}
+
+static rnn_tbptt_options options_of(const struct rnn__trainer *t,
+                                    const rnn_source_info *data)
+{
     return (rnn_tbptt_options){
         .tbptt_step = t->tbptt_step,
         .tbptt_window = t->tbptt_window ? t->tbptt_window : t->tbptt_step,
-        .carry = carry,
+        .carry = carries(t, data),
         .report = t->report ? RNN_REPORT_WEIGHTED : RNN_REPORT_UNWEIGHTED,
         .threads = t->threads > 1024 ? 1024 : (int)t->threads,
         .seed = t->seed,
@@ -313,7 +322,7 @@ static rnn_tbptt_options options_of(const struct rnn__trainer *t, bool continues
 
 static int open_engine(struct rnn__trainer *t, struct rnn__fault *f)
 {
-    rnn_tbptt_options options = options_of(t, t->has_train && t->train.info.continues);
+    rnn_tbptt_options options = options_of(t, &t->train.info);
     int code = rnn_tbptt_trainer(&t->engine, t->model, &options);
     if (code)
         return rnn__trainer_failed(t, NULL, code, f);
@@ -327,7 +336,7 @@ static int open_engine(struct rnn__trainer *t, struct rnn__fault *f)
 
 static int open_evaluator(struct rnn__trainer *t, struct rnn__fault *f)
 {
-    rnn_tbptt_options options = options_of(t, t->valid.info.continues);
+    rnn_tbptt_options options = options_of(t, &t->valid.info);
     int code = rnn_tbptt_evaluator(&t->evaluator, t->engine, &options);
     return code ? rnn__trainer_failed(t, t->engine, code, f) : 0;
 }
@@ -412,8 +421,7 @@ static int find_first(struct rnn__trainer *t, char **resume, struct rnn__fault *
 /* --set may ask for what the data do not give. */
 static int check_stream(const struct rnn__trainer *t, struct rnn__fault *f)
 {
-    bool stream = t->carry > 0 && strcmp(carry_words[t->carry], "stream") == 0;
-    if (!stream || json_object_get(source_json(t, "train"), "streams"))
+    if (t->carry != CARRY_STREAM || t->train.info.streams)
         return 0;
     return rnn__fault(
         f, RNN__ESPEC,

@@ -362,17 +362,11 @@ static void read_window(Reader *r, Spec *s)
                    (long long)((window / step + 1) * step));
 }
 
-/* A stream goes on where the data do. */
 static void check_carry(Reader *r, const Spec *s)
 {
     const Tree *train = tree_get(s->data, "train"), *carry = tree_get(s->tbptt, "carry");
     const char *word = carry && carry->kind == TREE_SCALAR ? carry->text : "";
     bool shuffles = train && spec_flag(s, "data.train.shuffle", false);
-    if (train && str_eq(word, "stream") && !tree_get(train, "streams"))
-        diag_error(
-            r->d, carry->loc,
-            "tbptt.carry: stream goes on with data in streams, and data.train has "
-            "none; write data: {train: {streams: S, length: L, …}}, or carry: batch");
     if (str_eq(word, "batch") && shuffles)
         diag_warning(
             r->d, carry->loc,

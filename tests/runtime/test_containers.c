@@ -595,6 +595,34 @@ static void test_csv_options(void)
     rnn_source_close(&run);
 }
 
+/* A file may know itself to be one long series; others are by their settings. */
+static void test_what_is_in_streams(void)
+{
+    static const struct {
+        const struct rnn_model *model;
+        const char *json;
+        bool streams;
+    } list[] = {
+        {&sound_model, "{\"csv\": \"f.csv\", \"columns\": {\"x\": [\"a\", \"b\"]}}", true},
+        {&sound_model, "{\"x\": \"f.wav\"}", true},
+        {&sound_model, "{\"x\": \"x-idx3\"}", false},
+        {&xy_model, "{\"raw\": \"a.raw\", \"dtype\": \"f64\", \"shape\": [3, 4, 3]}",
+         false},
+        {&xy_model,
+         "{\"raw\": \"a.raw\", \"dtype\": \"f64\", \"shape\": [12, 3], \"streams\": 3}",
+         true},
+        {&sound_model, "{\"random\": true}", false},
+    };
+    write_csv("a,b\n1,2\n3,4\n");
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        rnn_source_run run;
+        CHECK(open_run(&run, list[i].model, list[i].json) == 0, "%s", run.sentence);
+        CHECK(run.info.streams == list[i].streams && !run.info.continues, "%s",
+              list[i].json);
+        rnn_source_close(&run);
+    }
+}
+
 /* Where the machine has such a language, numbers of its own programs have commas. */
 static void test_csv_has_points_in_every_language(void)
 {
@@ -624,6 +652,7 @@ int main(void)
     test_bad_csv_is_told_with_line_and_column();
     test_csv_options();
     test_csv_has_points_in_every_language();
+    test_what_is_in_streams();
     free((void *)(uintptr_t)good[0].data);
     free((void *)(uintptr_t)good[1].data);
     close_settings();

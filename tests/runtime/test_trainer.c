@@ -26,6 +26,17 @@ static const char settings[] =
 
 static char output[1 << 16], errors[1 << 16];
 
+/* The bigram, which here notes the longest state that an evaluation went on from. */
+static float longest_seen;
+
+static int watched_eval(struct rnn_chunk *c, int thread)
+{
+    for (int64_t b = 0; b < c->rows; b++)
+        if (!c->start[b] && c->state_in[b] > longest_seen)
+            longest_seen = c->state_in[b];
+    return bigram_eval(c, thread);
+}
+
 static int redirect(int fd, const char *name)
 {
     int kept = dup(fd), file = open(scratch_path(name), O_RDWR | O_CREAT | O_TRUNC, 0666);
@@ -54,7 +65,9 @@ static int run_settings(const char *json, const char *line)
         argv[argc++] = word;
     fflush(stdout);
     int out = redirect(1, "stdout"), err = redirect(2, "stderr");
-    int status = rnn_trainer_main(argc, argv, &bigram, &config);
+    struct rnn_model model = bigram;
+    model.eval = watched_eval;
+    int status = rnn_trainer_main(argc, argv, &model, &config);
     fflush(stdout);
     restore(1, out, output, sizeof output);
     restore(2, err, errors, sizeof errors);
@@ -662,6 +675,61 @@ static void test_eval_says_when_it_takes_the_training_data(void)
           "%s", errors);
 }
 
+/* x.npy and y.npy: n sequences of 9 symbols. */
+static void write_sequences(int n)
+{
+    int64_t x[4 * 9], y[4 * 9];
+    char shape[32];
+    for (int i = 0; i < 9 * n; i++)
+        x[i] = i % 5, y[i] = (i + 1) % 5;
+    snprintf(shape, sizeof shape, "(%d, 9)", n);
+    npy_write("x.npy", 1, npy_header("<i8", shape), x, 72 * (size_t)n);
+    npy_write("y.npy", 1, npy_header("<i8", shape), y, 72 * (size_t)n);
+}
+
+/* Chunks have 8 steps, sequences 9: what is carried from one to the next is longer. */
+static void test_an_evaluation_carries_where_its_own_data_go_on(void)
+{
+    static const struct {
+        const char *train, *valid, *carry;
+        float longest;
+    } list[] = {
+        {"\"streams\": 4, \"length\": 20",
+         "\"x\": \"x.npy\", \"y\": \"y.npy\", \"batch\": 2", "stream", 8},
+        {"\"streams\": 4", "\"text\": \"corpus.txt\", \"streams\": 4, \"length\": 20",
+         "stream", 36},
+        {"\"streams\": 4", "\"text\": \"corpus.txt\", \"streams\": 4, \"length\": 20",
+         "none", 16},
+        {"\"streams\": 4", "\"x\": \"x.npy\", \"y\": \"y.npy\", \"batch\": 2", "batch", 17},
+    };
+    write_sequences(4);
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        char json[512];
+        snprintf(
+            json, sizeof json,
+            "{\"name\": \"bigram\", \"data\": {\"train\": {\"text\": \"corpus.txt\", %s}, "
+            "\"valid\": {%s}}, \"tbptt\": {\"carry\": \"%s\"}}",
+            list[i].train, list[i].valid, list[i].carry);
+        longest_seen = 0;
+        CHECK(run_settings(json, "--quiet --out runs/carry") == 0, "%s", errors);
+        CHECK(longest_seen == list[i].longest, "%s: an evaluation went on from step %g",
+              json, (double)longest_seen);
+    }
+}
+
+static void test_a_stream_is_judged_by_the_source(void)
+{
+    static const char text[] =
+        "{\"name\": \"s\", \"data\": {\"train\": {\"text\": \"corpus.txt\", "
+        "\"length\": 20}}, \"tbptt\": {\"carry\": \"stream\"}}";
+    static const char sequences[] =
+        "{\"name\": \"s\", \"data\": {\"train\": {\"x\": \"x.npy\", \"y\": \"y.npy\"}}, "
+        "\"tbptt\": {\"carry\": \"stream\"}}";
+    CHECK(run_settings(text, "--quiet --out runs/stream") == 0, "%s", errors);
+    CHECK(run_settings(sequences, "--quiet --out runs/stream") == 3, "%s", errors);
+    CHECK(strstr(errors, "tbptt.carry: stream goes on with data in streams"), "%s", errors);
+}
+
 static void test_help_and_info(void)
 {
     CHECK(run("--help") == 0 && strstr(output, "--max-iterations N"), "%s", output);
@@ -672,11 +740,7 @@ static void test_help_and_info(void)
 
 static void test_one_source_may_stand_alone(void)
 {
-    int64_t x[2 * 9], y[2 * 9];
-    for (int i = 0; i < 18; i++)
-        x[i] = i % 5, y[i] = (i + 1) % 5;
-    npy_write("x.npy", 1, npy_header("<i8", "(2, 9)"), x, sizeof x);
-    npy_write("y.npy", 1, npy_header("<i8", "(2, 9)"), y, sizeof y);
+    write_sequences(2);
     CHECK(
         run_settings("{\"name\": \"npy\", \"data\": {\"x\": \"x.npy\", \"y\": \"y.npy\"}}",
                      "--quiet") == 0,
@@ -721,6 +785,8 @@ int main(void)
     test_predict_says_what_is_wrong_with_a_line();
     test_predict_of_an_array_is_an_array();
     test_eval_says_when_it_takes_the_training_data();
+    test_an_evaluation_carries_where_its_own_data_go_on();
+    test_a_stream_is_judged_by_the_source();
     test_help_and_info();
     test_one_source_may_stand_alone();
     if (chdir("/") != 0)

@@ -153,6 +153,21 @@ static void test_data_that_cannot_tell_a_length_are_told(void)
           output);
 }
 
+static void test_a_stream_is_judged_by_the_source(void)
+{
+    static const char sentence[] = "tbptt.carry: stream goes on with data in streams, and "
+                                   "data.train has none";
+    int status =
+        RUN("check", in_root("specs/sunspots.yaml"), "--set", "tbptt.carry=stream");
+    CHECK(status == 0 && !says(sentence), "csv: status %d: %s", status, output);
+    status = RUN("check", in_root("tests/unit/stream_of_nothing.yaml"));
+    CHECK(status == 3 && says("stream_of_nothing.yaml:9:26: error:") && says(sentence),
+          "random: status %d: %s", status, output);
+    status = RUN("check", in_root("tests/unit/stream_of_nothing.yaml"), "--set",
+                 "data.train.streams=2");
+    CHECK(status == 3 && says(sentence), "random: status %d: %s", status, output);
+}
+
 static void test_a_chunk_beyond_all_memory_is_a_mistake_of_the_spec(void)
 {
     const char *spec = in_root("tests/parity/lstm_mse_sgd.yaml");
@@ -296,6 +311,7 @@ int main(int argc, char **argv)
     test_check_takes_overrides();
     test_check_says_mistakes_and_ends_with_3();
     test_data_that_cannot_tell_a_length_are_told();
+    test_a_stream_is_judged_by_the_source();
     test_a_chunk_beyond_all_memory_is_a_mistake_of_the_spec();
     test_gradients_of_the_parity_specs_agree_with_complex_step();
     test_gradients_that_are_not_finite_end_with_6();
