@@ -19,6 +19,9 @@
 
 enum { ROWS_OTHERWISE = 32 }; /* sequences of a batch when the data do not say */
 
+/* A number of each step of each row must fit the address space: 128 TB. */
+static const int64_t POINTS_MAX = INT64_C(1) << 44;
+
 static const char *const sections[] = {"train", "valid"};
 
 static const char *data_path(const Unit *u, const char *section, const char *key)
@@ -77,25 +80,37 @@ static void ask_files(Unit *u, int64_t *rows, int64_t *steps, struct rnn__fault 
     }
 }
 
-static int64_t rows_of_spec(const Unit *u)
+/* A number of the spec, and the key that it stands at. */
+typedef struct {
+    const char *key; /* NULL: the spec does not say */
+    int64_t value;
+} Extent;
+
+static Extent extent_at(const Unit *u, const char *key)
 {
-    int64_t rows = 0;
+    int64_t value = spec_integer(u->spec, key, 0);
+    return (Extent){value ? key : NULL, value};
+}
+
+static Extent larger(Extent a, Extent b) { return b.value > a.value ? b : a; }
+
+static Extent rows_of_spec(const Unit *u)
+{
+    Extent rows = {0};
     for (int i = 0; i < COUNT(sections); i++) {
-        int64_t batch = spec_integer(u->spec, data_path(u, sections[i], "batch"), 0);
-        int64_t streams = spec_integer(u->spec, data_path(u, sections[i], "streams"), 0);
-        rows = batch > rows ? batch : rows;
-        rows = streams > rows ? streams : rows;
+        rows = larger(rows, extent_at(u, data_path(u, sections[i], "batch")));
+        rows = larger(rows, extent_at(u, data_path(u, sections[i], "streams")));
     }
     return rows;
 }
 
-static int64_t steps_of_spec(const Unit *u)
+static Extent steps_of_spec(const Unit *u)
 {
-    int64_t steps = u->spec->tbptt_window;
-    for (int i = 0; steps == 0 && i < COUNT(sections); i++) {
-        steps = spec_integer(u->spec, data_path(u, sections[i], "length"), 0);
-        if (steps == 0)
-            steps = spec_integer(u->spec, data_path(u, sections[i], "steps"), 0);
+    Extent steps = larger(extent_at(u, "tbptt.step"), extent_at(u, "tbptt.window"));
+    for (int i = 0; steps.value == 0 && i < COUNT(sections); i++) {
+        steps = extent_at(u, data_path(u, sections[i], "length"));
+        if (steps.value == 0)
+            steps = extent_at(u, data_path(u, sections[i], "steps"));
     }
     return steps;
 }
@@ -167,27 +182,50 @@ static void check_stream(Unit *u)
             "none; write data: {train: {streams: S, length: L, …}}, or carry: batch");
 }
 
+/* Steps are known, or it is said why not. */
+static void check_steps(const Unit *u, const struct rnn__fault *fault)
+{
+    const Loc top = {.source = u->spec->source, .line = 1, .column = 1};
+    if (u->steps_max < 1 && fault->code)
+        diag_error(u->diag, top,
+                   "no tbptt.step, and the data do not tell how long a sequence "
+                   "is: %s",
+                   fault->sentence);
+    else if (u->steps_max < 1)
+        diag_error(
+            u->diag, top,
+            "no tbptt.step, and no data that tell how long a sequence is; write tbptt: "
+            "{step: 64}, say");
+}
+
+/* Where the larger of both stands: what to make smaller. */
+static Loc place_of_larger(const Unit *u, Extent steps, Extent rows, const char **key)
+{
+    Extent large = larger(steps, rows);
+    const Tree *t = large.key ? spec_tree(u->spec, large.key) : NULL;
+    *key = t ? large.key : "tbptt.step or batch";
+    return t ? t->loc : (Loc){.source = u->spec->source, .line = 1, .column = 1};
+}
+
 void extents_of_spec(Unit *u)
 {
     const Options *o = &u->options;
     struct rnn__fault fault = {0};
     size_classes(u);
     check_stream(u);
-    u->rows_max = o->rows_max ? o->rows_max : rows_of_spec(u);
-    u->steps_max = o->steps_max ? o->steps_max : steps_of_spec(u);
+    Extent rows = rows_of_spec(u), steps = steps_of_spec(u);
+    u->rows_max = o->rows_max ? o->rows_max : rows.value;
+    u->steps_max = o->steps_max ? o->steps_max : steps.value;
     if (!u->rows_max || !u->steps_max)
         ask_files(u, &u->rows_max, &u->steps_max, &fault);
     if (!u->rows_max)
         u->rows_max = ROWS_OTHERWISE;
-    const Loc top = {.source = u->spec->source, .line = 1, .column = 1};
-    if (u->steps_max < 1 && fault.code)
-        diag_error(u->diag, top,
-                   "no tbptt.step, and the data do not tell how long a sequence "
-                   "is: %s",
-                   fault.sentence);
-    else if (u->steps_max < 1)
-        diag_error(
-            u->diag, top,
-            "no tbptt.step, and no data that tell how long a sequence is; write tbptt: "
-            "{step: 64}, say");
+    u->extent_loc = place_of_larger(u, steps, rows, &u->extent_key);
+    check_steps(u, &fault);
+    if (u->steps_max > 0 && (!size_mul(u->steps_max, u->rows_max, &u->points_max) ||
+                             u->points_max > POINTS_MAX))
+        diag_error(u->diag, u->extent_loc,
+                   "a chunk of %lld steps and %lld rows is beyond all memory; make %s "
+                   "smaller",
+                   (long long)u->steps_max, (long long)u->rows_max, u->extent_key);
 }

@@ -27,14 +27,46 @@ static void run_read(Unit *u)
         extents_of_spec(u);
 }
 
+/* The bytes that all values of a chunk would take, each kept for all steps and rows. In
+   double, where nothing wraps. */
+static double bytes_of_everything(const Unit *u)
+{
+    double bytes = 0;
+    for (NodeId id = 0; id < u->graph->n_node; id++) {
+        const Node *n = &u->graph->node[id];
+        double elements = 8;
+        for (int d = 0; d < n->shape.rank; d++)
+            elements *= (double)n->shape.dim[d];
+        elements *= n->axes & AXIS_TIME ? (double)u->steps_max + 1 : 1;
+        bytes += elements * (n->axes & AXIS_ROW ? (double)u->rows_max : 1);
+    }
+    return bytes;
+}
+
+/* 128 TB, what a process can address. What later passes make of a graph below it stays far
+   below 2^63: their offsets cannot overflow. */
+static const double BYTES_MAX = 0x1p47;
+
+static void check_bytes(const Unit *u)
+{
+    double bytes = bytes_of_everything(u);
+    if (bytes > BYTES_MAX)
+        diag_error(u->diag, u->extent_loc,
+                   "a chunk of %lld steps and %lld rows of this model needs up to %.3g "
+                   "bytes; make %s or the sizes smaller",
+                   (long long)u->steps_max, (long long)u->rows_max, bytes, u->extent_key);
+}
+
 static void run_build(Unit *u)
 {
     u->graph = build_pass(u->arena, u->diag, u->spec);
-    if (u->graph)
-        u->graph->spec_hash = graph_hash(u->graph);
+    if (!u->graph)
+        return;
+    u->graph->spec_hash = graph_hash(u->graph);
+    check_bytes(u);
 }
 
-static void run_commute(Unit *u) { commute_pass(u->graph, u->steps_max * u->rows_max); }
+static void run_commute(Unit *u) { commute_pass(u->graph, u->points_max); }
 
 static void run_grad(Unit *u)
 {
@@ -56,36 +88,8 @@ static void run_merge(Unit *u) { merge_pass(u->graph); }
 static void run_stash(Unit *u) { stash_pass(u->graph); }
 static void run_settle(Unit *u) { settle_pass(u->graph); }
 
-/* The bytes that all values of a chunk would take, each kept for all steps and rows: more
-   than any plan needs. In double, where nothing wraps. */
-static double bytes_of_everything(const Unit *u)
-{
-    double bytes = 0;
-    for (NodeId id = 0; id < u->graph->n_node; id++) {
-        const Node *n = &u->graph->node[id];
-        double elements = 8;
-        for (int d = 0; d < n->shape.rank; d++)
-            elements *= (double)n->shape.dim[d];
-        elements *= n->axes & AXIS_TIME ? (double)u->steps_max + 1 : 1;
-        bytes += elements * (n->axes & AXIS_ROW ? (double)u->rows_max : 1);
-    }
-    return bytes;
-}
-
-/* 128 TB, what a process can address; offsets in a plan stay far below overflow. */
-static const double BYTES_MAX = 0x1p47;
-
 static void run_fuse(Unit *u)
 {
-    double bytes = bytes_of_everything(u);
-    if (bytes > BYTES_MAX) {
-        diag_error(
-            u->diag, (Loc){.source = u->spec->source, .line = 1, .column = 1},
-            "a chunk of %lld steps and %lld rows of this model needs up to %.3g bytes; "
-            "make tbptt.step, batch or the sizes smaller",
-            (long long)u->steps_max, (long long)u->rows_max, bytes);
-        return;
-    }
     const Target *t = u->target;
     PlanTarget target = {t->name, t->vector, t->tile_vectors, 32 << 10, 512 << 10};
     u->plan =

@@ -30,7 +30,9 @@ typedef struct {
     Plan *plan;
     const char
         *vocabulary; /* JSON: what a class without a number was sized by; NULL: none */
-    int64_t steps_max, rows_max;
+    int64_t steps_max, rows_max, points_max; /* of a chunk; points: steps × rows */
+    Loc extent_loc;                          /* of the larger of steps and rows, … */
+    const char *extent_key;                  /* … and its key */
 } Unit;
 
 /* One row of the table of passes. `run` leaves mistakes in unit->diag. */

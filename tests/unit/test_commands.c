@@ -174,6 +174,18 @@ static void test_a_chunk_beyond_all_memory_is_a_mistake_of_the_spec(void)
     int status =
         run((const char *[]){"check", spec, "--set", "tbptt.step=1000000000000000", NULL});
     CHECK(status == 3 && says("make tbptt.step"), "status %d: %s", status, output);
+    /* steps times rows is 0 in 64 bits */
+    status = RUN("check", spec, "--set", "tbptt.step=4503599627370496", "--set",
+                 "data.train.batch=4096");
+    CHECK(status == 3 && says("beyond all memory; make tbptt.step"), "status %d: %s",
+          status, output);
+    /* points fit, numbers do not */
+    status = RUN("run", spec, "--interpreter", "--set", "tbptt.step=4000000000000");
+    CHECK(status == 3 && says("needs up to") && says("make tbptt.step"), "status %d: %s",
+          status, output);
+    status = RUN("check", spec, "--set", "tbptt.step=9007199254740993000");
+    CHECK(status == 3 && says("from 1 to 9007199254740992"), "status %d: %s", status,
+          output);
 }
 
 static void check_gradients_of(const char *file)
