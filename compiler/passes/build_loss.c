@@ -229,42 +229,52 @@ Value loss_total_call(const Builtin *f, const BuiltinCall *call)
     return summed(call->s, call->v);
 }
 
-static NodeId over_chunks(Scope *s, const Expr *e, NodeId chunk)
+static void add_metric(Graph *g, const char *name, NodeId value)
 {
-    NodeId node = metric_of_all_chunks(s->b->g, chunk);
-    if (node == NO_NODE && chunk != NO_NODE)
-        build_error(s, e->loc,
-                    "the metric sums tensors of more numbers than are kept from chunk to "
-                    "chunk; sum over features first: total(sum(…))");
-    return node;
+    *PUSH(g->arena, g->metric, g->n_metric, g->metric_capacity) =
+        (Metric){.name = name, .value = value};
 }
 
-/* An evaluation's loss is that of all its steps, as a metric is. */
-static void evaluate_loss(Graph *g)
+static void build_metric(Scope *model, const Named *metric)
 {
+    Graph *g = model->b->g;
+    Value v = expr_value(model, metric->value);
+    g->loc = metric->value->loc;
+    NodeId chunk = chunk_number(model, "the metric", metric->value, &v);
+    NodeId node = chunk == NO_NODE ? NO_NODE : metric_of_all_chunks(g, chunk);
+    if (node == NO_NODE && chunk != NO_NODE)
+        build_error(model, metric->value->loc,
+                    "the metric sums tensors of more numbers than are kept from chunk to "
+                    "chunk; sum over features first: total(sum(…))");
+    add_metric(g, metric->name, node);
+}
+
+/* An evaluation's loss is that of all its steps, as a metric is. Training needs none. */
+static void evaluate_loss(Build *b)
+{
+    Graph *g = b->g;
     for (int i = 0; i < g->n_metric; i++)
         if (strcmp(g->metric[i].name, "loss") == 0)
             return;
+    if (g->loss == NO_NODE)
+        return;
+    g->loc = b->spec->loss->loc;
     NodeId node = metric_of_all_chunks(g, g->loss);
     if (node != NO_NODE)
-        *PUSH(g->arena, g->metric, g->n_metric, g->metric_capacity) =
-            (Metric){.name = "loss", .value = node};
+        add_metric(g, "loss", node);
+    else
+        diag_warning(b->d, g->loc,
+                     "an evaluation will have no loss: this one sums tensors of more "
+                     "numbers than are kept from chunk to chunk; sum over features first, "
+                     "or write a metric 'loss'");
 }
 
 void metrics_build(Scope *model)
 {
-    Build *b = model->b;
-    Graph *g = b->g;
+    const Spec *spec = model->b->spec;
     model->losses = true;
-    for (int i = 0; i < b->spec->n_metric; i++) {
-        const Named *metric = &b->spec->metric[i];
-        Value v = expr_value(model, metric->value);
-        g->loc = metric->value->loc;
-        NodeId node = chunk_number(model, "the metric", metric->value, &v);
-        node = over_chunks(model, metric->value, node);
-        *PUSH(g->arena, g->metric, g->n_metric, g->metric_capacity) =
-            (Metric){.name = metric->name, .value = node};
-    }
+    for (int i = 0; i < spec->n_metric; i++)
+        build_metric(model, &spec->metric[i]);
     model->losses = false;
-    evaluate_loss(g);
+    evaluate_loss(model->b);
 }

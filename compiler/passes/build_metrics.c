@@ -21,7 +21,8 @@ enum { ELEMENTS_MAX = 1024 };
 
 typedef struct {
     Graph *g;
-    NodeId *made; /* by node: its like, plus 1; 0: not made yet */
+    bool *behind; /* by node: the value is made of it, with no sum in between */
+    NodeId *made; /* by node behind the sums: its like of all chunks */
 } Gather;
 
 static NodeId wide_of(Graph *g, NodeId id)
@@ -62,8 +63,6 @@ static NodeId go_on_tensor(Graph *g, NodeId sum)
     int64_t n = shape_size(&shape);
     if (shape.rank == 0)
         return go_on(g, sum);
-    if (n > ELEMENTS_MAX)
-        return NO_NODE;
     NodeId *part = NEW_ARRAY(g->arena, NodeId, n + 1);
     for (int64_t i = 0; i < n; i++)
         part[i] = graph_reshape(g, narrow_of(g, go_on(g, element_of(g, sum, i))),
@@ -82,7 +81,23 @@ static bool is_sum(const Graph *g, NodeId id)
     return sums;
 }
 
-static NodeId gather(Gather *a, NodeId id);
+/* Marks what stands behind the sums, and the sums; false where one of them is too large. */
+static bool find_sums(Gather *a, NodeId value)
+{
+    const Graph *g = a->g;
+    bool fit = true;
+    a->behind[value] = true;
+    for (NodeId id = value; id >= 0; id--) { /* users before operands */
+        const Node *n = &g->node[id];
+        if (!a->behind[id])
+            continue;
+        if (is_sum(g, id))
+            fit = fit && shape_size(&n->shape) <= ELEMENTS_MAX;
+        for (int i = 0; i < n->n_arg && !is_sum(g, id); i++)
+            a->behind[n->arg[i]] = true;
+    }
+    return fit;
+}
 
 /* The same operation of operands that go on: in double where all of them are numbers. */
 static NodeId made_again(Gather *a, NodeId id)
@@ -92,9 +107,7 @@ static NodeId made_again(Gather *a, NodeId id)
     NodeId *arg = NEW_ARRAY(g->arena, NodeId, n.n_arg + 1);
     bool changed = false, number = op_defs[n.op]->family == FAMILY_MAP && !n.shape.rank;
     for (int i = 0; i < n.n_arg; i++) {
-        arg[i] = gather(a, n.arg[i]);
-        if (arg[i] == NO_NODE)
-            return NO_NODE;
+        arg[i] = a->made[n.arg[i]];
         changed = changed || arg[i] != n.arg[i];
     }
     if (!changed)
@@ -106,18 +119,15 @@ static NodeId made_again(Gather *a, NodeId id)
     return graph_add(g, n.op, n.n_arg, arg, &n.attr);
 }
 
-static NodeId gather(Gather *a, NodeId id)
-{
-    if (!a->made[id])
-        a->made[id] = (is_sum(a->g, id) ? go_on_tensor(a->g, id) : made_again(a, id)) + 1;
-    return a->made[id] - 1;
-}
-
 NodeId metric_of_all_chunks(Graph *g, NodeId value)
 {
-    Gather a = {g, NEW_ARRAY(g->arena, NodeId, g->n_node)};
-    if (value == NO_NODE)
+    Gather a = {g, NEW_ARRAY(g->arena, bool, g->n_node),
+                NEW_ARRAY(g->arena, NodeId, g->n_node)};
+    if (!find_sums(&a, value))
         return NO_NODE;
-    NodeId made = gather(&a, value);
-    return made == NO_NODE || g->node[made].shape.rank ? made : wide_of(g, made);
+    for (NodeId id = 0; id <= value; id++)
+        if (a.behind[id])
+            a.made[id] = is_sum(g, id) ? go_on_tensor(g, id) : made_again(&a, id);
+    NodeId made = a.made[value];
+    return g->node[made].shape.rank ? made : wide_of(g, made);
 }

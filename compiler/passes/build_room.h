@@ -359,7 +359,7 @@ void metrics_build(Scope *model);
 /* ---- build_metrics.c ---- */
 
 /* A chunk's value, made of sums over its steps and rows, as that of all chunks so far.
-   NO_NODE: it sums tensors that are too large. */
+   NO_NODE, with nothing made: it sums tensors that are too large. */
 NodeId metric_of_all_chunks(Graph *g, NodeId value);
 Value loss_call(Scope *s, const Expr *e, const Def *def);
 Value loss_average(Scope *s, const Value *v);

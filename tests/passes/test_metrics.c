@@ -89,8 +89,35 @@ static void test_metrics_do_not_depend_on_how_a_sequence_is_cut(void)
     arena_free(arena);
 }
 
+/* 1500 averages are more than are kept from chunk to chunk: training goes on, the
+   evaluation says that it has no loss and keeps nothing of it. */
+static void test_a_loss_that_cannot_be_kept_is_told(void)
+{
+    Arena *arena = arena_new();
+    char text[2048] = "";
+    FILE *out = tmpfile();
+    Graph *g = build_text(arena,
+                          "rnnc: 1\n"
+                          "inputs: {x: [2], y: [1]}\n"
+                          "model: |\n"
+                          "  wide = linear(x, size=1500)\n"
+                          "  head = linear(wide, size=1)\n"
+                          "loss: mse(head, y) + 1e-3 * sum(average(wide)^2)\n"
+                          "metrics:\n  steps: total(1 + 0 * y[0])\n" DATA,
+                          NULL, out);
+    rewind(out);
+    CHECK(fread(text, 1, sizeof text - 1, out) > 0, "nothing is said");
+    fclose(out);
+    CHECK(strstr(text, "warning: an evaluation will have no loss"), "%s", text);
+    CHECK(g && g->loss != NO_NODE, "%s", text);
+    CHECK(g && g->n_metric == 1 && g->n_running == 1, "%d metrics, %d running sums",
+          g ? g->n_metric : 0, g ? g->n_running : 0);
+    arena_free(arena);
+}
+
 int main(void)
 {
+    test_a_loss_that_cannot_be_kept_is_told();
     test_metrics_do_not_depend_on_how_a_sequence_is_cut();
     return check_result();
 }
