@@ -340,7 +340,7 @@ static int time_parts(Arena *arena, Variant *v)
 
 /* GFLOP/s of the procedure on the team, the best of several rounds. */
 static double best_rate(struct rnn__team *team, int threads, const struct rnn_model *peak,
-                        float *out)
+                        double *out)
 {
     double best = 0;
     struct rnn_chunk chunk = {
@@ -361,11 +361,11 @@ static double measure_peak(Arena *arena, const Unit *u, int threads)
     double peak = 0;
     struct rnn__team *team = NULL;
     const rnn_allocator *a = rnn__allocator_or_default(NULL);
-    EmitModule *m = emit_peak(arena, u->diag, u->target);
+    EmitModule *m = emit_peak(arena, u->diag, u->target, u->graph->dtype);
     Jit *jit = m ? jit_new(m, u->diag) : NULL;
     diag_flush(u->diag);
     if (jit && rnn__team_new(&team, threads, a) == 0)
-        peak = best_rate(team, threads, jit_model(jit), NEW_ARRAY(arena, float, threads));
+        peak = best_rate(team, threads, jit_model(jit), NEW_ARRAY(arena, double, threads));
     rnn__team_free(team, a);
     if (jit)
         jit_free(jit);

@@ -250,7 +250,7 @@ static int list_targets(const Listing *l)
         const char *what = arena_print(
             l->arena,
             "%2d floats in a register, %d registers, tiles of %d rows × %d vectors%s",
-            t->vector, t->registers, t->tile_rows, t->tile_vectors,
+            target_lanes(t, RNN_F32), t->registers, t->tile_rows, t->tile_vectors,
             t == host ? " (this machine's)" : "");
         print_name(l, t->name, what);
     }

@@ -36,8 +36,8 @@ int compiled_make(Unit *u, bool interpreter, Compiled *out)
 {
     *out = (Compiled){0};
     if (interpreter) {
-        out->model =
-            interp_model(u->arena, u->graph, INTERP_F32, u->steps_max, u->rows_max);
+        Precision precision = u->graph->dtype == RNN_F64 ? INTERP_F64 : INTERP_F32;
+        out->model = interp_model(u->arena, u->graph, precision, u->steps_max, u->rows_max);
         return EXIT_DONE;
     }
     struct rnn_model *tables =

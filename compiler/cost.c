@@ -14,13 +14,6 @@
 
 #include <string.h>
 
-static int64_t element_bytes(Element e)
-{
-    static const int64_t bytes[] = {
-        [ELEMENT_F32] = 4, [ELEMENT_F64] = 8, [ELEMENT_I32] = 4, [ELEMENT_U8] = 1};
-    return bytes[e];
-}
-
 static double extent_of(const Plan *p, Axes axes)
 {
     double n = 1;
@@ -111,7 +104,8 @@ static void add_access(Traffic *t, const Access *a, double elements, bool write)
     const Buffer *b = a->buffer >= 0 ? &t->p->buffer[a->buffer] : NULL;
     if (!b || b->home == HOME_SCRATCH || seen_before(t, a, write))
         return;
-    double bytes = elements * times_of(t->p, b, a) * (double)element_bytes(b->element);
+    double bytes =
+        elements * times_of(t->p, b, a) * (double)element_bytes(t->p, b->element);
     *(write ? &t->cost->written_bytes : &t->cost->read_bytes) += bytes;
 }
 

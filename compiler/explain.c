@@ -414,7 +414,7 @@ static int64_t block_bytes(const Explain *e, int stage)
         const Buffer *b = &e->p->buffer[i];
         if (b->home == HOME_WORKSPACE && b->span == SPAN_BLOCK && b->axes & AXIS_TIME &&
             &e->p->proc[b->proc] == e->proc && b->first_stage == stage)
-            bytes += b->slot_stride * 4;
+            bytes += b->slot_stride * element_bytes(e->p, b->element);
     }
     return bytes;
 }

@@ -90,11 +90,11 @@ static void put_sizes(Header *h)
     text_add(&h->text, "};\n");
 }
 
-static const char *const kind_words[] = {
-    [RNN_REAL] = "float",
-    [RNN_CLASS] = "int32_t, class",
-    [RNN_FLAG] = "float, flag",
-    [RNN_INTEGER] = "int32_t",
+static const char *const kind_words[][2] = {
+    [RNN_REAL] = {"float", "double"},
+    [RNN_CLASS] = {"int32_t, class", "int32_t, class"},
+    [RNN_FLAG] = {"float, flag", "double, flag"},
+    [RNN_INTEGER] = {"int32_t", "int32_t"},
 };
 
 static void put_input(Header *h, int i)
@@ -103,7 +103,7 @@ static void put_input(Header *h, int i)
     put_constant(h, arena_print(h->arena, "INPUT_%s", in->name), i);
     text_add(&h->text, " /* %s ", in->name);
     put_shape(h, in->dim, in->rank);
-    text_add(&h->text, ": %s", kind_words[in->kind]);
+    text_add(&h->text, ": %s", kind_words[in->kind][h->model->dtype]);
     if (in->kind == RNN_CLASS)
         text_add(&h->text, " of %" PRId64, in->classes);
     text_add(&h->text, "%s%s */\n", in->per_sequence ? ", once a sequence" : "",
@@ -167,7 +167,8 @@ const char *header_text(Arena *arena, const struct rnn_model *model, const char 
              h.prefix);
     text_add(&h.text,
              "#include \"rnn_abi.h\"\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
-    text_add(&h.text, "extern const struct rnn_model %s;\n", symbol);
+    text_add(&h.text, "extern const struct rnn_model %s;%s\n", symbol,
+             model->dtype == RNN_F64 ? " /* its reals are double */" : "");
     put_sizes(&h);
     put_inputs(&h);
     put_tensors(

@@ -91,7 +91,8 @@ static void run_settle(Unit *u) { settle_pass(u->graph); }
 static void run_fuse(Unit *u)
 {
     const Target *t = u->target;
-    PlanTarget target = {t->name, t->vector, t->tile_vectors, 32 << 10, 512 << 10};
+    PlanTarget target = {t->name, target_lanes(t, u->graph->dtype), t->tile_vectors,
+                         32 << 10, 512 << 10};
     u->plan =
         fuse_pass(u->arena, u->graph, &target, u->options.fuse, u->steps_max, u->rows_max);
     u->plan->marks = u->options.marks;

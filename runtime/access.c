@@ -54,8 +54,9 @@ int rnn_init(rnn_engine *e, uint64_t seed)
     const struct rnn_model *m = t->model;
     struct rnn__shared *s = t->shared;
     s->seed = seed;
-    memset(s->params, 0, (size_t)m->params_size * sizeof *s->params);
-    memset(s->optimizer, 0, (size_t)m->optimizer_size * sizeof *s->optimizer);
+    size_t real = rnn_dtype_bytes(m->dtype);
+    memset(s->params, 0, (size_t)m->params_size * real);
+    memset(s->optimizer, 0, (size_t)m->optimizer_size * real);
     for (int32_t i = 0; i < m->n_optimizer_scalar; i++)
         s->optimizer_scalars[i] = m->optimizer_scalar[i].value;
     status = run_on_parameters(e, t, m->init);
@@ -103,36 +104,81 @@ static int need_parameter(rnn_engine *e, const char *name, int64_t n, struct rnn
     return 0;
 }
 
-int rnn_get_parameter(rnn_engine *e, const char *name, float *out, int64_t n)
+/* n reals, of whatever width on either side. */
+static void copy_reals(void *to, enum rnn_dtype to_dtype, const void *from,
+                       enum rnn_dtype from_dtype, int64_t n)
 {
-    struct rnn__tbptt *t;
-    const struct rnn_tensor *tensor;
-    int status = need_parameter(e, name, n, &t, &tensor);
-    if (status == 0)
-        memcpy(out, t->shared->params + tensor->offset, (size_t)n * sizeof *out);
-    return status;
+    for (int64_t i = 0; i < n; i++)
+        rnn_real_set(to, to_dtype, i, rnn_real_at(from, from_dtype, i));
 }
 
-int rnn_set_parameter(rnn_engine *e, const char *name, const float *in, int64_t n)
+static int get_parameter(rnn_engine *e, const char *name, void *out, enum rnn_dtype dtype,
+                         int64_t n)
 {
     struct rnn__tbptt *t;
     const struct rnn_tensor *tensor;
     int status = need_parameter(e, name, n, &t, &tensor);
     if (status < 0)
         return status;
-    memcpy(t->shared->params + tensor->offset, in, (size_t)n * sizeof *in);
+    enum rnn_dtype own = t->model->dtype;
+    copy_reals(out, dtype, rnn_real_place(t->shared->params, own, tensor->offset), own, n);
+    return 0;
+}
+
+int rnn_get_parameter(rnn_engine *e, const char *name, float *out, int64_t n)
+{
+    return get_parameter(e, name, out, RNN_F32, n);
+}
+
+int rnn_get_parameter_f64(rnn_engine *e, const char *name, double *out, int64_t n)
+{
+    return get_parameter(e, name, out, RNN_F64, n);
+}
+
+static int set_parameter(rnn_engine *e, const char *name, const void *in,
+                         enum rnn_dtype dtype, int64_t n)
+{
+    struct rnn__tbptt *t;
+    const struct rnn_tensor *tensor;
+    int status = need_parameter(e, name, n, &t, &tensor);
+    if (status < 0)
+        return status;
+    enum rnn_dtype own = t->model->dtype;
+    copy_reals(rnn_real_place(t->shared->params, own, tensor->offset), own, in, dtype, n);
     return rnn_pack(e);
+}
+
+int rnn_set_parameter(rnn_engine *e, const char *name, const float *in, int64_t n)
+{
+    return set_parameter(e, name, in, RNN_F32, n);
+}
+
+int rnn_set_parameter_f64(rnn_engine *e, const char *name, const double *in, int64_t n)
+{
+    return set_parameter(e, name, in, RNN_F64, n);
+}
+
+/* NULL as well where the model's reals are of the other width. */
+static void *gradient_of(const rnn_engine *e, const char *name, enum rnn_dtype dtype,
+                         int64_t *n)
+{
+    struct rnn__tbptt *t = rnn__tbptt_of(e);
+    const struct rnn_tensor *tensor = t ? find_parameter(t->model, name) : NULL;
+    if (!tensor || !tensor->trained || t->model->dtype != dtype)
+        return NULL;
+    if (n)
+        *n = tensor->size;
+    return rnn_real_place(t->shared->grads, dtype, tensor->offset);
 }
 
 float *rnn_gradient(rnn_engine *e, const char *name, int64_t *n)
 {
-    struct rnn__tbptt *t = rnn__tbptt_of(e);
-    const struct rnn_tensor *tensor = t ? find_parameter(t->model, name) : NULL;
-    if (!tensor || !tensor->trained)
-        return NULL;
-    if (n)
-        *n = tensor->size;
-    return t->shared->grads + tensor->offset;
+    return gradient_of(e, name, RNN_F32, n);
+}
+
+double *rnn_gradient_f64(rnn_engine *e, const char *name, int64_t *n)
+{
+    return gradient_of(e, name, RNN_F64, n);
 }
 
 int rnn_get_blocks(rnn_engine *e, rnn_blocks *out)
@@ -155,8 +201,8 @@ int rnn_get_blocks(rnn_engine *e, rnn_blocks *out)
 
 /* ---- the carried state ---- */
 
-static int need_state(rnn_engine *e, int state, int64_t n, struct rnn__tbptt **t,
-                      float **at, size_t *bytes)
+static int need_state(rnn_engine *e, int state, int64_t n, struct rnn__tbptt **t, void **at,
+                      int64_t *size)
 {
     int status = need_trainer(e, t);
     if (status < 0)
@@ -164,25 +210,35 @@ static int need_state(rnn_engine *e, int state, int64_t n, struct rnn__tbptt **t
     const struct rnn_model *m = (*t)->model;
     if (state < 0 || state >= m->n_state)
         return rnn__fail(e, RNN_EINVAL, "state %d of %d", state, (int)m->n_state);
-    int64_t size = m->state[state].size * m->rows_max;
-    if (n < size)
+    *size = m->state[state].size * m->rows_max;
+    if (n < *size)
         return rnn__fail(e, RNN_EINVAL,
                          "state %s has %" PRId64 " elements, more than %" PRId64,
-                         m->state[state].name, size, n);
-    *at = (*t)->state[0] + m->state[state].offset * m->rows_max;
-    *bytes = (size_t)size * sizeof(float);
+                         m->state[state].name, *size, n);
+    int64_t offset = m->state[state].offset * m->rows_max;
+    *at = rnn_real_place((*t)->state[0], m->dtype, offset);
     return 0;
+}
+
+static int get_state(rnn_engine *e, int state, void *out, enum rnn_dtype dtype, int64_t n)
+{
+    struct rnn__tbptt *t;
+    void *at;
+    int64_t size;
+    int status = need_state(e, state, n, &t, &at, &size);
+    if (status == 0)
+        copy_reals(out, dtype, at, t->model->dtype, size);
+    return status;
 }
 
 int rnn_get_state(rnn_engine *e, int state, float *out, int64_t n)
 {
-    struct rnn__tbptt *t;
-    float *at;
-    size_t bytes;
-    int status = need_state(e, state, n, &t, &at, &bytes);
-    if (status == 0)
-        memcpy(out, at, bytes);
-    return status;
+    return get_state(e, state, out, RNN_F32, n);
+}
+
+int rnn_get_state_f64(rnn_engine *e, int state, double *out, int64_t n)
+{
+    return get_state(e, state, out, RNN_F64, n);
 }
 
 static void set_carried(rnn_engine *e, struct rnn__tbptt *t, bool carried)
@@ -192,17 +248,28 @@ static void set_carried(rnn_engine *e, struct rnn__tbptt *t, bool carried)
     t->fresh = !carried;
 }
 
-int rnn_set_state(rnn_engine *e, int state, const float *in, int64_t n)
+static int set_state(rnn_engine *e, int state, const void *in, enum rnn_dtype dtype,
+                     int64_t n)
 {
     struct rnn__tbptt *t;
-    float *at;
-    size_t bytes;
-    int status = need_state(e, state, n, &t, &at, &bytes);
+    void *at;
+    int64_t size;
+    int status = need_state(e, state, n, &t, &at, &size);
     if (status < 0)
         return status;
-    memcpy(at, in, bytes);
+    copy_reals(at, t->model->dtype, in, dtype, size);
     set_carried(e, t, true);
     return 0;
+}
+
+int rnn_set_state(rnn_engine *e, int state, const float *in, int64_t n)
+{
+    return set_state(e, state, in, RNN_F32, n);
+}
+
+int rnn_set_state_f64(rnn_engine *e, int state, const double *in, int64_t n)
+{
+    return set_state(e, state, in, RNN_F64, n);
 }
 
 int rnn_reset_state(rnn_engine *e)
@@ -271,7 +338,7 @@ int rnn_last_chunk(const rnn_engine *e, rnn_chunk_result *out)
 /* ---- forward alone ---- */
 
 /* One chunk of it, in a state block and with starts of its own. */
-static int forward_chunk(rnn_engine *e, struct rnn__tbptt *t, int64_t step0, float *outputs)
+static int forward_chunk(rnn_engine *e, struct rnn__tbptt *t, int64_t step0, void *outputs)
 {
     const struct rnn_model *m = t->model;
     int64_t left = t->batch.steps - step0;
@@ -284,7 +351,8 @@ static int forward_chunk(rnn_engine *e, struct rnn__tbptt *t, int64_t step0, flo
         memcpy(t->forward_start, t->batch.start, (size_t)t->batch.rows);
     t->chunk.start = t->forward_start;
     t->chunk.state_in = t->chunk.state_out = t->forward_state;
-    t->chunk.outputs = outputs + step0 * t->batch.rows * m->output_size;
+    t->chunk.outputs =
+        rnn_real_place(outputs, m->dtype, step0 * t->batch.rows * m->output_size);
     t->chunk.training = false;
     status = rnn__tbptt_run(e, t, m->step);
     t->forward_fresh = t->forward_fresh && status < 0;
@@ -292,7 +360,7 @@ static int forward_chunk(rnn_engine *e, struct rnn__tbptt *t, int64_t step0, flo
 }
 
 static int forward(rnn_engine *e, struct rnn__tbptt *t, const rnn_batch *batch,
-                   float *outputs)
+                   void *outputs)
 {
     t->batch = *batch;
     int status = rnn__tbptt_take_batch(e, t, false);
@@ -304,7 +372,7 @@ static int forward(rnn_engine *e, struct rnn__tbptt *t, const rnn_batch *batch,
     return status;
 }
 
-int rnn_forward(rnn_engine *e, const rnn_batch *batch, float *outputs)
+int rnn__forward(rnn_engine *e, const rnn_batch *batch, void *outputs)
 {
     struct rnn__tbptt *t;
     int status = need_trainer(e, &t);
@@ -323,4 +391,27 @@ int rnn_forward(rnn_engine *e, const rnn_batch *batch, float *outputs)
     if (e->phase == RNN__PROCESS && !e->new_batch) /* paused within a batch */
         rnn__tbptt_take_batch(e, t, true);
     return status;
+}
+
+/* As rnn__forward, where the model's reals are of the caller's width. */
+static int forward_as(rnn_engine *e, const rnn_batch *batch, void *outputs,
+                      enum rnn_dtype dtype)
+{
+    struct rnn__tbptt *t;
+    int status = need_trainer(e, &t);
+    if (status == 0 && t->model->dtype != dtype)
+        return rnn__fail(e, RNN_EINVAL, "model %s computes in %s: its outputs come from %s",
+                         t->model->name, dtype == RNN_F64 ? "float" : "double",
+                         dtype == RNN_F64 ? "rnn_forward" : "rnn_forward_f64");
+    return status < 0 ? status : rnn__forward(e, batch, outputs);
+}
+
+int rnn_forward(rnn_engine *e, const rnn_batch *batch, float *outputs)
+{
+    return forward_as(e, batch, outputs, RNN_F32);
+}
+
+int rnn_forward_f64(rnn_engine *e, const rnn_batch *batch, double *outputs)
+{
+    return forward_as(e, batch, outputs, RNN_F64);
 }

@@ -1,8 +1,8 @@
 /*
  * checkpoint.c — a run's state as one safetensors file.
  *
- *     NAME                 parameters, float32
- *     optimizer.NAME       the optimizer's tensors (float32) and scalars (float64)
+ *     NAME                 parameters, of the model's dtype: float32 or float64
+ *     optimizer.NAME       the optimizer's tensors (likewise) and scalars (float64)
  *     state.NAME           hidden state, [rows, …]
  *     gathered.NAME        gradients that wait for the update, if the optimizer accumulates
  *     window.NAME          the same where the next chunk's window begins, if there are
@@ -54,22 +54,24 @@ static void add_tensor(struct tensors *list, const char *prefix, const char *nam
     list->tensor[list->n++] = t;
 }
 
-static struct rnn__tensor tensor_of(const struct rnn_tensor *from, float *block)
+static struct rnn__tensor tensor_of(const struct rnn_model *m,
+                                    const struct rnn_tensor *from, void *block)
 {
-    struct rnn__tensor t = {.dtype = RNN__F32, .rank = from->rank, .size = from->size};
+    struct rnn__tensor t = {
+        .dtype = rnn__dtype_of(m->dtype), .rank = from->rank, .size = from->size};
     memcpy(t.dim, from->dim, (size_t)from->rank * sizeof *t.dim);
-    t.data = block + from->offset;
+    t.data = rnn_real_place(block, m->dtype, from->offset);
     return t;
 }
 
 static struct rnn__tensor state_of(const struct rnn_model *m, const struct rnn_state *from,
-                                   float *block)
+                                   void *block)
 {
-    struct rnn__tensor t = {.dtype = RNN__F32, .rank = from->rank + 1};
+    struct rnn__tensor t = {.dtype = rnn__dtype_of(m->dtype), .rank = from->rank + 1};
     t.dim[0] = m->rows_max;
     memcpy(t.dim + 1, from->dim, (size_t)from->rank * sizeof *t.dim);
     t.size = m->rows_max * from->size;
-    t.data = block + from->offset * m->rows_max;
+    t.data = rnn_real_place(block, m->dtype, from->offset * m->rows_max);
     return t;
 }
 
@@ -91,11 +93,11 @@ static int list_tensors(struct rnn__trainer *t, struct tensors *list, struct rnn
     if (!list->tensor || !list->name)
         return rnn__fault_memory(f);
     for (int i = 0; i < m->n_param; i++)
-        add_tensor(list, "", m->param[i].name, tensor_of(&m->param[i], b.params), &s);
+        add_tensor(list, "", m->param[i].name, tensor_of(m, &m->param[i], b.params), &s);
     list->n_param = list->n;
     for (int i = 0; i < m->n_optimizer; i++)
         add_tensor(list, "optimizer.", m->optimizer[i].name,
-                   tensor_of(&m->optimizer[i], b.optimizer), &s);
+                   tensor_of(m, &m->optimizer[i], b.optimizer), &s);
     for (int i = 0; i < m->n_optimizer_scalar; i++)
         add_tensor(list, "optimizer.", m->optimizer_scalar[i].name,
                    (struct rnn__tensor){
@@ -105,8 +107,8 @@ static int list_tensors(struct rnn__trainer *t, struct tensors *list, struct rnn
         add_tensor(list, "state.", m->state[i].name, state_of(m, &m->state[i], b.state),
                    &s);
     for (int i = 0; b.gathered && i < m->n_param; i++)
-        add_tensor(list, "gathered.", m->param[i].name, tensor_of(&m->param[i], b.gathered),
-                   &s);
+        add_tensor(list, "gathered.", m->param[i].name,
+                   tensor_of(m, &m->param[i], b.gathered), &s);
     for (int i = 0; b.window && i < m->n_state; i++)
         add_tensor(list, "window.", m->state[i].name, state_of(m, &m->state[i], b.window),
                    &s);
@@ -372,6 +374,14 @@ static int check_sum(const struct rnn__safetensors *s, const json_t *checksums,
     return !text || strtoul(text, NULL, 16) == checksum_of(t) ? 0 : damaged(s, t, f);
 }
 
+/* A floating tensor of the file, in the width that memory has. */
+static int read_reals(const struct rnn__safetensors *s, const struct rnn__tensor *from,
+                      enum rnn__dtype dtype, void *out, struct rnn__fault *f)
+{
+    return dtype == RNN__F64 ? rnn__safetensors_read_double(s, from, out, f)
+                             : rnn__safetensors_read_float(s, from, out, f);
+}
+
 /* Reads the first n tensors of the list, which have been checked, into their blocks. */
 static int read_tensors(const struct rnn__safetensors *s, const struct tensors *list, int n,
                         struct rnn__fault *f)
@@ -382,8 +392,7 @@ static int read_tensors(const struct rnn__safetensors *s, const struct tensors *
         const struct rnn__tensor *t = &list->tensor[i];
         const struct rnn__tensor *from = rnn__safetensors_find(s, t->name);
         void *block = (void *)(uintptr_t)t->data; /* the engine's, ours to write */
-        code = t->dtype == RNN__F64 ? rnn__safetensors_read_double(s, from, block, f)
-                                    : rnn__safetensors_read_float(s, from, block, f);
+        code = read_reals(s, from, t->dtype, block, f);
         if (!code && from->dtype == t->dtype)
             code = check_sum(s, checksums, t, f);
     }
@@ -483,8 +492,8 @@ int rnn__checkpoint_averages(struct rnn__trainer *t, const char *path, struct rn
         n++;
     bool all = !code && n == list.n_param;
     for (int i = 0; all && i < n && !code; i++)
-        code = rnn__safetensors_read_float(&s, average_of(&s, &list.tensor[i]),
-                                           (void *)(uintptr_t)list.tensor[i].data, f);
+        code = read_reals(&s, average_of(&s, &list.tensor[i]), list.tensor[i].dtype,
+                          (void *)(uintptr_t)list.tensor[i].data, f);
     if (all && !code && (code = rnn_pack(t->engine)) != 0)
         rnn__trainer_failed(t, t->engine, code, f);
     free_tensors(&list);

@@ -12,6 +12,7 @@ struct rnn__opening {
     const struct rnn__source_setup *setup;
     const struct rnn_input *input; /* [n_input] */
     int n_input;
+    enum rnn_dtype dtype; /* of the model's reals */
     bool measuring; /* shapes alone are asked for: of an input only its name and whether it
                        is given once a sequence are known */
     bool any_real;  /* reals need not be finite */

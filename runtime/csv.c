@@ -280,13 +280,15 @@ static int take_number(struct csv *c, char *cell, int i, struct rnn__fault *f)
     locale_t old = uselocale(c->c_locale);
     double value = strtod(cell, NULL);
     uselocale(old);
-    float real = (float)value;
+    double real[1]; /* in the model's width */
+    rnn_real_set(real, c->o->dtype, 0, value);
     int32_t whole =
         value == floor(value) && fabs(value) <= INT32_MAX ? (int32_t)value : INT32_MIN;
     bool is_whole = rnn__is_whole(w->input);
     bool any = !is_whole && w->input->kind == RNN_REAL && c->o->any_real;
     if (!c->o->measuring && !any &&
-        rnn__first_bad_value(w->input, is_whole ? (void *)&whole : (void *)&real, 1) == 0) {
+        rnn__first_bad_value(w->input, c->o->dtype,
+                             is_whole ? (void *)&whole : (void *)real, 1) == 0) {
         bad_cell(c, w, f);
         return rnn__describe_bad_value(w->input, cell, f);
     }

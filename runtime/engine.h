@@ -166,6 +166,11 @@ int64_t rnn__counter(const rnn_engine *e, const struct rnn__event *event);
 /* Who takes the times of kernels from the next chunk on; NULL: nobody. */
 void rnn__set_marker(rnn_engine *e, struct rnn_marker *marker);
 
+/* ---- access.c ---- */
+
+/* rnn_forward, outputs in the model's width. */
+int rnn__forward(rnn_engine *e, const rnn_batch *batch, void *outputs);
+
 /* ---- state.c ---- */
 
 void rnn__numbers_free(rnn_engine *e, struct rnn__numbers *numbers);

@@ -19,7 +19,8 @@
 
 struct rnn__ema {
     rnn_ema_options o;
-    float *params, *average; /* [n], the trainer's and ours */
+    enum rnn_dtype dtype;
+    void *params, *average; /* [n] reals, the trainer's and ours */
     int64_t n;
     int updates; /* among the attributes; 0: not begun */
 };
@@ -39,7 +40,7 @@ static int begin(rnn_engine *e, int event, void *user)
     struct rnn__ema *ema = user;
     (void)event;
     if (e->attributes.number[ema->updates].value == 0)
-        memcpy(ema->average, ema->params, (size_t)ema->n * sizeof *ema->average);
+        memcpy(ema->average, ema->params, (size_t)ema->n * rnn_dtype_bytes(ema->dtype));
     return 0;
 }
 
@@ -48,9 +49,11 @@ static int update(rnn_engine *e, int event, void *user)
     struct rnn__ema *ema = user;
     double *n = &e->attributes.number[ema->updates].value;
     (void)event;
-    float momentum = (float)momentum_at(ema, ++*n), keep = 1 - momentum;
+    double momentum = momentum_at(ema, ++*n), keep = 1 - momentum;
     for (int64_t i = 0; i < ema->n; i++)
-        ema->average[i] = keep * ema->average[i] + momentum * ema->params[i];
+        rnn_real_set(ema->average, ema->dtype, i,
+                     keep * rnn_real_at(ema->average, ema->dtype, i) +
+                         momentum * rnn_real_at(ema->params, ema->dtype, i));
     return 0;
 }
 
@@ -67,12 +70,12 @@ int rnn_ema(rnn_engine *e, int event, const rnn_filter *filter, const rnn_ema_op
     if (!(options.momentum > 0 && options.momentum < 1) || options.warmup < 0 ||
         !(options.momentum_warmup >= 0 && options.momentum_warmup <= 1))
         return rnn__fail(e, RNN_EINVAL, "a momentum is between 0 and 1");
-    size_t bytes = (size_t)m->params_size * sizeof(float);
+    size_t bytes = (size_t)m->params_size * rnn_dtype_bytes(m->dtype);
     struct rnn__ema *ema = rnn__own(e, sizeof *ema);
-    float *average = rnn__own(e, bytes);
+    void *average = rnn__own(e, bytes);
     if (!ema || !average)
         return rnn__fail(e, RNN_ENOMEM, "no memory for moving averages");
-    *ema = (struct rnn__ema){options, blocks.params, average, m->params_size, 0};
+    *ema = (struct rnn__ema){options, m->dtype, blocks.params, average, m->params_size, 0};
     int code = rnn_attribute_keep(e, "ema.updates");
     ema->updates = rnn__number_find(&e->attributes, "ema.updates");
     if (!code)
@@ -84,7 +87,7 @@ int rnn_ema(rnn_engine *e, int event, const rnn_filter *filter, const rnn_ema_op
     return code;
 }
 
-float *rnn__ema_block(const rnn_engine *e) { return e->ema ? e->ema->average : NULL; }
+void *rnn__ema_block(const rnn_engine *e) { return e->ema ? e->ema->average : NULL; }
 
 int rnn_ema_swap(rnn_engine *e)
 {
@@ -92,14 +95,19 @@ int rnn_ema_swap(rnn_engine *e)
     if (!ema)
         return rnn__fail(e, RNN_EINVAL, "this engine has no moving averages");
     for (int64_t i = 0; i < ema->n; i++) {
-        float kept = ema->params[i];
-        ema->params[i] = ema->average[i];
-        ema->average[i] = kept;
+        double kept = rnn_real_at(ema->params, ema->dtype, i);
+        rnn_real_set(ema->params, ema->dtype, i, rnn_real_at(ema->average, ema->dtype, i));
+        rnn_real_set(ema->average, ema->dtype, i, kept);
     }
     return rnn_pack(e);
 }
 
 /* ---- of a trainer ---- */
+
+static void *average_at(const struct rnn__trainer *t, const struct rnn_tensor *p)
+{
+    return rnn_real_place(rnn__ema_block(t->engine), t->model->dtype, p->offset);
+}
 
 static int keep_averages(struct rnn__trainer *t, struct rnn__fault *f)
 {
@@ -109,8 +117,8 @@ static int keep_averages(struct rnn__trainer *t, struct rnn__fault *f)
         struct rnn__string name = {0};
         rnn__put(&name, "ema.%s", p->name);
         code = name.failed ? rnn__fault_memory(f)
-                           : rnn__keep(t, name.text, RNN__F32, p->rank, p->dim,
-                                       rnn__ema_block(t->engine) + p->offset, f);
+                           : rnn__keep(t, name.text, rnn__dtype_of(t->model->dtype),
+                                       p->rank, p->dim, average_at(t, p), f);
         free(name.text);
     }
     return code;
@@ -145,8 +153,7 @@ int rnn__add_ema(struct rnn__trainer *t, const json_t *options, const char *wher
 
 int rnn__save_ema(struct rnn__trainer *t, struct rnn__fault *f)
 {
-    float *average = rnn__ema_block(t->engine);
-    if (!average)
+    if (!rnn__ema_block(t->engine))
         return 0;
     const struct rnn_model *m = t->model;
     struct rnn__tensor *list = calloc((size_t)m->n_param + 1, sizeof *list);
@@ -156,10 +163,10 @@ int rnn__save_ema(struct rnn__trainer *t, struct rnn__fault *f)
     for (int i = 0; i < m->n_param && !code; i++) {
         const struct rnn_tensor *p = &m->param[i];
         list[i] = (struct rnn__tensor){.name = p->name,
-                                       .dtype = RNN__F32,
+                                       .dtype = rnn__dtype_of(m->dtype),
                                        .rank = p->rank,
                                        .size = p->size,
-                                       .data = average + p->offset};
+                                       .data = average_at(t, p)};
         memcpy(list[i].dim, p->dim, (size_t)p->rank * sizeof *p->dim);
     }
     if (!code)

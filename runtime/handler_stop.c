@@ -193,16 +193,17 @@ static int check_gradients(rnn_engine *e, int event, void *user)
 {
     const struct rnn_model *m = rnn_model_of(e);
     (void)event, (void)user;
-    for (int i = 0; i < m->n_param; i++) {
-        int64_t n = 0;
-        const float *gradient = rnn_gradient(e, m->param[i].name, &n);
-        for (int64_t j = 0; gradient && m->param[i].trained && j < n; j++)
-            if (!isfinite(gradient[j]))
+    rnn_blocks blocks;
+    int code = rnn_get_blocks(e, &blocks);
+    for (int i = 0; i < m->n_param && !code; i++) {
+        const struct rnn_tensor *p = &m->param[i];
+        for (int64_t j = 0; p->trained && j < p->size; j++)
+            if (!isfinite(rnn_real_at(blocks.grads, m->dtype, p->offset + j)))
                 return rnn_raise(e, RNN_ENUMERIC,
                                  "the gradient of %s is not finite; nothing was updated",
-                                 m->param[i].name);
+                                 p->name);
     }
-    return 0;
+    return code;
 }
 
 int rnn_terminate_on_nan(rnn_engine *e, int event, const rnn_filter *filter, bool gradients)

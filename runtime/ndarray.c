@@ -176,7 +176,9 @@ static int32_t whole_of(const struct rnn__ndarray *a, uint64_t bits)
 
 /* Where converted elements go: exactly one of the two. */
 struct target {
-    float *floats;
+    void *reals;
+    enum rnn_dtype dtype; /* of reals */
+    int64_t n;            /* reals so far */
     int32_t *ints;
 };
 
@@ -185,8 +187,8 @@ static void convert(const struct rnn__ndarray *a, const unsigned char *from, int
 {
     for (int64_t i = 0; i < n; i++) {
         uint64_t bits = bits_of(a, from + i * a->width);
-        if (to->floats)
-            *to->floats++ = (float)real_of(a, bits);
+        if (to->reals)
+            rnn_real_set(to->reals, to->dtype, to->n++, real_of(a, bits));
         else
             *to->ints++ = whole_of(a, bits);
     }
@@ -253,19 +255,20 @@ static int read_elements(const struct rnn__ndarray *a, const struct rnn__run *ru
     return code;
 }
 
-/* Whether the file holds floats just as memory does (on the little-endian machines that
+/* Whether the file holds reals just as memory does (on the little-endian machines that
    rnnc compiles for). */
-static bool is_plain_float(const struct rnn__ndarray *a)
+static bool is_plain_real(const struct rnn__ndarray *a, enum rnn_dtype dtype)
 {
-    return a->kind == 'f' && a->width == 4 && !a->swap && a->scale == 0;
+    return a->kind == 'f' && a->width == (int)rnn_dtype_bytes(dtype) && !a->swap &&
+           a->scale == 0;
 }
 
-int rnn__ndarray_read_float(const struct rnn__ndarray *a, const struct rnn__run *run,
-                            float *out, struct rnn__fault *f)
+int rnn__ndarray_read_real(const struct rnn__ndarray *a, const struct rnn__run *run,
+                           enum rnn_dtype dtype, void *out, struct rnn__fault *f)
 {
-    if (is_plain_float(a) && (run->n == 1 || run->take == run->stride))
-        return read_bytes(a, run->first, out, 4 * run->n * run->take, f);
-    return read_elements(a, run, &(struct target){.floats = out}, f);
+    if (is_plain_real(a, dtype) && (run->n == 1 || run->take == run->stride))
+        return read_bytes(a, run->first, out, a->width * run->n * run->take, f);
+    return read_elements(a, run, &(struct target){.reals = out, .dtype = dtype}, f);
 }
 
 int rnn__ndarray_read_int(const struct rnn__ndarray *a, const struct rnn__run *run,

@@ -58,10 +58,10 @@ struct rnn__run {
     int64_t first, take, stride, n;
 };
 
-/* n * take elements, all within size, to out as float. Any kind. RNN_EIO, or RNN_EDATA when
+/* n * take elements, all within size, to out as reals. Any kind. RNN_EIO, or RNN_EDATA when
    the file has become shorter. */
-int rnn__ndarray_read_float(const struct rnn__ndarray *a, const struct rnn__run *run,
-                            float *out, struct rnn__fault *f);
+int rnn__ndarray_read_real(const struct rnn__ndarray *a, const struct rnn__run *run,
+                           enum rnn_dtype dtype, void *out, struct rnn__fault *f);
 /* The same as int32. What is no whole number, or does not fit, becomes INT32_MIN or
    INT32_MAX. */
 int rnn__ndarray_read_int(const struct rnn__ndarray *a, const struct rnn__run *run,

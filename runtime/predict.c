@@ -15,6 +15,7 @@
  * of the same leading dimensions.
  */
 #include "array_file.h"
+#include "engine.h"
 #include "trainer.h"
 
 #include <errno.h>
@@ -27,7 +28,7 @@
 
 enum { LINE_BYTES_MAX = 1 << 26, READ_BYTES = 65536 };
 
-/* Elements of all step inputs behind each other: floats, or int32 where the input is whole;
+/* Elements of all step inputs behind each other: reals, or int32 where the input is whole;
    of a line one step, of an array many. */
 struct predictor {
     struct rnn__trainer *t;
@@ -35,8 +36,8 @@ struct predictor {
     int64_t line;
     rnn_array *input; /* [n_input] */
     int64_t size;     /* elements of one step of all inputs */
-    char *values;     /* [size] of four bytes each */
-    float *outputs;   /* [output_size] */
+    char *values;     /* of each input its elements */
+    void *outputs;    /* [output_size] reals */
     bool json;        /* the line's form, and so the answer's */
 };
 
@@ -47,17 +48,26 @@ static int wrong_line(const struct predictor *p, struct rnn__fault *f, const cha
     return rnn__fault(f, RNN_EDATA, "%s:%" PRId64 ": %s", p->where, p->line, what);
 }
 
+/* One step of the input. A multiple of 8, so that what stands behind it is aligned. */
+static int64_t bytes_of(const struct rnn_model *m, const struct rnn_input *x)
+{
+    return (x->size * (int64_t)rnn_input_bytes(x, m->dtype) + 7) / 8 * 8;
+}
+
 /* Puts element i, of the input that it falls in. */
 static int put_value(struct predictor *p, int64_t i, double value, struct rnn__fault *f)
 {
     const struct rnn_model *m = p->t->model;
     const struct rnn_input *x = m->input;
     int64_t first = 0;
+    char *at = p->values;
     if (i >= p->size)
         return 0; /* counted, and told of at the line's end */
-    for (; x->for_loss_only || i >= first + x->size; x++)
+    for (; x->for_loss_only || i >= first + x->size; x++) {
         first += x->for_loss_only ? 0 : x->size;
-    char *at = p->values + 4 * i;
+        at += x->for_loss_only ? 0 : bytes_of(m, x);
+    }
+    at += (i - first) * (int64_t)rnn_input_bytes(x, m->dtype);
     bool fits = value >= INT32_MIN && value <= INT32_MAX;
     if (rnn__is_whole(x) && (!fits || value != (double)(int32_t)value)) {
         wrong_line(p, f, "");
@@ -69,8 +79,8 @@ static int put_value(struct predictor *p, int64_t i, double value, struct rnn__f
     if (rnn__is_whole(x))
         memcpy(at, &(int32_t){(int32_t)value}, 4);
     else
-        memcpy(at, &(float){(float)value}, 4);
-    if (rnn__first_bad_value(x, at, 1) == 1)
+        rnn_real_set(at, m->dtype, 0, value);
+    if (rnn__first_bad_value(x, m->dtype, at, 1) == 1)
         return 0;
     wrong_line(p, f, "");
     rnn__fault_add(f, "value %" PRId64 ", of input '%s', ", i + 1, x->name);
@@ -153,13 +163,14 @@ static int read_line(struct predictor *p, const char *text, struct rnn__fault *f
 
 /* ---- its answer ---- */
 
-/* The shortest decimal that reads back as the same float. */
-static void print_float(float value)
+/* The shortest decimal that reads back as the same real of the model's width. */
+static void print_real(double value, enum rnn_dtype dtype)
 {
     char text[32];
-    for (int digits = 6; digits <= 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)value);
-        if (strtof(text, NULL) == value)
+    bool wide = dtype == RNN_F64;
+    for (int digits = 6; digits <= (wide ? 17 : 9); digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if ((wide ? strtod(text, NULL) : (double)strtof(text, NULL)) == value)
             break;
     }
     fputs(text, stdout);
@@ -169,7 +180,7 @@ static int answer(struct predictor *p, struct rnn__fault *f)
 {
     const struct rnn_model *m = p->t->model;
     rnn_batch batch = {.steps = 1, .rows = 1, .n_input = m->n_input, .input = p->input};
-    int code = rnn_forward(p->t->engine, &batch, p->outputs);
+    int code = rnn__forward(p->t->engine, &batch, p->outputs);
     if (code)
         return rnn__trainer_failed(p->t, p->t->engine, code, f);
     if (p->json)
@@ -177,7 +188,7 @@ static int answer(struct predictor *p, struct rnn__fault *f)
     for (int64_t i = 0; i < m->output_size; i++) {
         if (i)
             putchar(',');
-        print_float(p->outputs[i]);
+        print_real(rnn_real_at(p->outputs, m->dtype, i), m->dtype);
     }
     puts(p->json ? "]" : "");
     return fflush(stdout) == 0
@@ -283,7 +294,8 @@ static char *npy_header(const struct rnn_model *m, const struct shape *s, size_t
 {
     struct rnn__string h = {0};
     rnn__put(&h, "\x93NUMPY\x01..."); /* a zero and the length follow below */
-    rnn__put(&h, "{'descr': '<f4', 'fortran_order': False, 'shape': (");
+    rnn__put(&h, "{'descr': '<f%d', 'fortran_order': False, 'shape': (",
+             (int)rnn_dtype_bytes(m->dtype));
     if (!s->one)
         rnn__put(&h, "%" PRId64 ", ", s->rows);
     rnn__put(&h, "%" PRId64 ",", s->steps);
@@ -307,7 +319,7 @@ static char *npy_header(const struct rnn_model *m, const struct shape *s, size_t
 /* Rows first … first + n - 1, outputs to out [rows][steps][output_size]. */
 static int predict_rows(struct predictor *p, const struct rnn__ndarray *a,
                         const struct rnn_input *x, const struct shape *s, int64_t first,
-                        int64_t n, void *values, float *steps_out, float *out,
+                        int64_t n, void *values, void *steps_out, void *out,
                         struct rnn__fault *f)
 {
     const struct rnn_model *m = p->t->model;
@@ -315,8 +327,8 @@ static int predict_rows(struct predictor *p, const struct rnn__ndarray *a,
     struct rnn__run run = {first * row, count, count, 1};
     char text[RNN__ELEMENT_BYTES];
     int code = rnn__is_whole(x) ? rnn__ndarray_read_int(a, &run, values, f)
-                                : rnn__ndarray_read_float(a, &run, values, f);
-    int64_t bad = code ? count : rnn__first_bad_value(x, values, count);
+                                : rnn__ndarray_read_real(a, &run, m->dtype, values, f);
+    int64_t bad = code ? count : rnn__first_bad_value(x, m->dtype, values, count);
     if (bad < count) {
         rnn__fault(f, RNN_EDATA, "%s: sequence %" PRId64 ", step %" PRId64 " ", p->where,
                    first + bad / row, bad % row / x->size);
@@ -331,13 +343,13 @@ static int predict_rows(struct predictor *p, const struct rnn__ndarray *a,
         .steps = s->steps, .rows = n, .n_input = m->n_input, .input = p->input};
     if (!code)
         code = rnn_reset_state(p->t->engine);
-    if (!code && (code = rnn_forward(p->t->engine, &batch, steps_out)) != 0)
+    if (!code && (code = rnn__forward(p->t->engine, &batch, steps_out)) != 0)
         rnn__trainer_failed(p->t, p->t->engine, code, f);
-    size_t bytes = (size_t)m->output_size * sizeof *out;
+    size_t bytes = (size_t)m->output_size * rnn_dtype_bytes(m->dtype);
     for (int64_t t = 0; t < s->steps && !code; t++)
         for (int64_t b = 0; b < n; b++)
-            memcpy(out + (b * s->steps + t) * m->output_size,
-                   steps_out + (t * n + b) * m->output_size, bytes);
+            memcpy((char *)out + (size_t)(b * s->steps + t) * bytes,
+                   (char *)steps_out + (size_t)(t * n + b) * bytes, bytes);
     return code;
 }
 
@@ -351,19 +363,21 @@ static int predict_all(struct predictor *p, const struct rnn__ndarray *a,
     if (code)
         return code;
     int64_t rows = s.rows < m->rows_max ? s.rows : m->rows_max;
-    if (__builtin_mul_overflow((size_t)s.steps * 4, (size_t)x->size, &row) ||
-        __builtin_mul_overflow((size_t)s.steps * 4, (size_t)m->output_size, &step_row) ||
+    size_t in_bytes = rnn_input_bytes(x, m->dtype), out_bytes = rnn_dtype_bytes(m->dtype);
+    if (__builtin_mul_overflow((size_t)s.steps * in_bytes, (size_t)x->size, &row) ||
+        __builtin_mul_overflow((size_t)s.steps * out_bytes, (size_t)m->output_size,
+                               &step_row) ||
         __builtin_mul_overflow(step_row, (size_t)s.rows, &all))
         return rnn__fault_memory(f);
     void *values = malloc(row * (size_t)rows);
-    float *steps_out = malloc(step_row * (size_t)rows), *out = malloc(all);
+    void *steps_out = malloc(step_row * (size_t)rows), *out = malloc(all);
     char *header = npy_header(m, &s, &header_bytes);
     if (!values || !steps_out || !out || !header)
         code = rnn__fault_memory(f);
     for (int64_t first = 0; first < s.rows && !code; first += rows) {
         int64_t n = s.rows - first < rows ? s.rows - first : rows;
         code = predict_rows(p, a, x, &s, first, n, values, steps_out,
-                            out + first * s.steps * m->output_size, f);
+                            (char *)out + (size_t)first * step_row, f);
     }
     struct rnn__piece piece[] = {{header, header_bytes}, {out, all}};
     if (!code)
@@ -409,6 +423,7 @@ static int predict_array(struct predictor *p, struct rnn__fault *f)
 static int make_inputs(struct predictor *p, struct rnn__fault *f)
 {
     const struct rnn_model *m = p->t->model;
+    int64_t bytes = 0;
     for (int i = 0; i < m->n_input; i++) {
         if (m->input[i].for_loss_only)
             continue;
@@ -419,10 +434,11 @@ static int make_inputs(struct predictor *p, struct rnn__fault *f)
                 "steps alone",
                 m->input[i].name);
         p->size += m->input[i].size;
+        bytes += bytes_of(m, &m->input[i]);
     }
     p->input = calloc((size_t)m->n_input + 1, sizeof *p->input);
-    p->values = calloc((size_t)p->size + 1, 4);
-    p->outputs = calloc((size_t)m->output_size + 1, sizeof *p->outputs);
+    p->values = calloc((size_t)bytes + 1, 1);
+    p->outputs = calloc((size_t)m->output_size + 1, rnn_dtype_bytes(m->dtype));
     if (!p->input || !p->values || !p->outputs)
         return rnn__fault_memory(f);
     char *at = p->values;
@@ -432,7 +448,7 @@ static int make_inputs(struct predictor *p, struct rnn__fault *f)
                                   .steps = 1,
                                   .step_stride = m->input[i].size,
                                   .row_stride = m->input[i].size};
-        at += read ? 4 * m->input[i].size : 0;
+        at += read ? bytes_of(m, &m->input[i]) : 0;
     }
     return 0;
 }

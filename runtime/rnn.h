@@ -486,13 +486,22 @@ enum rnn_tree_kind {
 
 typedef struct rnn_tree {
     enum rnn_tree_kind kind;
-    const char *type;   /* "tuple", "OrderedDict", "int" …: kept; lives with the caller */
-    float *data, *grad; /* tensor: storage; NULL grad = no gradient */
+    const char *type; /* "tuple", "OrderedDict", "int" …: kept; lives with the caller */
+    /* tensor: storage, of the type that dtype says; NULL grad = no gradient */
+    union {
+        float *data;
+        double *data_f64;
+    };
+    union {
+        float *grad;
+        double *grad_f64;
+    };
     int64_t size;
     const char *text; /* string */
     int32_t n_child;  /* mapping, sequence, named tuple; may be 0 */
     struct rnn_tree *child;
-    const char **key; /* mapping, named tuple: [n_child] */
+    const char **key;     /* mapping, named tuple: [n_child] */
+    enum rnn_dtype dtype; /* tensor */
 } rnn_tree;
 
 /*
@@ -510,7 +519,8 @@ RNN_API void rnn_tree_free(rnn_tree *tree, const rnn_allocator *allocator);
 
 /* ---- truncated backpropagation through time ---- */
 
-/* One input of a batch, in memory. Strides in elements; both 0: plain and contiguous,
+/* One input of a batch, in memory: int32_t for classes and integers, else float, or double
+   where the model's dtype is RNN_F64. Strides in elements; both 0: plain and contiguous,
    [steps][rows][features], or [rows][steps][features] when dim is 1, or [rows][features]
    when the input is per sequence. */
 typedef struct rnn_array {
@@ -600,8 +610,12 @@ RNN_API int rnn_tbptt_evaluator(rnn_engine **out, rnn_engine *trainer,
  * [steps][rows][output_size] to outputs. The carried state goes on from the last call; a
  * row whose start flag is set, or all rows after rnn_reset_state, begin anew. Any number of
  * steps. Inputs that only the loss reads may have NULL data.
+ *
+ * The first is for models that compute in float, the second for those in double
+ * (`dtype: f64`); RNN_EINVAL for the other kind.
  */
 RNN_API int rnn_forward(rnn_engine *e, const rnn_batch *batch, float *outputs);
+RNN_API int rnn_forward_f64(rnn_engine *e, const rnn_batch *batch, double *outputs);
 
 /* The model of a trainer or evaluator; NULL for other engines. */
 RNN_API const struct rnn_model *rnn_model_of(const rnn_engine *e);
@@ -612,27 +626,35 @@ RNN_API int rnn_init(rnn_engine *e, uint64_t seed);
 RNN_API int rnn_seed(rnn_engine *e, uint64_t seed);
 RNN_API uint64_t rnn_get_seed(const rnn_engine *e);
 
-/* Copies a whole parameter, row-major; n is its size exactly. RNN_EINVAL. */
+/* Copies a whole parameter, row-major; n is its size exactly. RNN_EINVAL. Float and double
+   both do for any model, and are converted to and from what it computes in. */
 RNN_API int rnn_get_parameter(rnn_engine *e, const char *name, float *out, int64_t n);
 RNN_API int rnn_set_parameter(rnn_engine *e, const char *name, const float *in, int64_t n);
+RNN_API int rnn_get_parameter_f64(rnn_engine *e, const char *name, double *out, int64_t n);
+RNN_API int rnn_set_parameter_f64(rnn_engine *e, const char *name, const double *in,
+                                  int64_t n);
 
 /* The parameter's gradient, to read or change in BACKWARD_COMPLETED; NULL when there is no
-   such parameter. *n, unless NULL: its elements. */
+   such parameter, or the model's reals are of the other width. *n, unless NULL: its
+   elements. */
 RNN_API float *rnn_gradient(rnn_engine *e, const char *name, int64_t *n);
+RNN_API double *rnn_gradient_f64(rnn_engine *e, const char *name, int64_t *n);
 
 /*
  * Copies the carried state out, detached: later chunks do not change it and
  * no gradient ever reaches it.
  *
  * state  index of the state in the model, 0 <= state < n_state
- * out    [rows_max, size] float32, row-major, written whole
+ * out    [rows_max, size], row-major, written whole; float or double, converted
  * n      capacity of out in elements; must be >= rows_max * size
  *
  * Returns 0, or RNN_EINVAL when state or n is out of range.
  */
 RNN_API int rnn_get_state(rnn_engine *e, int state, float *out, int64_t n);
+RNN_API int rnn_get_state_f64(rnn_engine *e, int state, double *out, int64_t n);
 /* The next chunk goes on from this; with `carry`, the next batch as well. */
 RNN_API int rnn_set_state(rnn_engine *e, int state, const float *in, int64_t n);
+RNN_API int rnn_set_state_f64(rnn_engine *e, int state, const double *in, int64_t n);
 /* All rows start anew in the next chunk. */
 RNN_API int rnn_reset_state(rnn_engine *e);
 
@@ -651,12 +673,32 @@ RNN_API int rnn_last_chunk(const rnn_engine *e, rnn_chunk_result *out);
 
 /* The trainer's memory itself, for checkpoints; laid out as rnn_abi.h says. `state` is the
    carried state, [state_size * rows_max], at the moment of the call. After writing params:
-   rnn_pack. */
+   rnn_pack. Of two names the one is meant whose type is the model's dtype. */
 typedef struct rnn_blocks {
-    float *params, *grads, *optimizer, *state;
-    float *gathered; /* sum of the gradients that wait for the update; NULL: none ever do */
-    float *window;   /* likewise, what the next chunk's window starts from; NULL: there is
-                        none */
+    union {
+        float *params;
+        double *params_f64;
+    };
+    union {
+        float *grads;
+        double *grads_f64;
+    };
+    union {
+        float *optimizer;
+        double *optimizer_f64;
+    };
+    union {
+        float *state;
+        double *state_f64;
+    };
+    union { /* sum of the gradients that wait for the update; NULL: none ever do */
+        float *gathered;
+        double *gathered_f64;
+    };
+    union { /* what the next chunk's window starts from; NULL: there is none */
+        float *window;
+        double *window_f64;
+    };
     double *optimizer_scalars, *scalars;
 } rnn_blocks;
 RNN_API int rnn_get_blocks(rnn_engine *e, rnn_blocks *out);

@@ -7,7 +7,11 @@
  * every thread of the team with the same chunk and its own number; it allocates
  * nothing, locks nothing, calls no system. All memory is the caller's.
  *
- * Blocks. Parameters are one block of floats, each parameter plain row-major at
+ * Reals are float or double, as the model's dtype says: parameters, gradients, tensor
+ * states of the optimizer, carried states, outputs, and inputs that are real or flags.
+ * Pointers to them are void *.
+ *
+ * Blocks. Parameters are one block of reals, each parameter plain row-major at
  * its offset, under PyTorch's layout; gradients are a block of the same layout;
  * tensor states of the optimizer a block of their own, its scalar states doubles.
  * The carried state is a block: state i is [rows][features] at offset_rows[i] *
@@ -21,10 +25,39 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { RNN_ABI_VERSION = 3, RNN_MAX_RANK = 6 };
+enum { RNN_ABI_VERSION = 4, RNN_MAX_RANK = 6 };
 
-/* What an input holds. In memory: reals and flags are float, classes and integers int32_t.
- */
+/* Of all reals of a model. */
+enum rnn_dtype { RNN_F32, RNN_F64 };
+
+static inline size_t rnn_dtype_bytes(enum rnn_dtype dtype)
+{
+    return dtype == RNN_F64 ? sizeof(double) : sizeof(float);
+}
+
+/* Element i of an array of reals. */
+static inline double rnn_real_at(const void *reals, enum rnn_dtype dtype, int64_t i)
+{
+    return dtype == RNN_F64 ? ((const double *)reals)[i]
+                            : (double)((const float *)reals)[i];
+}
+
+static inline void rnn_real_set(void *reals, enum rnn_dtype dtype, int64_t i, double value)
+{
+    if (dtype == RNN_F64)
+        ((double *)reals)[i] = value;
+    else
+        ((float *)reals)[i] = (float)value;
+}
+
+/* Where element i stands. */
+static inline void *rnn_real_place(const void *reals, enum rnn_dtype dtype, int64_t i)
+{
+    return (char *)reals + i * (int64_t)rnn_dtype_bytes(dtype);
+}
+
+/* What an input holds. In memory: reals and flags are float or double, classes and integers
+   int32_t. */
 enum rnn_kind { RNN_REAL, RNN_CLASS, RNN_FLAG, RNN_INTEGER };
 
 struct rnn_input {
@@ -39,6 +72,13 @@ struct rnn_input {
     bool has_ignore;
     int64_t ignore; /* … or this one */
 };
+
+/* Bytes of an element of the input. */
+static inline size_t rnn_input_bytes(const struct rnn_input *in, enum rnn_dtype dtype)
+{
+    bool whole = in->kind == RNN_CLASS || in->kind == RNN_INTEGER;
+    return whole ? sizeof(int32_t) : rnn_dtype_bytes(dtype);
+}
 
 /* A parameter, or a tensor state of the optimizer. */
 struct rnn_tensor {
@@ -92,7 +132,8 @@ struct rnn_kernel {
 struct rnn_services {
     /* Makes [rows, columns] row-major, holding normal draws, (semi-)orthogonal in place:
        rows orthonormal when rows <= columns, else columns. torch.nn.init.orthogonal_. */
-    void (*orthogonal)(float *matrix, int64_t rows, int64_t columns, double *scratch);
+    void (*orthogonal)(void *matrix, enum rnn_dtype dtype, int64_t rows, int64_t columns,
+                       double *scratch);
 };
 
 struct rnn_rng {
@@ -120,13 +161,13 @@ struct rnn_chunk {
     const void *const *input;
     const int64_t *step_stride, *row_stride;
 
-    float *params, *grads, *optimizer;
+    void *params, *grads, *optimizer; /* blocks of reals; likewise: */
     double *optimizer_scalars;
-    const float *state_in; /* [n_state] blocks as found before the chunk */
-    float *state_out;      /* as left; may be state_in itself */
-    float *state_saved;    /* written by train and grad of a model with a window, else not
+    const void *state_in; /* [n_state] blocks as found before the chunk */
+    void *state_out;      /* as left; may be state_in itself */
+    void *state_saved;    /* written by train and grad of a model with a window, else not
                               looked    at; neither of the other two */
-    float *outputs;        /* NULL, or [steps][rows][output_size]: the model's output */
+    void *outputs;        /* NULL, or [steps][rows][output_size]: the model's output */
     void *workspace; /* workspace_bytes, 64-byte aligned, kept from chunk to chunk (packed
                         weights) */
     struct rnn_team *team;
@@ -148,6 +189,7 @@ typedef int rnn_procedure(struct rnn_chunk *chunk, int thread);
 
 struct rnn_model {
     int32_t abi_version;
+    enum rnn_dtype dtype;
     const char *name;
     const char *spec_hash; /* hexadecimal, of the spec as compiled */
     const char *target;    /* "x86-64-v4", "interpreter" … */

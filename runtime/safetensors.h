@@ -69,6 +69,12 @@ int rnn__safetensors_read_double(const struct rnn__safetensors *s,
                                  const struct rnn__tensor *t, double *out,
                                  struct rnn__fault *f);
 
+/* Of reals in memory. */
+static inline enum rnn__dtype rnn__dtype_of(enum rnn_dtype dtype)
+{
+    return dtype == RNN_F64 ? RNN__F64 : RNN__F32;
+}
+
 /* Bytes of an element. */
 int64_t rnn__dtype_bytes(enum rnn__dtype dtype);
 

@@ -7,6 +7,7 @@
  * draw is fed back in. Temperature 0 takes the most probable. The draws are a function
  * of the seed.
  */
+#include "engine.h"
 #include "trainer.h"
 
 #include <math.h>
@@ -18,7 +19,7 @@ struct sampler {
     struct rnn__trainer *t;
     int64_t classes;
     rnn_array *input; /* [n_input] */
-    float *scores;    /* [steps of the prompt][classes] */
+    void *scores;     /* [steps of the prompt][classes], reals */
     uint64_t drawn;
 };
 
@@ -53,7 +54,7 @@ static int feed(struct sampler *s, const int32_t *symbols, int64_t n, struct rnn
                 ? (rnn_array){.steps = n}
                 : (rnn_array){symbols, .steps = n, .step_stride = 1, .row_stride = n};
     rnn_batch batch = {.steps = n, .rows = 1, .n_input = m->n_input, .input = s->input};
-    int code = rnn_forward(s->t->engine, &batch, s->scores);
+    int code = rnn__forward(s->t->engine, &batch, s->scores);
     return code ? rnn__trainer_failed(s->t, s->t->engine, code, f) : 0;
 }
 
@@ -64,28 +65,34 @@ static double next_uniform(struct sampler *s)
     return ((double)(bits >> 11) + 0.5) * 0x1p-53;
 }
 
-static int64_t most_probable(const float *score, int64_t n)
+static double score_at(const struct sampler *s, int64_t i)
+{
+    return rnn_real_at(s->scores, s->t->model->dtype, i);
+}
+
+/* Scores of a step begin at `first`, here and below. */
+static int64_t most_probable(const struct sampler *s, int64_t first, int64_t n)
 {
     int64_t best = 0;
     for (int64_t i = 1; i < n; i++)
-        if (score[i] > score[best])
+        if (score_at(s, first + i) > score_at(s, first + best))
             best = i;
     return best;
 }
 
 /* A class drawn from softmax(score / temperature), among those that are symbols. */
-static int64_t draw(struct sampler *s, const float *score, double temperature)
+static int64_t draw(struct sampler *s, int64_t first, double temperature)
 {
     int64_t known = s->t->vocabulary.n, n = s->classes < known ? s->classes : known;
-    int64_t best = most_probable(score, n);
-    double sum = 0;
+    int64_t best = most_probable(s, first, n);
+    double sum = 0, top = score_at(s, first + best);
     if (temperature <= 0)
         return best;
     for (int64_t i = 0; i < n; i++)
-        sum += exp(((double)score[i] - (double)score[best]) / temperature);
+        sum += exp((score_at(s, first + i) - top) / temperature);
     double left = next_uniform(s) * sum;
     for (int64_t i = 0; i < n; i++) {
-        left -= exp(((double)score[i] - (double)score[best]) / temperature);
+        left -= exp((score_at(s, first + i) - top) / temperature);
         if (left < 0)
             return i;
     }
@@ -129,7 +136,7 @@ static int sample(struct sampler *s, const int32_t *prompt, int64_t n, struct rn
     if (o->prompt)
         fputs(o->prompt, stdout);
     for (int64_t i = 0; i < length && !code; i++) {
-        const float *last = s->scores + (n - 1) * s->classes;
+        int64_t last = (n - 1) * s->classes;
         int32_t symbol = (int32_t)draw(s, last, o->temperature);
         code = print_symbol(&s->t->vocabulary, symbol, f);
         if (!code)
@@ -156,7 +163,7 @@ int rnn__trainer_sample(struct rnn__trainer *t, int *status, struct rnn__fault *
         code = read_prompt(t, &prompt, &n, f);
     if (!code) {
         s.input = calloc((size_t)t->model->n_input, sizeof *s.input);
-        s.scores = calloc((size_t)n * (size_t)s.classes, sizeof *s.scores);
+        s.scores = calloc((size_t)n * (size_t)s.classes, rnn_dtype_bytes(t->model->dtype));
         code = s.input && s.scores ? sample(&s, prompt, n, f) : rnn__fault_memory(f);
     }
     free(prompt);

@@ -111,11 +111,13 @@ bool rnn__is_whole(const struct rnn_input *input)
     return input->kind == RNN_CLASS || input->kind == RNN_INTEGER;
 }
 
-static bool good_value(const struct rnn_input *input, const void *value)
+static bool good_value(const struct rnn_input *input, enum rnn_dtype dtype,
+                       const void *value)
 {
+    double real = rnn__is_whole(input) ? 0 : rnn_real_at(value, dtype, 0);
     switch (input->kind) {
-    case RNN_REAL: return isfinite(*(const float *)value);
-    case RNN_FLAG: return *(const float *)value == 0 || *(const float *)value == 1;
+    case RNN_REAL: return isfinite(real);
+    case RNN_FLAG: return real == 0 || real == 1;
     case RNN_INTEGER:
         return *(const int32_t *)value >= 0 && *(const int32_t *)value < INT32_MAX;
     case RNN_CLASS: {
@@ -127,11 +129,12 @@ static bool good_value(const struct rnn_input *input, const void *value)
     return false;
 }
 
-int64_t rnn__first_bad_value(const struct rnn_input *input, const void *values, int64_t n)
+int64_t rnn__first_bad_value(const struct rnn_input *input, enum rnn_dtype dtype,
+                             const void *values, int64_t n)
 {
-    const char *at = values; /* floats and int32 are four bytes both */
-    int64_t i = 0;
-    while (i < n && good_value(input, at + 4 * i))
+    const char *at = values;
+    int64_t i = 0, bytes = (int64_t)rnn_input_bytes(input, dtype);
+    while (i < n && good_value(input, dtype, at + bytes * i))
         i++;
     return i;
 }

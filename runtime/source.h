@@ -108,12 +108,13 @@ int rnn__source_part(const struct rnn__source_setup *setup, double *begin, doubl
                      struct rnn__fault *f);
 
 /* Index of the first of n values that the input may not hold; n when all are good.
-   `values` are floats or int32, as the input's kind says. */
-int64_t rnn__first_bad_value(const struct rnn_input *input, const void *values, int64_t n);
+   `values` are reals or int32, as the input's kind says. */
+int64_t rnn__first_bad_value(const struct rnn_input *input, enum rnn_dtype dtype,
+                             const void *values, int64_t n);
 /* "is 12; classes are 0 to 9": that value, as its file has it, to the fault's sentence. */
 int rnn__describe_bad_value(const struct rnn_input *input, const char *value,
                             struct rnn__fault *f);
-/* Whether the input's values are int32, not float. */
+/* Whether the input's values are int32, not reals. */
 bool rnn__is_whole(const struct rnn_input *input);
 
 /* A well mixed function of its argument (splitmix64; Steele, Lea, Flood 2014). */

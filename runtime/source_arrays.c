@@ -45,7 +45,7 @@ struct place {
     int64_t pass, position, step0;
 };
 
-/* Steps step0 … step0 + steps - 1 of a batch, of all inputs, floats or int32. */
+/* Steps step0 … step0 + steps - 1 of a batch, of all inputs, reals or int32. */
 struct window {
     bool filled;
     struct place at;
@@ -59,6 +59,7 @@ struct arrays_source {
     const struct rnn__container *container;
     const struct rnn_input *input;
     int n_input;
+    enum rnn_dtype dtype;
     struct field *field; /* [n_input] */
 
     /* settings; 0: not given */
@@ -181,7 +182,7 @@ static const char *const kind_words[] = {[RNN_REAL] = "real",
                                          [RNN_FLAG] = "flag",
                                          [RNN_INTEGER] = "integer"};
 
-/* Reals take floats, samples of sound and the integers that a float holds exactly; all
+/* Reals take floats, samples of sound and the integers that a real holds exactly; all
    columns of a table are of one dtype, so there each number is looked at. */
 static int check_dtype(const struct arrays_source *s, const struct field *field,
                        struct rnn__fault *f)
@@ -190,7 +191,8 @@ static int check_dtype(const struct arrays_source *s, const struct field *field,
     enum rnn_kind kind = field->input->kind;
     bool is_float = a->kind == 'f' || a->kind == 'h';
     bool is_whole = (a->kind == 'i' || a->kind == 'u') && a->scale == 0;
-    bool exact = is_float || a->scale != 0 || a->width <= 2;
+    int digits = s->dtype == RNN_F64 ? 4 : 2; /* bytes of a whole number that is exact */
+    bool exact = is_float || a->scale != 0 || a->width <= digits;
     bool fits = s->container->table || (kind == RNN_REAL   ? exact && a->kind != 'b'
                                         : kind == RNN_FLAG ? a->scale == 0
                                                            : is_whole);
@@ -198,8 +200,9 @@ static int check_dtype(const struct arrays_source *s, const struct field *field,
         return 0;
     return rnn__fault(f, RNN_EDATA, "%s: holds %s, but input '%s' is %s: %s", a->name,
                       rnn__ndarray_dtype(a), field->input->name, kind_words[kind],
-                      kind == RNN_REAL ? "save a.astype('float32')"
-                                       : "save a.astype('int32')");
+                      kind != RNN_REAL      ? "save a.astype('int32')"
+                      : s->dtype == RNN_F64 ? "save a.astype('float64')"
+                                            : "save a.astype('float32')");
 }
 
 static void add_shape(struct rnn__fault *f, const int64_t *dim, int rank)
@@ -353,6 +356,7 @@ static int lay_sequences(struct arrays_source *s, struct rnn__fault *f)
 static int find_grid(struct arrays_source *s, bool measuring, struct rnn__fault *f)
 {
     const struct rnn__opening opening = {.setup = &s->setup,
+                                         .dtype = s->dtype,
                                          .input = s->input,
                                          .n_input = s->n_input,
                                          .measuring = measuring,
@@ -418,16 +422,22 @@ static bool needs_check(const struct arrays_source *s, const struct field *field
     return field->input->kind != RNN_REAL || !s->any_real;
 }
 
+static size_t element_bytes(const struct arrays_source *s, const struct field *field)
+{
+    return rnn_input_bytes(field->input, s->dtype);
+}
+
 /* Reads the elements into `out` and checks them. */
 static int read_values(const struct arrays_source *s, const struct field *field,
                        const struct rnn__run *run, void *out, struct rnn__fault *f)
 {
     int code = rnn__is_whole(field->input)
                    ? rnn__ndarray_read_int(&field->array, run, out, f)
-                   : rnn__ndarray_read_float(&field->array, run, out, f);
+                   : rnn__ndarray_read_real(&field->array, run, s->dtype, out, f);
     if (code || !needs_check(s, field))
         return code;
-    int64_t n = run->n * run->take, bad = rnn__first_bad_value(field->input, out, n);
+    int64_t n = run->n * run->take;
+    int64_t bad = rnn__first_bad_value(field->input, s->dtype, out, n);
     if (bad == n)
         return 0;
     return bad_value(s, field, run->first + bad / run->take * run->stride + bad % run->take,
@@ -442,7 +452,7 @@ static int scan(const struct arrays_source *s, const struct field *field,
     int64_t most = size < SCAN_ELEMENTS ? SCAN_ELEMENTS / size : 1;
     if (!needs_check(s, field))
         return 0;
-    void *block = calloc((size_t)(most * size), 4);
+    void *block = calloc((size_t)(most * size), element_bytes(s, field));
     int code = block ? 0 : rnn__fault_memory(f);
     for (int64_t at = 0; at < n && !code; at += most) {
         struct rnn__run run = {.first = at * field->record + field->column,
@@ -528,10 +538,11 @@ static int read_field(const struct arrays_source *s, const struct field *field,
                 .stride = s->step_stride * size,
                 .n = w->steps},
             out, f);
+    int64_t bytes = (int64_t)element_bytes(s, field);
     int code = 0;
     for (int64_t b = 0; b < rows && !code; b++)
         code = read_row(s, field, row_at(s, w->at.pass, row + b), step, w->steps,
-                        out + 4 * b * row_size(s, field), f);
+                        out + bytes * b * row_size(s, field), f);
     return code;
 }
 
@@ -624,7 +635,9 @@ static int size_windows(struct arrays_source *s, struct rnn__fault *f)
     s->batch_steps =
         s->series && s->length && s->length < s->n_step ? s->length : s->n_step;
     for (int i = 0; i < s->n_input; i++)
-        if (__builtin_mul_overflow(s->batch_rows, 4 * s->input[i].size, &bytes) ||
+        if (__builtin_mul_overflow((int64_t)element_bytes(s, &s->field[i]),
+                                   s->input[i].size, &bytes) ||
+            __builtin_mul_overflow(s->batch_rows, bytes, &bytes) ||
             __builtin_add_overflow(step_bytes, s->input[i].per_sequence ? 0 : bytes,
                                    &step_bytes))
             return rnn__fault_memory(f);
@@ -642,7 +655,8 @@ static int make_windows(struct arrays_source *s, struct rnn__fault *f)
     for (int i = 0; i < s->n_input && !code; i++) {
         s->field[i].offset = total;
         if (__builtin_mul_overflow((size_t)row_size(s, &s->field[i]),
-                                   4 * (size_t)s->batch_rows, &bytes) ||
+                                   element_bytes(s, &s->field[i]), &bytes) ||
+            __builtin_mul_overflow(bytes, (size_t)s->batch_rows, &bytes) ||
             __builtin_add_overflow(total, bytes, &total))
             code = rnn__fault_memory(f);
     }
@@ -667,6 +681,7 @@ static int source_open(void *user, const struct rnn_model *model, char *sentence
     struct rnn__fault f = {0};
     s->input = model->input;
     s->n_input = model->n_input;
+    s->dtype = model->dtype;
     s->steps_max = model->steps_max > 0 ? model->steps_max : 1;
     int code = read_settings(s, &f);
     if (!code)
@@ -702,8 +717,9 @@ static void point_at(const struct arrays_source *s, rnn_array *input, int64_t st
     for (int i = 0; i < s->n_input; i++) {
         const struct field *field = &s->field[i];
         int64_t steps = field->input->per_sequence ? 0 : step0 - s->window[0].at.step0;
+        int64_t bytes = (int64_t)element_bytes(s, field);
         input[i].data =
-            s->window[0].data + field->offset + 4 * steps * input[i].step_stride;
+            s->window[0].data + field->offset + bytes * steps * input[i].step_stride;
     }
 }
 

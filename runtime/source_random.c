@@ -17,7 +17,7 @@ struct random_source {
     struct rnn__source_setup setup;
     const struct rnn_model *model;
     int64_t batch, steps, sequences;
-    void **buffer;  /* [n_input], each [batch][steps][size], floats or int32 */
+    void **buffer;  /* [n_input], each [batch][steps][size], reals or int32 */
     int64_t filled; /* the position that they hold, + 1 */
 };
 
@@ -60,7 +60,9 @@ static int make_buffers(struct random_source *s, struct rnn__fault *f)
         const struct rnn_input *input = &s->model->input[i];
         int64_t size = input->per_sequence ? 1 : s->steps;
         if (__builtin_mul_overflow(size, input->size, &size) ||
-            __builtin_mul_overflow(size, 4 * s->batch, &size))
+            __builtin_mul_overflow(size, s->batch, &size) ||
+            __builtin_mul_overflow(size, (int64_t)rnn_input_bytes(input, s->model->dtype),
+                                   &size))
             return rnn__fault_memory(f);
         s->buffer[i] = malloc((size_t)size);
         if (!s->buffer[i])
@@ -95,19 +97,20 @@ static int source_describe(void *user, rnn_source_info *out, char *sentence,
 static double uniform(uint64_t bits) { return ((double)(bits >> 11) + 0.5) * 0x1p-53; }
 
 /* Box and Muller's normal. */
-static float normal(uint64_t key)
+static double normal(uint64_t key)
 {
     double radius = sqrt(-2 * log(uniform(rnn__mix(key)))), turn = uniform(rnn__mix(~key));
-    return (float)(radius * cos(6.283185307179586 * turn));
+    return radius * cos(6.283185307179586 * turn);
 }
 
 static void draw(const struct random_source *s, const struct rnn_input *input, uint64_t key,
                  void *out, int64_t i)
 {
     uint64_t bits = rnn__mix(key);
+    enum rnn_dtype dtype = s->model->dtype;
     switch (input->kind) {
-    case RNN_REAL: ((float *)out)[i] = normal(key); break;
-    case RNN_FLAG: ((float *)out)[i] = (float)(bits & 1); break;
+    case RNN_REAL: rnn_real_set(out, dtype, i, normal(key)); break;
+    case RNN_FLAG: rnn_real_set(out, dtype, i, (double)(bits & 1)); break;
     case RNN_CLASS: ((int32_t *)out)[i] = (int32_t)(bits % (uint64_t)input->classes); break;
     case RNN_INTEGER: ((int32_t *)out)[i] = (int32_t)(1 + bits % (uint64_t)s->steps); break;
     }

@@ -204,7 +204,6 @@ static int prepare(rnn_engine *e, struct rnn__tbptt *t, void *batch)
 
 int rnn__tbptt_fill_chunk(rnn_engine *e, struct rnn__tbptt *t, int64_t step0, int64_t steps)
 {
-    enum { ELEMENT_BYTES = 4 }; /* float and int32_t */
     if (t->batch.load) {
         e->raised = 0;
         int status = t->batch.load(&t->batch, step0, steps);
@@ -217,7 +216,8 @@ int rnn__tbptt_fill_chunk(rnn_engine *e, struct rnn__tbptt *t, int64_t step0, in
     for (int32_t i = 0; i < t->model->n_input; i++) {
         const char *data = t->batch.input[i].data;
         bool whole = !t->batch.load && !t->model->input[i].per_sequence && data;
-        t->at[i] = whole ? data + step0 * t->step_stride[i] * ELEMENT_BYTES : data;
+        int64_t bytes = (int64_t)rnn_input_bytes(&t->model->input[i], t->model->dtype);
+        t->at[i] = whole ? data + step0 * t->step_stride[i] * bytes : data;
     }
     set_counters(e, t);
     struct rnn_chunk *c = &t->chunk;
@@ -254,7 +254,7 @@ int rnn__tbptt_run(rnn_engine *e, struct rnn__tbptt *t, rnn_procedure *procedure
 
 static size_t state_bytes(const struct rnn_model *m)
 {
-    return (size_t)(m->state_size * m->rows_max) * sizeof(float);
+    return (size_t)(m->state_size * m->rows_max) * rnn_dtype_bytes(m->dtype);
 }
 
 static void set_starts(struct rnn__tbptt *t, enum rnn__starts which)
@@ -295,7 +295,7 @@ static void move_window(rnn_engine *e, struct rnn__tbptt *t)
     if (next == t->window0)
         return;
     if (t->window[0]) {
-        float *left = t->window[0];
+        void *left = t->window[0];
         t->window[0] = t->window[1];
         t->window[1] = left;
     }
@@ -313,15 +313,17 @@ static void keep_absent_rows(struct rnn__tbptt *t)
     for (int32_t i = 0; i < m->n_state; i++) {
         const struct rnn_state *s = &m->state[i];
         int64_t from = s->offset * m->rows_max + t->batch.rows * s->size;
-        size_t bytes = (size_t)((m->rows_max - t->batch.rows) * s->size) * sizeof(float);
-        memcpy(t->state[1] + from, t->state[0] + from, bytes);
+        size_t bytes =
+            (size_t)((m->rows_max - t->batch.rows) * s->size) * rnn_dtype_bytes(m->dtype);
+        memcpy(rnn_real_place(t->state[1], m->dtype, from),
+               rnn_real_place(t->state[0], m->dtype, from), bytes);
     }
 }
 
 static void swap_states(struct rnn__tbptt *t)
 {
     keep_absent_rows(t);
-    float *left = t->state[1];
+    void *left = t->state[1];
     t->state[1] = t->state[0];
     t->state[0] = left;
     t->fresh = false;
@@ -346,11 +348,14 @@ static double chunks_wanted(const struct rnn__tbptt *t)
 
 static void gather(rnn_engine *e, struct rnn__tbptt *t)
 {
-    float *sum = t->shared->gathered;
-    const float *grads = t->shared->grads;
+    void *sum = t->shared->gathered;
+    enum rnn_dtype dtype = t->model->dtype;
     bool first = *kept(e, RNN__KEPT_GATHERED) == 0;
-    for (int64_t i = 0; i < t->model->params_size; i++)
-        sum[i] = first ? grads[i] : sum[i] + grads[i];
+    for (int64_t i = 0; i < t->model->params_size; i++) {
+        double before = first ? 0 : rnn_real_at(sum, dtype, i);
+        double added = rnn_real_at(t->shared->grads, dtype, i);
+        rnn_real_set(sum, dtype, i, first ? added : before + added);
+    }
     bool starts = memchr(t->start, 1, (size_t)t->batch.rows) != NULL;
     *kept(e, RNN__KEPT_TOUCHED) = starts || (!first && *kept(e, RNN__KEPT_TOUCHED) != 0);
     *kept(e, RNN__KEPT_GATHERED) += 1;
@@ -366,9 +371,11 @@ static int update(rnn_engine *e, struct rnn__tbptt *t)
    started in it if one did in any. */
 static int update_gathered(rnn_engine *e, struct rnn__tbptt *t)
 {
-    float n = (float)*kept(e, RNN__KEPT_GATHERED);
+    double n = *kept(e, RNN__KEPT_GATHERED);
+    enum rnn_dtype dtype = t->model->dtype;
     for (int64_t i = 0; i < t->model->params_size; i++)
-        t->shared->grads[i] = t->shared->gathered[i] / n;
+        rnn_real_set(t->shared->grads, dtype, i,
+                     rnn_real_at(t->shared->gathered, dtype, i) / n);
     uint8_t start = t->start[0];
     t->start[0] = start || *kept(e, RNN__KEPT_TOUCHED) != 0;
     *kept(e, RNN__KEPT_GATHERED) = 0;
@@ -646,13 +653,14 @@ static void *cut(struct cutter *c, int64_t count, size_t element_bytes)
 
 static void cut_shared(struct cutter *c, const struct rnn_model *m, struct rnn__shared *s)
 {
-    s->params = cut(c, m->params_size, sizeof(float));
-    s->grads = cut(c, m->params_size, sizeof(float));
-    s->optimizer = cut(c, m->optimizer_size, sizeof(float));
+    size_t real = rnn_dtype_bytes(m->dtype);
+    s->params = cut(c, m->params_size, real);
+    s->grads = cut(c, m->params_size, real);
+    s->optimizer = cut(c, m->optimizer_size, real);
     s->optimizer_scalars = cut(c, m->n_optimizer_scalar, sizeof(double));
     s->scalars = cut(c, m->n_scalar, sizeof(double));
     s->workspace = cut(c, m->workspace_bytes, 1);
-    s->gathered = find_accumulate(m) < 0 ? NULL : cut(c, m->params_size, sizeof(float));
+    s->gathered = find_accumulate(m) < 0 ? NULL : cut(c, m->params_size, real);
 }
 
 static bool has_window(const struct rnn_model *m)
@@ -662,12 +670,12 @@ static bool has_window(const struct rnn_model *m)
 
 static void cut_own(struct cutter *c, const struct rnn_model *m, struct rnn__tbptt *t)
 {
+    size_t real = rnn_dtype_bytes(m->dtype);
     for (int i = 0; i < 2; i++)
-        t->state[i] = cut(c, m->state_size * m->rows_max, sizeof(float));
+        t->state[i] = cut(c, m->state_size * m->rows_max, real);
     for (int i = 0; i < 2; i++)
-        t->window[i] =
-            has_window(m) ? cut(c, m->state_size * m->rows_max, sizeof(float)) : NULL;
-    t->forward_state = cut(c, m->state_size * m->rows_max, sizeof(float));
+        t->window[i] = has_window(m) ? cut(c, m->state_size * m->rows_max, real) : NULL;
+    t->forward_state = cut(c, m->state_size * m->rows_max, real);
     t->start = cut(c, m->rows_max, 1);
     t->forward_start = cut(c, m->rows_max, 1);
     t->array = cut(c, m->n_input, sizeof *t->array);

@@ -32,10 +32,10 @@ enum rnn__starts { RNN__START_NONE, RNN__START_ALL, RNN__START_GIVEN };
 
 /* What an evaluator shares with its trainer. */
 struct rnn__shared {
-    float *params, *grads, *optimizer;
+    void *params, *grads, *optimizer; /* reals of the model, as all void * below */
     double *optimizer_scalars, *scalars;
     void *workspace;
-    float
+    void
         *gathered; /* the sum of the gradients that wait; NULL: the model does not gather */
     uint64_t seed;
     struct rnn__team *team;
@@ -48,9 +48,9 @@ struct rnn__tbptt {
     struct rnn__shared *shared;
     void *block; /* the one allocation that this and all arrays lie in */
 
-    float *state[2];  /* as found, as left: swapped by each chunk */
-    float *window[2]; /* where the window begins, and the next one; [0] NULL: no windows */
-    float *forward_state; /* rnn_forward's own */
+    void *state[2];  /* as found, as left: swapped by each chunk */
+    void *window[2]; /* where the window begins, and the next one; [0] NULL: no windows */
+    void *forward_state; /* rnn_forward's own */
     bool fresh, forward_fresh;
     bool given;             /* the state was set from outside since the last batch began */
     uint8_t *start;         /* [rows_max] */

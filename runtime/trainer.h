@@ -278,7 +278,7 @@ int rnn__add_checkpoint(struct rnn__trainer *t, const json_t *options, const cha
 /* Whether terminate_on_nan ended the run. */
 bool rnn__found_not_finite(rnn_engine *e);
 /* The averages' block, laid out as the parameters'; NULL: there are none. */
-float *rnn__ema_block(const rnn_engine *e);
+void *rnn__ema_block(const rnn_engine *e);
 /* Leaves ema.safetensors in the run's folder when there are averages. */
 int rnn__save_ema(struct rnn__trainer *t, struct rnn__fault *f);
 /* Prints the times and leaves profile.csv when the settings or --profile ask for it. */

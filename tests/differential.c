@@ -3,22 +3,23 @@
  *
  * The reference is the interpreter in f64, on the graph as it was before the passes for
  * machine code. A situation is all that a chunk reads: data, parameters, the optimizer's
- * state, carried states, all of them floats. Every way to run starts each chunk from the
- * reference's situation, and updates from the reference's gradients, so what is compared
- * is one chunk's arithmetic and nothing is compared twice.
+ * state, carried states, all of them reals of the model. Every way to run starts each chunk
+ * from the reference's situation, and updates from the reference's gradients, so what is
+ * compared is one chunk's arithmetic and nothing is compared twice.
  *
  * The bound. A value of a tensor may be away from the reference's by
  *
  *     4 * (u * L * max |reference| + s)
  *
- * u is 2^-24. L is the longest chain of roundings in one step forward and backward: over
- * all paths of the graph the sum of 1 for an elementwise operation (its promise in ulp if
- * that is more) and the number of terms for a sum or a product; any order of summation
- * has at most as many (Higham 2002, ch. 3: gamma_n). s is how much that tensor moves when
- * the chunk is run in f32 by the interpreter, or in f64 with all data moved by some units
- * of the last place: the conditioning of the chunk as a whole, through all its steps.
- * Where s is over a hundredth of the tensor (a kink, a spike, a cancellation nearby)
- * other data are drawn.
+ * u is 2^-24, or 2^-53 in a model of doubles, where the reference rounds as much itself. L
+ * is the longest chain of roundings in one step forward and backward: over all paths of the
+ * graph the sum of 1 for an elementwise operation (its promise in ulp if that is more) and
+ * the number of terms for a sum or a product; any order of summation has at most as many
+ * (Higham 2002, ch. 3: gamma_n). s is how much that tensor moves when the chunk is run in
+ * f32 by the interpreter (a model of floats), or in f64 with all data moved by some units
+ * of the last place: the conditioning of the chunk as a whole, through all its steps. Where
+ * s is over a hundredth of the tensor (a kink, a spike, a cancellation nearby) other data
+ * are drawn.
  */
 #include "differential.h"
 
@@ -64,7 +65,7 @@ static FILE *messages(void)
 Unit *trial_unit(Arena *arena, const Trial *t, const Target *target, bool fuse,
                  const char *last)
 {
-    static const Target any = {.name = "any", .vector = 8, .tile_vectors = 2};
+    static const Target any = {.name = "any", .vector_bytes = 32, .tile_vectors = 2};
     char path[] = "/tmp/rnnc_trial_XXXXXX";
     int fd = mkstemp(path);
     FILE *file = fd < 0 ? NULL : fdopen(fd, "w"), *out = messages();
@@ -93,42 +94,58 @@ typedef struct {
     int64_t steps, rows, loss_from, save_at;
     uint8_t *start;
     void **input; /* dense */
-    float *params, *optimizer, *state, *grads;
+    void *params, *optimizer, *state, *grads;
     double *scalars, *optimizer_scalars, *running;
 } Situation;
 
 static size_t bytes_of(int64_t n, size_t size) { return (size_t)n * size; }
+
+static size_t real_bytes(const struct rnn_model *m, int64_t n)
+{
+    return bytes_of(n, rnn_dtype_bytes(m->dtype));
+}
+
+static size_t state_bytes(const struct rnn_model *m)
+{
+    return real_bytes(m, m->state_size * m->rows_max);
+}
 
 static int64_t input_elements(const struct rnn_input *in, int64_t steps, int64_t rows)
 {
     return (in->per_sequence ? 1 : steps) * rows * in->size;
 }
 
+/* Bytes of n elements of input i. */
+static size_t input_bytes(const struct rnn_model *m, int i, int64_t n)
+{
+    return bytes_of(n, rnn_input_bytes(&m->input[i], m->dtype));
+}
+
 static Situation situation_new(Arena *a, const struct rnn_model *m)
 {
     Situation s = {.start = NEW_ARRAY(a, uint8_t, m->rows_max),
                    .input = NEW_ARRAY(a, void *, m->n_input),
-                   .params = NEW_ARRAY(a, float, m->params_size),
-                   .grads = NEW_ARRAY(a, float, m->params_size),
-                   .optimizer = NEW_ARRAY(a, float, m->optimizer_size),
-                   .state = NEW_ARRAY(a, float, m->state_size * m->rows_max),
+                   .params = NEW_ARRAY(a, double, m->params_size),
+                   .grads = NEW_ARRAY(a, double, m->params_size),
+                   .optimizer = NEW_ARRAY(a, double, m->optimizer_size),
+                   .state = NEW_ARRAY(a, double, m->state_size * m->rows_max),
                    .scalars = NEW_ARRAY(a, double, m->n_scalar),
                    .optimizer_scalars = NEW_ARRAY(a, double, m->n_optimizer_scalar),
                    .running = NEW_ARRAY(a, double, m->n_running)};
     for (int i = 0; i < m->n_input; i++)
         s.input[i] =
-            NEW_ARRAY(a, float, input_elements(&m->input[i], m->steps_max, m->rows_max));
-    for (int64_t i = 0; i < m->state_size * m->rows_max; i++)
-        s.state[i] = 0;
+            NEW_ARRAY(a, double, input_elements(&m->input[i], m->steps_max, m->rows_max));
+    memset(s.state, 0, state_bytes(m));
     return s;
 }
 
-static void draw_element(Draw *d, const struct rnn_input *in, void *to, int64_t i)
+static void draw_element(Draw *d, enum rnn_dtype dtype, const struct rnn_input *in,
+                         void *to, int64_t i)
 {
     bool ignored = in->has_ignore && draw_whole(d, 5) == 0;
     switch (in->kind) {
-    case RNN_REAL: ((float *)to)[i] = (float)(3 * draw_unit(d) - 1.5); return;
-    case RNN_FLAG: ((float *)to)[i] = draw_whole(d, 4) == 0; return;
+    case RNN_REAL: rnn_real_set(to, dtype, i, 3 * draw_unit(d) - 1.5); return;
+    case RNN_FLAG: rnn_real_set(to, dtype, i, draw_whole(d, 4) == 0); return;
     case RNN_INTEGER: ((int32_t *)to)[i] = (int32_t)draw_whole(d, 7); return;
     case RNN_CLASS:
         ((int32_t *)to)[i] = (int32_t)(ignored ? in->ignore : draw_whole(d, in->classes));
@@ -149,16 +166,24 @@ static void draw_chunk(Draw *d, const struct rnn_model *m, int chunk, Situation 
         s->start[b] = chunk == 0 || draw_whole(d, 3) == 0;
     for (int i = 0; i < m->n_input; i++)
         for (int64_t j = 0; j < input_elements(&m->input[i], s->steps, s->rows); j++)
-            draw_element(d, &m->input[i], s->input[i], j);
+            draw_element(d, m->dtype, &m->input[i], s->input[i], j);
     for (int i = 0; i < m->n_scalar; i++)
         s->scalars[i] = m->scalar[i].counter ? chunk + 1 : m->scalar[i].value;
 }
 
-/* Moves all real data by at most two units of the last place. */
-static void nudge(Draw *d, float *v, int64_t n)
+/* Half a unit of the last place of 1. */
+static double rounding_of(enum rnn_dtype dtype)
 {
+    return dtype == RNN_F64 ? 0x1p-53 : 0x1p-24;
+}
+
+/* Moves all real data by at most two units of the last place. */
+static void nudge(Draw *d, enum rnn_dtype dtype, void *v, int64_t n)
+{
+    double most = 4 * rounding_of(dtype);
     for (int64_t i = 0; i < n; i++)
-        v[i] *= (float)(1 + 0x1p-22 * (2 * draw_unit(d) - 1));
+        rnn_real_set(v, dtype, i,
+                     rnn_real_at(v, dtype, i) * (1 + most * (2 * draw_unit(d) - 1)));
 }
 
 static void situation_copy(const struct rnn_model *m, Situation *to, const Situation *from)
@@ -168,11 +193,11 @@ static void situation_copy(const struct rnn_model *m, Situation *to, const Situa
     memcpy(to->start, from->start, bytes_of(m->rows_max, 1));
     for (int i = 0; i < m->n_input; i++)
         memcpy(to->input[i], from->input[i],
-               bytes_of(input_elements(&m->input[i], from->steps, from->rows), 4));
-    memcpy(to->params, from->params, bytes_of(m->params_size, 4));
-    memcpy(to->grads, from->grads, bytes_of(m->params_size, 4));
-    memcpy(to->optimizer, from->optimizer, bytes_of(m->optimizer_size, 4));
-    memcpy(to->state, from->state, bytes_of(m->state_size * m->rows_max, 4));
+               input_bytes(m, i, input_elements(&m->input[i], from->steps, from->rows)));
+    memcpy(to->params, from->params, real_bytes(m, m->params_size));
+    memcpy(to->grads, from->grads, real_bytes(m, m->params_size));
+    memcpy(to->optimizer, from->optimizer, real_bytes(m, m->optimizer_size));
+    memcpy(to->state, from->state, state_bytes(m));
     memcpy(to->scalars, from->scalars, bytes_of(m->n_scalar, 8));
     memcpy(to->running, from->running, bytes_of(m->n_running, 8));
     memcpy(to->optimizer_scalars, from->optimizer_scalars,
@@ -183,11 +208,12 @@ static void situation_nudge(Draw *d, const struct rnn_model *m, Situation *s)
 {
     for (int i = 0; i < m->n_input; i++)
         if (m->input[i].kind == RNN_REAL)
-            nudge(d, s->input[i], input_elements(&m->input[i], s->steps, s->rows));
-    nudge(d, s->params, m->params_size);
-    nudge(d, s->grads, m->params_size);
-    nudge(d, s->optimizer, m->optimizer_size);
-    nudge(d, s->state, m->state_size * m->rows_max);
+            nudge(d, m->dtype, s->input[i],
+                  input_elements(&m->input[i], s->steps, s->rows));
+    nudge(d, m->dtype, s->params, m->params_size);
+    nudge(d, m->dtype, s->grads, m->params_size);
+    nudge(d, m->dtype, s->optimizer, m->optimizer_size);
+    nudge(d, m->dtype, s->state, m->state_size * m->rows_max);
 }
 
 /* ---- runners: a model and its blocks ---- */
@@ -226,21 +252,22 @@ typedef struct {
     Guarded start, outputs, *input;
     const void **input_at;
     int64_t *step_stride, *row_stride;
-    float *state_in;
+    void *state_in;
 } Runner;
 
 static Runner *runner_new(Arena *a, const struct rnn_model *m)
 {
     Runner *r = NEW(a, Runner);
-    *r = (Runner){.m = m,
-                  .start = guarded_new(bytes_of(m->rows_max, 1)),
-                  .outputs =
-                      guarded_new(bytes_of(m->steps_max * m->rows_max * m->output_size, 4)),
-                  .input = NEW_ARRAY(a, Guarded, m->n_input),
-                  .input_at = NEW_ARRAY(a, const void *, m->n_input),
-                  .step_stride = NEW_ARRAY(a, int64_t, m->n_input),
-                  .row_stride = NEW_ARRAY(a, int64_t, m->n_input),
-                  .state_in = guarded_array(m->state_size * m->rows_max, 4)};
+    *r = (Runner){
+        .m = m,
+        .start = guarded_new(bytes_of(m->rows_max, 1)),
+        .outputs = guarded_new(real_bytes(m, m->steps_max * m->rows_max * m->output_size)),
+        .input = NEW_ARRAY(a, Guarded, m->n_input),
+        .input_at = NEW_ARRAY(a, const void *, m->n_input),
+        .step_stride = NEW_ARRAY(a, int64_t, m->n_input),
+        .row_stride = NEW_ARRAY(a, int64_t, m->n_input),
+        .state_in = guarded_array(m->state_size * m->rows_max, rnn_dtype_bytes(m->dtype))};
+    size_t real = rnn_dtype_bytes(m->dtype);
     r->c = (struct rnn_chunk){
         .model = m,
         .training = true,
@@ -249,13 +276,13 @@ static Runner *runner_new(Arena *a, const struct rnn_model *m)
         .input = r->input_at,
         .step_stride = r->step_stride,
         .row_stride = r->row_stride,
-        .params = guarded_array(m->params_size, 4),
-        .grads = guarded_array(m->params_size, 4),
-        .optimizer = guarded_array(m->optimizer_size, 4),
+        .params = guarded_array(m->params_size, real),
+        .grads = guarded_array(m->params_size, real),
+        .optimizer = guarded_array(m->optimizer_size, real),
         .optimizer_scalars = guarded_array(m->n_optimizer_scalar, 8),
         .state_in = r->state_in,
-        .state_out = guarded_array(m->state_size * m->rows_max, 4),
-        .state_saved = guarded_array(m->state_size * m->rows_max, 4),
+        .state_out = guarded_array(m->state_size * m->rows_max, real),
+        .state_saved = guarded_array(m->state_size * m->rows_max, real),
         .workspace = guarded_array((m->workspace_bytes + 63) / 64 * 64, 1),
         .services = &rnn__services,
         .metrics = guarded_array(m->n_metric, 8),
@@ -263,14 +290,15 @@ static Runner *runner_new(Arena *a, const struct rnn_model *m)
     };
     for (int i = 0; i < m->n_input; i++)
         r->input[i] = guarded_new(
-            bytes_of(input_elements(&m->input[i], m->steps_max, m->rows_max), 4));
+            input_bytes(m, i, input_elements(&m->input[i], m->steps_max, m->rows_max)));
     return r;
 }
 
-/* Signalling NaNs wherever a procedure may not read before it has written. */
+/* NaNs, as floats and as doubles, wherever a procedure may not read before it
+   has written. */
 static void poison(void *block, size_t bytes)
 {
-    static const uint32_t pattern = 0x7fa0dead;
+    static const uint32_t pattern = 0x7ff4dead;
     for (size_t i = 0; i + 4 <= bytes; i += 4)
         memcpy((char *)block + i, &pattern, 4);
 }
@@ -284,36 +312,39 @@ static void runner_feed(Runner *r, const Situation *s, int chunk)
     c->rng.iteration = 5 + chunk, c->rng.step0 = chunk;
     c->loss_from = s->loss_from, c->save_at = s->save_at;
     c->start = memcpy(guarded_fit(&r->start, (size_t)s->rows), s->start, (size_t)s->rows);
-    c->outputs = guarded_fit(&r->outputs, bytes_of(s->steps * s->rows * m->output_size, 4));
+    c->outputs =
+        guarded_fit(&r->outputs, real_bytes(m, s->steps * s->rows * m->output_size));
     memcpy((double *)(uintptr_t)c->scalars, s->scalars, bytes_of(m->n_scalar, 8));
     for (int i = 0; i < m->n_input; i++) {
         const struct rnn_input *in = &m->input[i];
         int64_t steps = in->per_sequence ? 1 : s->steps;
-        char *to = guarded_fit(&r->input[i], bytes_of(steps * s->rows * in->size, 4));
+        size_t each = rnn_input_bytes(in, m->dtype);
+        char *to = guarded_fit(&r->input[i], bytes_of(steps * s->rows * in->size, each));
         bool by_row = chunk % 2;
         r->input_at[i] = to;
         r->step_stride[i] = by_row ? in->size : s->rows * in->size;
         r->row_stride[i] = by_row ? steps * in->size : in->size;
         for (int64_t t = 0; t < steps; t++)
             for (int64_t b = 0; b < s->rows; b++)
-                memcpy(to + 4 * (t * r->step_stride[i] + b * r->row_stride[i]),
-                       (const char *)s->input[i] + 4 * (t * s->rows + b) * in->size,
-                       bytes_of(in->size, 4));
+                memcpy(to + bytes_of(t * r->step_stride[i] + b * r->row_stride[i], each),
+                       (const char *)s->input[i] +
+                           bytes_of((t * s->rows + b) * in->size, each),
+                       bytes_of(in->size, each));
     }
 }
 
 static void runner_set_params(Runner *r, const Situation *s)
 {
     const struct rnn_model *m = r->m;
-    memcpy(r->c.params, s->params, bytes_of(m->params_size, 4));
-    memcpy(r->c.optimizer, s->optimizer, bytes_of(m->optimizer_size, 4));
+    memcpy(r->c.params, s->params, real_bytes(m, m->params_size));
+    memcpy(r->c.optimizer, s->optimizer, real_bytes(m, m->optimizer_size));
     memcpy(r->c.optimizer_scalars, s->optimizer_scalars,
            bytes_of(m->n_optimizer_scalar, 8));
 }
 
 static void runner_set_state(Runner *r, const Situation *s)
 {
-    memcpy(r->state_in, s->state, bytes_of(r->m->state_size * r->m->rows_max, 4));
+    memcpy(r->state_in, s->state, state_bytes(r->m));
 }
 
 static void runner_call(Runner *r, rnn_procedure *procedure, int n_thread)
@@ -351,13 +382,14 @@ typedef struct {
     Value *value;
 } Results;
 
-static void put_floats(Results *to, const char *what, const char *name, const float *v,
-                       int64_t n)
+/* n reals of a block, from element `first` on. */
+static void put_reals(Results *to, const char *what, const char *name, const Runner *r,
+                      const void *block, int64_t first, int64_t n)
 {
     Value *x = PUSH(to->arena, to->value, to->n, to->capacity);
     *x = (Value){what, name, n, NEW_ARRAY(to->arena, double, n)};
     for (int64_t i = 0; i < n; i++)
-        x->v[i] = (double)v[i];
+        x->v[i] = rnn_real_at(block, r->m->dtype, first + i);
 }
 
 static void put_number(Results *to, const char *what, const char *name, double v)
@@ -368,12 +400,12 @@ static void put_number(Results *to, const char *what, const char *name, double v
 }
 
 static void put_state_block(Results *to, const Runner *r, const char *what,
-                            const float *block)
+                            const void *block)
 {
     for (int i = 0; i < r->m->n_state; i++) {
         const struct rnn_state *s = &r->m->state[i];
-        put_floats(to, what, s->name, block + s->offset * r->m->rows_max,
-                   r->c.rows * s->size);
+        put_reals(to, what, s->name, r, block, s->offset * r->m->rows_max,
+                  r->c.rows * s->size);
     }
 }
 
@@ -391,23 +423,23 @@ static void put_saved(Results *to, const Runner *r)
 
 static void put_forward(Results *to, const Runner *r, const char *what)
 {
-    put_floats(to, what, "output", r->c.outputs,
-               r->c.steps * r->c.rows * r->m->output_size);
+    put_reals(to, what, "output", r, r->c.outputs, 0,
+              r->c.steps * r->c.rows * r->m->output_size);
     put_states(to, r, what);
 }
 
-static void put_tensors(Results *to, const char *what, int n, const struct rnn_tensor *t,
-                        const float *block)
+static void put_tensors(Results *to, const char *what, const Runner *r, int n,
+                        const struct rnn_tensor *t, const void *block)
 {
     for (int i = 0; i < n; i++)
-        put_floats(to, what, t[i].name, block + t[i].offset, t[i].size);
+        put_reals(to, what, t[i].name, r, block, t[i].offset, t[i].size);
 }
 
 static void put_update(Results *to, const Runner *r)
 {
     const struct rnn_model *m = r->m;
-    put_tensors(to, "updated", m->n_param, m->param, r->c.params);
-    put_tensors(to, "optimizer", m->n_optimizer, m->optimizer, r->c.optimizer);
+    put_tensors(to, "updated", r, m->n_param, m->param, r->c.params);
+    put_tensors(to, "optimizer", r, m->n_optimizer, m->optimizer, r->c.optimizer);
     for (int i = 0; i < m->n_optimizer_scalar; i++)
         put_number(to, "optimizer", m->optimizer_scalar[i].name, r->c.optimizer_scalars[i]);
 }
@@ -429,9 +461,9 @@ static void run_chunk(Runner *r, Situation *s, int chunk, bool own_gradients, Re
     put_number(to, "grad", "weight", c->weight);
     put_states(to, r, "grad");
     put_saved(to, r);
-    put_tensors(to, "gradient", m->n_param, m->param, c->grads);
+    put_tensors(to, "gradient", r, m->n_param, m->param, c->grads);
     if (own_gradients)
-        memcpy(s->grads, c->grads, bytes_of(m->params_size, 4));
+        memcpy(s->grads, c->grads, real_bytes(m, m->params_size));
 
     c->training = false;
     runner_call(r, m->eval, 1);
@@ -443,7 +475,7 @@ static void run_chunk(Runner *r, Situation *s, int chunk, bool own_gradients, Re
     put_forward(to, r, "step");
     c->training = true;
 
-    memcpy(c->grads, s->grads, bytes_of(m->params_size, 4));
+    memcpy(c->grads, s->grads, real_bytes(m, m->params_size));
     runner_call(r, m->update, 1);
     put_number(to, "update", "gradient_norm", c->gradient_norm);
     put_update(to, r);
@@ -539,7 +571,7 @@ typedef struct {
     const Trial *t;
     Arena *arena;
     double chain;
-    Runner *f64, *f32;
+    Runner *f64, *f32; /* f32 NULL: the model's reals are double */
     Situation chunk[CHUNKS];
     Expected expected[CHUNKS];
 } Course;
@@ -574,8 +606,10 @@ static bool expect(Course *c, Draw *d, int i)
     if (!finite(&e->exact) || !(c->f64->c.weight > 0))
         return false;
     e->sway = NEW_ARRAY(c->arena, double, e->exact.n);
-    run_chunk(c->f32, &c->chunk[i], i, false, &other);
-    sway_of(e, &other);
+    if (c->f32) {
+        run_chunk(c->f32, &c->chunk[i], i, false, &other);
+        sway_of(e, &other);
+    }
     for (int k = 0; k < NUDGES; k++) {
         Situation near = situation_new(c->arena, c->f64->m);
         situation_copy(c->f64->m, &near, &c->chunk[i]);
@@ -596,8 +630,9 @@ static void first_params(Course *c, Draw *d)
     Runner *r = c->f64;
     runner_call(r, r->m->init, 1);
     for (int64_t i = 0; i < r->m->params_size; i++)
-        r->c.params[i] += (float)(0.4 * draw_unit(d) - 0.2);
-    memset(r->c.state_out, 0, bytes_of(r->m->state_size * r->m->rows_max, 4));
+        rnn_real_set(r->c.params, r->m->dtype, i,
+                     rnn_real_at(r->c.params, r->m->dtype, i) + 0.4 * draw_unit(d) - 0.2);
+    memset(r->c.state_out, 0, state_bytes(r->m));
 }
 
 static bool make_course(Course *c, uint64_t seed)
@@ -609,13 +644,13 @@ static bool make_course(Course *c, uint64_t seed)
         Situation *s = &c->chunk[i];
         *s = situation_new(c->arena, m);
         draw_chunk(&d, m, i, s);
-        memcpy(s->params, c->f64->c.params, bytes_of(m->params_size, 4));
+        memcpy(s->params, c->f64->c.params, real_bytes(m, m->params_size));
         if (i > 0)
             memcpy(s->running, c->f64->c.running, bytes_of(m->n_running, 8));
-        memcpy(s->optimizer, c->f64->c.optimizer, bytes_of(m->optimizer_size, 4));
+        memcpy(s->optimizer, c->f64->c.optimizer, real_bytes(m, m->optimizer_size));
         memcpy(s->optimizer_scalars, c->f64->c.optimizer_scalars,
                bytes_of(m->n_optimizer_scalar, 8));
-        memcpy(s->state, c->f64->c.state_out, bytes_of(m->state_size * m->rows_max, 4));
+        memcpy(s->state, c->f64->c.state_out, state_bytes(m));
         if (!expect(c, &d, i))
             return false;
     }
@@ -627,12 +662,13 @@ static bool make_course(Course *c, uint64_t seed)
 static bool compare(const Course *c, const char *how, int chunk, const Results *got)
 {
     const Expected *e = &c->expected[chunk];
+    double u = rounding_of(c->f64->m->dtype);
     bool same = true;
     for (int i = 0; i < e->exact.n && same; i++) {
         const Value *x = &e->exact.value[i], *y = &got->value[i];
         int64_t worst = 0;
         double most = distance(y, x, &worst), big = largest(x);
-        double bound = 4 * (0x1p-24 * c->chain * big + e->sway[i]);
+        double bound = 4 * (u * c->chain * big + e->sway[i]);
         if (x->n == 0 || most <= bound)
             continue;
         same = false;
@@ -663,6 +699,7 @@ static bool same_numbers(const Course *c, Runner *r, const char *how)
 static bool same_start(const Course *c, Runner *r, const char *how)
 {
     Results a = {.arena = c->arena}, b = {.arena = c->arena};
+    double u = 4 * rounding_of(r->m->dtype);
     runner_call(c->f64, c->f64->m->init, 1);
     put_update(&a, c->f64);
     runner_repack(r, 1);
@@ -673,7 +710,7 @@ static bool same_start(const Course *c, Runner *r, const char *how)
     for (int i = 0; i < a.n; i++) {
         int64_t worst = 0;
         double most = distance(&b.value[i], &a.value[i], &worst);
-        if (a.value[i].n == 0 || most <= 0x1p-22 * c->chain * largest(&a.value[i]))
+        if (a.value[i].n == 0 || most <= u * c->chain * largest(&a.value[i]))
             continue;
         fprintf(stderr, "%s: %s, init: %s[%lld] is %.9g, expected %.9g\n", c->t->name, how,
                 a.value[i].name, (long long)worst, b.value[i].v[worst],
@@ -730,7 +767,7 @@ static void run_along(const Course *c, Runner *r, const Manner *how, Results *to
         if (!how->in_one && k->weight != 0 && k->finite)
             runner_call(r, r->m->update, n);
         put_update(to, r);
-        memcpy(r->state_in, k->state_out, bytes_of(r->m->state_size * r->m->rows_max, 4));
+        memcpy(r->state_in, k->state_out, state_bytes(r->m));
     }
 }
 
@@ -843,7 +880,8 @@ static Outcome run(const Trial *t)
     Course c = {.t = t, .arena = a};
     c.chain = longest_chain(a, u->graph, t->steps, t->rows);
     c.f64 = runner_new(a, interp_model(a, u->graph, INTERP_F64, t->steps, t->rows));
-    c.f32 = runner_new(a, interp_model(a, u->graph, INTERP_F32, t->steps, t->rows));
+    if (u->graph->dtype == RNN_F32)
+        c.f32 = runner_new(a, interp_model(a, u->graph, INTERP_F32, t->steps, t->rows));
     for (uint64_t i = 0; i < DRAWS; i++)
         if (make_course(&c, t->seed + 1000 * i))
             return try_levels(&c) ? TRIAL_PASSED : TRIAL_FAILED;

@@ -42,7 +42,7 @@ static inline LLVMTargetMachineRef jit_open(Ir *ir, const Target *t)
     LLVMInitializeAArch64Target();
     LLVMInitializeAArch64TargetMC();
     LLVMInitializeAArch64AsmPrinter();
-    ir_open(ir, "jit", t);
+    ir_open(ir, "jit", t, RNN_F32);
     if (LLVMGetTargetFromTriple(t->triple, &target, &why))
         jit_stop(t->name, why);
     LLVMTargetMachineRef machine = LLVMCreateTargetMachine(

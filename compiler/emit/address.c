@@ -67,7 +67,7 @@ static LLVMValueRef chunk_array(Emitter *e, size_t offset_bytes, LLVMTypeRef typ
 LLVMTypeRef element_type(const Ir *ir, Element element)
 {
     switch (element) {
-    case ELEMENT_F32: return ir->f32;
+    case ELEMENT_REAL: return ir->real;
     case ELEMENT_F64: return ir->f64;
     case ELEMENT_I32: return ir->i32;
     case ELEMENT_U8: return ir->i8;

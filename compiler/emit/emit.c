@@ -35,7 +35,7 @@ EmitModule *emit_plan(Arena *arena, Diag *d, const Plan *plan,
     LLVMValueRef procedure[N_PROCEDURE];
     m->symbol = emit_symbol(arena, tables->name);
     m->e = (Emitter){.arena = arena, .plan = plan, .target = target};
-    ir_open(&m->e.ir, tables->name, target);
+    ir_open(&m->e.ir, tables->name, target, tables->dtype);
     if (!machine_open(m, d)) {
         ir_close(&m->e.ir);
         return NULL;

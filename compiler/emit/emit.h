@@ -16,7 +16,7 @@
 typedef struct {
     const char *name;                    /* "x86-64-v3", "x86-64-v4", "aarch64" */
     const char *triple, *cpu, *features; /* for LLVM */
-    int vector;                          /* floats in a register */
+    int vector_bytes;                    /* of a register */
     int registers;                       /* vector registers */
     int tile_rows, tile_vectors;         /* MR, NV; MR * NV + NV + 1 <= registers */
     bool scalef;                         /* has vscalefps */
@@ -27,6 +27,8 @@ typedef struct {
 const Target *target_find(const char *name, const char **why);
 extern const Target targets[];
 extern const int n_target;
+/* Reals in a register. */
+int target_lanes(const Target *t, enum rnn_dtype dtype);
 
 typedef struct EmitModule EmitModule;
 
@@ -41,8 +43,8 @@ struct rnn_config;
 /* Adds what makes the module a standalone trainer. */
 void emit_trainer(EmitModule *m, const struct rnn_config *config);
 /* A model whose procedures do chunk->steps rounds of independent fma, output_size
-   floating-point operations each, and leave a float in chunk->params[thread]. */
-EmitModule *emit_peak(Arena *arena, Diag *d, const Target *target);
+   floating-point operations each, and leave a real in chunk->params[thread]. */
+EmitModule *emit_peak(Arena *arena, Diag *d, const Target *target, enum rnn_dtype dtype);
 /* Textual IR or assembly, or the object, to a file. false after an error in d. */
 bool emit_write_ir(EmitModule *m, Diag *d, const char *path);
 bool emit_write_asm(EmitModule *m, Diag *d, const char *path);

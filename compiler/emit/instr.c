@@ -2,8 +2,8 @@
  * instr.c — the instructions of a sweep, each where sweep.c has put it.
  *
  * A value that does not vary from lane to lane is a scalar, made once and copied to
- * all lanes when somebody needs it there. Elements other than f32 are converted
- * where they are loaded and stored.
+ * all lanes when somebody needs it there. Elements that are not the model's reals are
+ * converted where they are loaded and stored.
  */
 #include "emit/sweep.h"
 
@@ -43,12 +43,12 @@ bool instr_is_reduction(const Instr *i)
 
 /* ---- elements in memory ---- */
 
-/* An element, or a vector of them, as a real of the type f32 or f64 in as many lanes. */
+/* An element, or a vector of them, as a real of the type `real` in as many lanes. */
 static LLVMValueRef to_real(Ir *ir, Element element, LLVMValueRef v, LLVMTypeRef real)
 {
     LLVMTypeRef type = ir_is_vector(v) ? ir_lanes(real, ir->vector) : real;
     switch (element) {
-    case ELEMENT_F32:
+    case ELEMENT_REAL:
     case ELEMENT_F64:
         return real == ir->f64 ? LLVMBuildFPExt(ir->builder, v, type, "")
                                : LLVMBuildFPTrunc(ir->builder, v, type, "");
@@ -79,7 +79,7 @@ static LLVMValueRef to_element(Ir *ir, Element element, LLVMValueRef v)
     if (ir_is_vector(v))
         type = ir_lanes(type, ir->vector);
     switch (element) {
-    case ELEMENT_F32: return LLVMBuildFPTrunc(ir->builder, v, type, "");
+    case ELEMENT_REAL: return LLVMBuildFPTrunc(ir->builder, v, type, "");
     case ELEMENT_F64: return LLVMBuildFPExt(ir->builder, v, type, "");
     case ELEMENT_I32: return LLVMBuildFPToSI(ir->builder, v, type, "");
     case ELEMENT_U8: return LLVMBuildFPToUI(ir->builder, v, type, "");
@@ -140,7 +140,7 @@ void element_store(Loops *l, const Buffer *b, LLVMValueRef p, int64_t stride,
 
 static LLVMTypeRef real_type(const Loops *l, int i)
 {
-    return l->instr[i].wide ? l->ir->f64 : l->ir->f32;
+    return l->instr[i].wide ? l->ir->f64 : l->ir->real;
 }
 
 static Real operand(Loops *l, int i, int a, bool vector)
@@ -153,7 +153,7 @@ static Real operand(Loops *l, int i, int a, bool vector)
     if (vector && !s->varies && l->lanes > 1)
         v = (Real){.real = s->splat ? s->splat : ir_splat(l->ir, s->value.real, l->lanes)};
     if (lane_type(v.real) != real_type(l, i))
-        v.real = to_real(l->ir, l->instr[from].wide ? ELEMENT_F64 : ELEMENT_F32, v.real,
+        v.real = to_real(l->ir, l->instr[from].wide ? ELEMENT_F64 : ELEMENT_REAL, v.real,
                          real_type(l, i));
     return v;
 }
@@ -288,7 +288,8 @@ static void emit_random(Loops *l, int i)
     Draw d = {instr->index, instr->axes, is_aligned(l, i)};
     int lanes = l->state[i].varies ? l->lanes : 1;
     LLVMValueRef v = random_emit(l->e, d, counted(l, i), lanes, lane_stride(l, i));
-    set_value(l, i, (Real){.real = load_converted(l->ir, ELEMENT_F32, v, real_type(l, i))});
+    set_value(l, i,
+              (Real){.real = load_converted(l->ir, ELEMENT_REAL, v, real_type(l, i))});
 }
 
 /* t + step0, or t - loss_from. */
@@ -362,7 +363,7 @@ static void emit_store(Loops *l, int i)
     ir_endif(l->ir, &wanted);
 }
 
-/* services->orthogonal(matrix, rows, columns, scratch). */
+/* services->orthogonal(matrix, dtype, rows, columns, scratch). */
 static void emit_orthogonal(Loops *l, int i)
 {
     Ir *ir = l->ir;
@@ -373,11 +374,12 @@ static void emit_orthogonal(Loops *l, int i)
         chunk_field(l->e, offsetof(struct rnn_chunk, services), ir->ptr);
     LLVMValueRef at =
         ir_at(ir, ir->i8, services, ir_int(ir, offsetof(struct rnn_services, orthogonal)));
-    LLVMTypeRef param[] = {ir->ptr, ir->i64, ir->i64, ir->ptr};
-    LLVMValueRef arg[] = {l->state[i].place[0], ir_int(ir, rows), ir_int(ir, columns),
-                          LLVMConstNull(ir->ptr)};
-    LLVMBuildCall2(ir->builder, LLVMFunctionType(ir->none, param, 4, false),
-                   ir_load(ir, ir->ptr, at), arg, 4, "");
+    LLVMTypeRef param[] = {ir->ptr, ir->i32, ir->i64, ir->i64, ir->ptr};
+    LLVMValueRef arg[] = {l->state[i].place[0],
+                          ir_int_of(ir->i32, l->e->plan->graph->dtype), ir_int(ir, rows),
+                          ir_int(ir, columns), LLVMConstNull(ir->ptr)};
+    LLVMBuildCall2(ir->builder, LLVMFunctionType(ir->none, param, COUNT(param), false),
+                   ir_load(ir, ir->ptr, at), arg, COUNT(arg), "");
 }
 
 void instr_emit(Loops *l, int i)

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-void ir_open(Ir *ir, const char *module, const Target *target)
+void ir_open(Ir *ir, const char *module, const Target *target, enum rnn_dtype dtype)
 {
     LLVMContextRef cx = LLVMContextCreate();
     LLVMContextSetDiscardValueNames(cx, true);
@@ -17,12 +17,13 @@ void ir_open(Ir *ir, const char *module, const Target *target)
         .i16 = LLVMInt16TypeInContext(cx),
         .i32 = LLVMInt32TypeInContext(cx),
         .i64 = LLVMInt64TypeInContext(cx),
-        .f32 = LLVMFloatTypeInContext(cx),
         .f64 = LLVMDoubleTypeInContext(cx),
         .ptr = LLVMPointerTypeInContext(cx, 0),
-        .vector = target->vector,
+        .dtype = dtype,
+        .real = dtype == RNN_F64 ? LLVMDoubleTypeInContext(cx) : LLVMFloatTypeInContext(cx),
+        .vector = target_lanes(target, dtype),
     };
-    ir->vf32 = ir_lanes(ir->f32, ir->vector);
+    ir->vreal = ir_lanes(ir->real, ir->vector);
     ir->vi32 = ir_lanes(ir->i32, ir->vector);
     ir->vi1 = ir_lanes(ir->i1, ir->vector);
 }
@@ -239,7 +240,7 @@ LLVMValueRef ir_at(Ir *ir, LLVMTypeRef type, LLVMValueRef p, LLVMValueRef index)
 }
 
 /* Bytes of the element: what a load or store may rely on. */
-static unsigned element_bytes(LLVMTypeRef type)
+static unsigned bytes_of_element(LLVMTypeRef type)
 {
     LLVMTypeRef element = element_of(type);
     switch ((int)LLVMGetTypeKind(element)) {
@@ -252,13 +253,13 @@ static unsigned element_bytes(LLVMTypeRef type)
 LLVMValueRef ir_load(Ir *ir, LLVMTypeRef type, LLVMValueRef p)
 {
     LLVMValueRef v = LLVMBuildLoad2(ir->builder, type, p, "");
-    LLVMSetAlignment(v, element_bytes(type));
+    LLVMSetAlignment(v, bytes_of_element(type));
     return v;
 }
 
 void ir_store(Ir *ir, LLVMValueRef v, LLVMValueRef p)
 {
-    LLVMSetAlignment(LLVMBuildStore(ir->builder, v, p), element_bytes(LLVMTypeOf(v)));
+    LLVMSetAlignment(LLVMBuildStore(ir->builder, v, p), bytes_of_element(LLVMTypeOf(v)));
 }
 
 /* An intrinsic overloaded on several types. */
@@ -289,7 +290,7 @@ static LLVMValueRef call_masked(Ir *ir, MaskedAccess m, int n, LLVMValueRef *arg
     LLVMTypeRef overload[] = {m.type, ir->ptr};
     LLVMValueRef with_align[5];
     unsigned id = LLVMLookupIntrinsicID(m.name, strlen(m.name)),
-             align = element_bytes(m.type);
+             align = bytes_of_element(m.type);
     LLVMTypeRef type = LLVMIntrinsicGetType(ir->context, id, overload, 2);
     if ((int)LLVMCountParamTypes(type) == n + 1) {
         for (int i = 0; i <= n; i++)

@@ -3,9 +3,9 @@
  * stores, intrinsics, loops and branches, one function after another.
  *
  * Values are LLVM's own (LLVMValueRef); "vector" means Ir.vector lanes, the
- * length of the target's registers. Arithmetic that needs no thought is called
- * directly (LLVMBuildFAdd(ir->builder, …)). Nothing here sets a fast-math flag:
- * what is written is what runs, in that order.
+ * number of reals in one of the target's registers. Arithmetic that needs no thought is
+ * called directly (LLVMBuildFAdd(ir->builder, …)). Nothing here sets a fast-math flag: what
+ * is written is what runs, in that order.
  *
  * There is no optimizer behind this. Integer helpers fold constants and drop
  * additions of 0 and products with 1, so that addresses come out short; whoever
@@ -24,15 +24,18 @@ typedef struct {
     LLVMContextRef context;
     LLVMModuleRef module;
     LLVMBuilderRef builder;
-    LLVMTypeRef none, i1, i8, i16, i32, i64, f32, f64, ptr;
-    LLVMTypeRef vf32, vi32, vi1; /* `vector` lanes */
+    LLVMTypeRef none, i1, i8, i16, i32, i64, f64, ptr;
+    enum rnn_dtype dtype;
+    LLVMTypeRef real;             /* the model's: float or double */
+    LLVMTypeRef vreal, vi32, vi1; /* `vector` lanes */
     int vector;
     LLVMValueRef function;   /* being built */
     LLVMBasicBlockRef entry; /* its first block: see ir_entry */
     bool cold; /* functions declared now run once a run: cheap to compile, not fast */
 } Ir;
 
-void ir_open(Ir *ir, const char *module, const Target *target);
+/* For a model whose reals are of this dtype. */
+void ir_open(Ir *ir, const char *module, const Target *target, enum rnn_dtype dtype);
 /* Ends builder, module and context. */
 void ir_close(Ir *ir);
 
@@ -70,7 +73,7 @@ LLVMValueRef ir_int(Ir *ir, int64_t n); /* i64 */
 LLVMValueRef ir_int_of(LLVMTypeRef type,
                        int64_t n); /* of any integer type; vectors: in each lane */
 LLVMValueRef ir_real(LLVMTypeRef type,
-                     double x); /* f32, f64, or vectors of them: in each lane */
+                     double x); /* float, double, or vectors of them: in each lane */
 bool ir_constant(LLVMValueRef v, int64_t *value); /* is it a constant integer? */
 
 /* ---- integers (i64) ---- */

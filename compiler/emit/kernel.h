@@ -63,7 +63,7 @@ typedef struct {
     LLVMValueRef real, flag;
 } Real;
 
-/* The operation's recipe on operands of one type: f32, f64 or vectors of them. */
+/* The operation's recipe on operands of one type: float, double or vectors of them. */
 Real scalar_emit(Emitter *e, OpCode op, int n, const Real *arg);
 
 /* ---- random.c ---- */

@@ -83,6 +83,7 @@ static const FieldDef kernel_fields[] = {
 };
 static const FieldDef model_fields[] = {
     F(INT32, rnn_model, abi_version),
+    F(INT32, rnn_model, dtype),
     F(STRING, rnn_model, name),
     F(STRING, rnn_model, spec_hash),
     F(STRING, rnn_model, target),

@@ -75,7 +75,7 @@ static int64_t unit_columns(const NestCode *n)
     if (!c)
         return n->ir->vector;
     return c->packed >= 0 ? n->e->plan->buffer[c->packed].panel
-                          : product_columns(n->e->target);
+                          : product_columns(n->e->target, n->ir->dtype);
 }
 
 static bool is_split(const NestCode *n)
@@ -160,8 +160,8 @@ static LLVMValueRef extent_of(const NestCode *n, LLVMValueRef first, LLVMValueRe
 static void require_reals(const NestCode *n, const Access *a)
 {
     const Buffer *b = access_buffer(n->e, a);
-    if (b->element != ELEMENT_F32)
-        BUG("a contraction uses buffer %s, which holds no f32", b->name);
+    if (b->element != ELEMENT_REAL)
+        BUG("a contraction uses buffer %s, which holds no reals of the model", b->name);
 }
 
 /* The rows of a product: steps, rows of the thread, m. */
@@ -202,10 +202,10 @@ static void split_rows(const NestCode *n, const Contraction *c, Product *p)
     Ir *ir = n->ir;
     Part part = part_of(n, 0, c->m, 1);
     ProductRows *rows = &p->dim[p->n_dim - 1];
-    p->a = ir_at(ir, ir->f32, p->a, ir_mul(ir, part.first, rows->a));
-    p->c = ir_at(ir, ir->f32, p->c, ir_mul(ir, part.first, rows->c));
+    p->a = ir_at(ir, ir->real, p->a, ir_mul(ir, part.first, rows->a));
+    p->c = ir_at(ir, ir->real, p->c, ir_mul(ir, part.first, rows->c));
     if (p->init)
-        p->init = ir_at(ir, ir->f32, p->init, ir_mul(ir, part.first, rows->init));
+        p->init = ir_at(ir, ir->real, p->init, ir_mul(ir, part.first, rows->init));
     rows->count = extent_of(n, part.first, part.end);
 }
 

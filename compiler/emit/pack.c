@@ -4,8 +4,8 @@
  * A panel is a few vectors of columns, k after k: what a register tile reads in order.
  * Where the source is contiguous along n a panel's rows are copied; where it is
  * contiguous along k, squares of vector x vector elements are transposed in registers:
- * first in squares of 4 x 4 within quarters of 128 bits, which every target shuffles in
- * one instruction, then by exchanging whole quarters.
+ * first in squares within pieces of 128 bits (4 x 4 floats, 2 x 2 doubles), which every
+ * target shuffles in one instruction, then by exchanging whole pieces.
  */
 #include "emit/panel.h"
 #include "emit/product.h"
@@ -19,14 +19,14 @@ int64_t pack_panels(int64_t n_batch, int64_t n, int panel)
     return n_batch * ((n + panel - 1) / panel);
 }
 
-int64_t pack_floats(int64_t n_batch, int64_t n, int64_t k, int panel)
+int64_t pack_elements(int64_t n_batch, int64_t n, int64_t k, int panel)
 {
     return pack_panels(n_batch, n, panel) * k * panel;
 }
 
-static LLVMValueRef f32_at(Ir *ir, LLVMValueRef p, LLVMValueRef index)
+static LLVMValueRef real_at(Ir *ir, LLVMValueRef p, LLVMValueRef index)
 {
-    return ir_at(ir, ir->f32, p, index);
+    return ir_at(ir, ir->real, p, index);
 }
 
 static bool is_one(LLVMValueRef v)
@@ -43,17 +43,17 @@ typedef enum { P_TO, P_FROM, P_K, P_COLUMNS, P_FROM_N, P_FROM_K, P_COUNT } Panel
 /* One element after another: columns [begin, panel) of the k's [k_begin, k). */
 static void by_elements(Ir *ir, int panel, LLVMValueRef begin, LLVMValueRef k_begin)
 {
-    LLVMValueRef zero = ir_real(ir->f32, 0), pitch = ir_int(ir, panel);
+    LLVMValueRef zero = ir_real(ir->real, 0), pitch = ir_int(ir, panel);
     IrLoop k = ir_loop(ir, k_begin, ir_param(ir, P_K), 1, 0, NULL);
-    LLVMValueRef to = f32_at(ir, ir_param(ir, P_TO), ir_mul(ir, k.i, pitch));
+    LLVMValueRef to = real_at(ir, ir_param(ir, P_TO), ir_mul(ir, k.i, pitch));
     LLVMValueRef from =
-        f32_at(ir, ir_param(ir, P_FROM), ir_mul(ir, k.i, ir_param(ir, P_FROM_K)));
+        real_at(ir, ir_param(ir, P_FROM), ir_mul(ir, k.i, ir_param(ir, P_FROM_K)));
     IrLoop n = ir_loop(ir, begin, ir_max(ir, begin, ir_param(ir, P_COLUMNS)), 1, 0, NULL);
     LLVMValueRef index = ir_mul(ir, n.i, ir_param(ir, P_FROM_N));
-    ir_store(ir, ir_load(ir, ir->f32, f32_at(ir, from, index)), f32_at(ir, to, n.i));
+    ir_store(ir, ir_load(ir, ir->real, real_at(ir, from, index)), real_at(ir, to, n.i));
     ir_loop_end(ir, &n, NULL);
     IrLoop pad = ir_loop(ir, ir_max(ir, begin, ir_param(ir, P_COLUMNS)), pitch, 1, 0, NULL);
-    ir_store(ir, zero, f32_at(ir, to, pad.i));
+    ir_store(ir, zero, real_at(ir, to, pad.i));
     ir_loop_end(ir, &pad, NULL);
     ir_loop_end(ir, &k, NULL);
 }
@@ -76,14 +76,14 @@ static void copy_rows(Ir *ir, int panel, bool masked)
         mask[j] = ir_mask_below(ir, ir->vector, ir_max(ir, left, ir_int(ir, 0)));
     }
     IrLoop k = ir_loop(ir, ir_int(ir, 0), ir_param(ir, P_K), 1, 0, NULL);
-    LLVMValueRef to = f32_at(ir, ir_param(ir, P_TO), ir_mul(ir, k.i, ir_int(ir, panel)));
+    LLVMValueRef to = real_at(ir, ir_param(ir, P_TO), ir_mul(ir, k.i, ir_int(ir, panel)));
     LLVMValueRef from =
-        f32_at(ir, ir_param(ir, P_FROM), ir_mul(ir, k.i, ir_param(ir, P_FROM_K)));
+        real_at(ir, ir_param(ir, P_FROM), ir_mul(ir, k.i, ir_param(ir, P_FROM_K)));
     for (int j = 0; j < n; j++) {
-        LLVMValueRef at = ir_int(ir, j * ir->vector), p = f32_at(ir, from, at);
+        LLVMValueRef at = ir_int(ir, j * ir->vector), p = real_at(ir, from, at);
         LLVMValueRef v =
-            masked ? ir_load_masked(ir, ir->vf32, p, mask[j]) : ir_load(ir, ir->vf32, p);
-        ir_store(ir, v, f32_at(ir, to, at));
+            masked ? ir_load_masked(ir, ir->vreal, p, mask[j]) : ir_load(ir, ir->vreal, p);
+        ir_store(ir, v, real_at(ir, to, at));
     }
     ir_loop_end(ir, &k, NULL);
 }
@@ -146,9 +146,10 @@ static void transpose_quarters(Ir *ir, LLVMValueRef *row)
 /* row[i][j] and row[j][i] change places; `vector` rows. */
 static void transpose(Ir *ir, LLVMValueRef *row)
 {
-    for (int i = 0; i < ir->vector; i += 4)
+    bool floats = ir->real != ir->f64;
+    for (int i = 0; floats && i < ir->vector; i += 4)
         transpose_quarters(ir, row + i);
-    for (int size = 4; size < ir->vector; size *= 2)
+    for (int size = floats ? 4 : 1; size < ir->vector; size *= 2)
         for (int i = 0; i < ir->vector; i++) {
             if (i & size)
                 continue;
@@ -169,19 +170,19 @@ static void build_transpose(Ir *ir, int panel)
         BUG("vectors of %d lanes", ir->vector);
 
     IrLoop n = ir_loop(ir, ir_int(ir, 0), whole_n, ir->vector, 0, NULL);
-    LLVMValueRef to = f32_at(ir, ir_param(ir, P_TO), n.i);
+    LLVMValueRef to = real_at(ir, ir_param(ir, P_TO), n.i);
     LLVMValueRef from =
-        f32_at(ir, ir_param(ir, P_FROM), ir_mul(ir, n.i, ir_param(ir, P_FROM_N)));
+        real_at(ir, ir_param(ir, P_FROM), ir_mul(ir, n.i, ir_param(ir, P_FROM_N)));
     IrLoop l = ir_loop(ir, ir_int(ir, 0), whole_k, ir->vector, 0, NULL);
-    LLVMValueRef corner = f32_at(ir, from, l.i);
+    LLVMValueRef corner = real_at(ir, from, l.i);
     for (int i = 0; i < ir->vector; i++) {
         LLVMValueRef down = ir_mul(ir, ir_param(ir, P_FROM_N), ir_int(ir, i));
-        row[i] = ir_load(ir, ir->vf32, f32_at(ir, corner, down));
+        row[i] = ir_load(ir, ir->vreal, real_at(ir, corner, down));
     }
     transpose(ir, row);
-    LLVMValueRef first = f32_at(ir, to, ir_mul(ir, l.i, ir_int(ir, panel)));
+    LLVMValueRef first = real_at(ir, to, ir_mul(ir, l.i, ir_int(ir, panel)));
     for (int i = 0; i < ir->vector; i++)
-        ir_store(ir, row[i], f32_at(ir, first, ir_int(ir, (int64_t)i * panel)));
+        ir_store(ir, row[i], real_at(ir, first, ir_int(ir, (int64_t)i * panel)));
     ir_loop_end(ir, &l, NULL);
     ir_loop_end(ir, &n, NULL);
     IrIf narrow = ir_if(ir, ir_less(ir, whole_n, ir_int(ir, panel)));
@@ -241,12 +242,12 @@ void pack_emit(Ir *ir, const Pack *p)
     LLVMValueRef batch = p->n_batch == 1 ? ir_int(ir, 0) : ir_div(ir, l.i, n_panel);
     LLVMValueRef panel = ir_sub(ir, l.i, ir_mul(ir, batch, n_panel));
     LLVMValueRef column = ir_mul(ir, panel, width);
-    LLVMValueRef from = f32_at(ir, p->from, ir_mul(ir, batch, ir_int(ir, p->from_batch)));
+    LLVMValueRef from = real_at(ir, p->from, ir_mul(ir, batch, ir_int(ir, p->from_batch)));
     panel_emit(ir,
                &(Panel){
                    .panel = p->panel,
-                   .to = f32_at(ir, p->to, ir_mul(ir, l.i, ir_int(ir, p->k * p->panel))),
-                   .from = f32_at(ir, from, ir_mul(ir, column, ir_int(ir, p->from_n))),
+                   .to = real_at(ir, p->to, ir_mul(ir, l.i, ir_int(ir, p->k * p->panel))),
+                   .from = real_at(ir, from, ir_mul(ir, column, ir_int(ir, p->from_n))),
                    .k = ir_int(ir, p->k),
                    .from_n = ir_int(ir, p->from_n),
                    .from_k = ir_int(ir, p->from_k),

@@ -23,11 +23,11 @@ static LLVMValueRef peak_procedure(Emitter *e)
     LLVMValueRef steps = ir_load(ir, ir->i64, ir_at(ir, ir->i8, chunk, at));
     LLVMValueRef value[IR_MAX_CARRIED];
     for (int i = 0; i < n; i++)
-        value[i] = ir_real(ir->vf32, i);
+        value[i] = ir_real(ir->vreal, i);
     IrLoop loop = ir_loop(ir, ir_int(ir, 0), steps, 1, n, value);
     for (int i = 0; i < n; i++)
-        value[i] =
-            ir_fma(ir, loop.carried[i], ir_real(ir->vf32, 0.999), ir_real(ir->vf32, 0.001));
+        value[i] = ir_fma(ir, loop.carried[i], ir_real(ir->vreal, 0.999),
+                          ir_real(ir->vreal, 0.001));
     ir_loop_end(ir, &loop, value);
 
     /* the sum goes to the thread's own element of `params`, so that nothing is unused */
@@ -37,28 +37,29 @@ static LLVMValueRef peak_procedure(Emitter *e)
     at = ir_int(ir, offsetof(struct rnn_chunk, params));
     LLVMValueRef out = ir_load(ir, ir->ptr, ir_at(ir, ir->i8, chunk, at));
     LLVMValueRef thread = LLVMBuildZExt(ir->builder, ir_param(ir, 1), ir->i64, "");
-    ir_store(ir, ir_extract(ir, sum, 0), ir_at(ir, ir->f32, out, thread));
+    ir_store(ir, ir_extract(ir, sum, 0), ir_at(ir, ir->real, out, thread));
     ir_end(ir, place, ir_int_of(ir->i32, 0));
     return f;
 }
 
-EmitModule *emit_peak(Arena *arena, Diag *d, const Target *target)
+EmitModule *emit_peak(Arena *arena, Diag *d, const Target *target, enum rnn_dtype dtype)
 {
     EmitModule *m = NEW(arena, EmitModule);
     m->symbol = "rnn_model_peak";
     m->e = (Emitter){.arena = arena, .target = target};
-    ir_open(&m->e.ir, "peak", target);
+    ir_open(&m->e.ir, "peak", target, dtype);
     if (!machine_open(m, d)) {
         ir_close(&m->e.ir);
         return NULL;
     }
     LLVMValueRef f = peak_procedure(&m->e);
     LLVMValueRef procedure[N_PROCEDURE] = {f, f, f, f, f, f, f};
-    int64_t flops = 2 * (int64_t)target->vector * target->tile_rows * target->tile_vectors;
+    int64_t flops = 2 * (int64_t)m->e.ir.vector * target->tile_rows * target->tile_vectors;
     struct rnn_model tables = {.abi_version = RNN_ABI_VERSION,
                                .name = "peak",
                                .spec_hash = "",
                                .target = target->name,
+                               .dtype = dtype,
                                .output_size = flops};
     model_emit(&m->e, &tables, procedure, m->symbol);
     return m;

@@ -219,7 +219,7 @@ static LLVMValueRef read_result(Emitter *e, const Access *a)
     const Buffer *b = access_buffer(e, a);
     LLVMTypeRef type = element_type(&e->ir, b->element);
     LLVMValueRef v = ir_load(&e->ir, type, access_address(e, a, NULL, NULL));
-    if (b->element != ELEMENT_F32 && b->element != ELEMENT_F64)
+    if (b->element != ELEMENT_REAL && b->element != ELEMENT_F64)
         BUG("the result %s is not a real", b->name);
     return type == e->ir.f64 ? v : LLVMBuildFPExt(e->ir.builder, v, e->ir.f64, "");
 }

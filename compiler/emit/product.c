@@ -1,7 +1,7 @@
 /*
  * product.c — products with packed right operands: loops around register tiles.
  *
- * Panels of b are the outer loop, so that one panel (k x panel floats) stays in the
+ * Panels of b are the outer loop, so that one panel (k x panel elements) stays in the
  * nearest cache while all rows pass over it. Of the grid of rows one dimension is cut
  * into tiles; the others are loops around it. That is the innermost one, unless it has
  * fewer rows than a tile and another has more: rows are independent of each other, so
@@ -27,11 +27,14 @@ typedef struct {
     int n_dim;
 } Emission;
 
-int product_columns(const Target *target) { return target->tile_vectors * target->vector; }
-
-static LLVMValueRef f32_at(Ir *ir, LLVMValueRef p, LLVMValueRef index)
+int product_columns(const Target *target, enum rnn_dtype dtype)
 {
-    return ir_at(ir, ir->f32, p, index);
+    return target->tile_vectors * target_lanes(target, dtype);
+}
+
+static LLVMValueRef real_at(Ir *ir, LLVMValueRef p, LLVMValueRef index)
+{
+    return ir_at(ir, ir->real, p, index);
 }
 
 /* ---- the grid of rows ---- */
@@ -120,9 +123,9 @@ static void outer_open(Ir *ir, const Emission *e, Outer *o, TileAt at)
         const ProductRows *d = &e->dim[i];
         o->loop[i] = ir_loop(ir, ir_int(ir, 0), d->count, 1, 0, NULL);
         LLVMValueRef index = o->loop[i].i;
-        at.a = f32_at(ir, at.a, ir_mul(ir, index, d->a));
-        at.c = f32_at(ir, at.c, ir_mul(ir, index, d->c));
-        at.init = f32_at(ir, at.init, ir_mul(ir, index, d->init));
+        at.a = real_at(ir, at.a, ir_mul(ir, index, d->a));
+        at.c = real_at(ir, at.c, ir_mul(ir, index, d->c));
+        at.init = real_at(ir, at.init, ir_mul(ir, index, d->init));
     }
     o->at = at;
 }
@@ -138,9 +141,9 @@ static void outer_close(Ir *ir, const Emission *e, Outer *o)
 static TileAt at_panel(Ir *ir, const Emission *e, LLVMValueRef panel)
 {
     LLVMValueRef column = ir_mul(ir, panel, ir_int(ir, e->p->panel));
-    return (TileAt){e->a, f32_at(ir, e->b, ir_mul(ir, column, ir_int(ir, e->p->k))),
-                    f32_at(ir, e->c, column),
-                    f32_at(ir, e->init, ir_mul(ir, column, ir_int(ir, e->init_n)))};
+    return (TileAt){e->a, real_at(ir, e->b, ir_mul(ir, column, ir_int(ir, e->p->k))),
+                    real_at(ir, e->c, column),
+                    real_at(ir, e->init, ir_mul(ir, column, ir_int(ir, e->init_n)))};
 }
 
 /* All rows of one panel. */
@@ -276,11 +279,11 @@ static void spread_init(Ir *ir, Emission *e)
     Outer o;
     outer_open(ir, e, &o, (TileAt){e->a, e->b, e->c, e->init});
     IrLoop row = ir_loop(ir, ir_int(ir, 0), last->count, 1, 0, NULL);
-    LLVMValueRef from = f32_at(ir, o.at.init, ir_mul(ir, row.i, last->init)),
-                 to = f32_at(ir, o.at.c, ir_mul(ir, row.i, last->c));
-    LLVMValueRef x = ir_load(ir, ir->f32, from);
+    LLVMValueRef from = real_at(ir, o.at.init, ir_mul(ir, row.i, last->init)),
+                 to = real_at(ir, o.at.c, ir_mul(ir, row.i, last->c));
+    LLVMValueRef x = ir_load(ir, ir->real, from);
     IrLoop column = ir_loop(ir, begin, end, 1, 0, NULL);
-    ir_store(ir, x, f32_at(ir, to, column.i));
+    ir_store(ir, x, real_at(ir, to, column.i));
     ir_loop_end(ir, &column, NULL);
     ir_loop_end(ir, &row, NULL);
     outer_close(ir, e, &o);
@@ -303,10 +306,10 @@ static void emit_batch(Ir *ir, Emission *e)
 
 /* Several chains: a tile has so many rows that the accumulators and, since no chain waits
    for another, the operands of all chains fit. */
-static Target few_rows(const Target *target, const Product *p)
+static Target few_rows(const Ir *ir, const Target *target, const Product *p)
 {
     Target few = *target;
-    int vectors = p->panel / target->vector, chains = p->chains > 1 ? p->chains : 1;
+    int vectors = p->panel / ir->vector, chains = p->chains > 1 ? p->chains : 1;
     int rows = (target->registers - chains * vectors) / (chains * (vectors + 1));
     few.tile_rows = rows < 1 ? 1 : rows < target->tile_rows ? rows : target->tile_rows;
     return few;
@@ -314,11 +317,12 @@ static Target few_rows(const Target *target, const Product *p)
 
 void product_emit(Ir *ir, const Target *target, const Product *p)
 {
-    if (p->panel % ir->vector != 0 || p->panel < 1 || p->panel > product_columns(target))
+    if (p->panel % ir->vector != 0 || p->panel < 1 ||
+        p->panel > product_columns(target, ir->dtype))
         BUG("a panel of %d columns", p->panel);
     if (p->chains > 1 && (p->chains - 1) * tile_chain(p->k, p->chains) > p->k)
         BUG("%d chains of %d products", p->chains, (int)p->k);
-    Target few = few_rows(target, p);
+    Target few = few_rows(ir, target, p);
     Emission e = {.p = p,
                   .target = p->chains > 1 ? &few : target,
                   .chains = p->chains > 1 ? p->chains : 1,
@@ -328,11 +332,11 @@ void product_emit(Ir *ir, const Target *target, const Product *p)
     pick_tiled_dimension(ir, &e);
 
     IrLoop batch = ir_loop(ir, ir_int(ir, 0), ir_int(ir, p->n_batch), 1, 0, NULL);
-    int64_t b_batch = pack_floats(1, p->n, p->k, p->panel);
-    e.a = f32_at(ir, p->a, ir_mul(ir, batch.i, ir_int(ir, p->a_batch)));
-    e.b = f32_at(ir, p->b, ir_mul(ir, batch.i, ir_int(ir, b_batch)));
-    e.c = f32_at(ir, p->c, ir_mul(ir, batch.i, ir_int(ir, p->c_batch)));
-    e.init = p->init ? f32_at(ir, p->init, ir_mul(ir, batch.i, ir_int(ir, p->init_batch)))
+    int64_t b_batch = pack_elements(1, p->n, p->k, p->panel);
+    e.a = real_at(ir, p->a, ir_mul(ir, batch.i, ir_int(ir, p->a_batch)));
+    e.b = real_at(ir, p->b, ir_mul(ir, batch.i, ir_int(ir, b_batch)));
+    e.c = real_at(ir, p->c, ir_mul(ir, batch.i, ir_int(ir, p->c_batch)));
+    e.init = p->init ? real_at(ir, p->init, ir_mul(ir, batch.i, ir_int(ir, p->init_batch)))
                      : tile_zeros(ir);
     emit_batch(ir, &e);
     ir_loop_end(ir, &batch, NULL);

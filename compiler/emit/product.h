@@ -10,7 +10,8 @@
  *
  * Code goes to the builder's place; the tiles themselves are internal functions of the
  * module, made when first needed and shared by all products (strides are arguments).
- * Strides are in elements (f32). Constants among the LLVM values are made use of.
+ * Strides are in elements, reals of the model. Constants among the LLVM values are made use
+ * of.
  */
 #ifndef RNNC_EMIT_PRODUCT_H
 #define RNNC_EMIT_PRODUCT_H
@@ -75,7 +76,7 @@ typedef struct {
 void product_sum_emit(Ir *ir, const Target *target, const ProductSum *p);
 
 /* Columns of a whole tile: what SPLIT_N of a sum splits by (a product: by its panel). */
-int product_columns(const Target *target);
+int product_columns(const Target *target, enum rnn_dtype dtype);
 
 /* Fills panels from b[batch][n][k] at its strides. */
 typedef struct {
@@ -89,8 +90,8 @@ typedef struct {
 
 void pack_emit(Ir *ir, const Pack *p);
 
-/* The number of panels of a packed buffer, in all batches, and its floats. */
+/* The number of panels of a packed buffer, in all batches, and its elements. */
 int64_t pack_panels(int64_t n_batch, int64_t n, int panel);
-int64_t pack_floats(int64_t n_batch, int64_t n, int64_t k, int panel);
+int64_t pack_elements(int64_t n_batch, int64_t n, int64_t k, int panel);
 
 #endif

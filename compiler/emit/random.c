@@ -97,10 +97,10 @@ static void draw(Emitter *e, const Blocks *b, Draw d, LLVMValueRef block,
 
 /* ---- the draws ---- */
 
-/* 24 bits as a real in [0, 1). */
+/* 24 bits as a real in [0, 1): the same number in float and in double. */
 static LLVMValueRef to_real(Ir *ir, LLVMValueRef word, int lanes)
 {
-    LLVMTypeRef real = ir_lanes(ir->f32, lanes), bits = ir_lanes(ir->i32, lanes);
+    LLVMTypeRef real = ir_lanes(ir->real, lanes), bits = ir_lanes(ir->i32, lanes);
     LLVMValueRef v = LLVMBuildLShr(ir->builder, word, ir_int_of(bits, 8), "");
     return LLVMBuildFMul(ir->builder, LLVMBuildUIToFP(ir->builder, v, real, ""),
                          ir_real(real, 0x1p-24), "");

@@ -95,7 +95,7 @@ static LLVMValueRef argmax_across(Ir *ir, LLVMValueRef v, LLVMValueRef index, in
 
 static LLVMTypeRef accumulator_type(const Loops *l, int i)
 {
-    return ir_lanes(l->instr[i].wide ? l->ir->f64 : l->ir->f32, l->lanes);
+    return ir_lanes(l->instr[i].wide ? l->ir->f64 : l->ir->real, l->lanes);
 }
 
 static bool is_extremum(OpCode op) { return op == OP_MAX_OF || op == OP_MIN_OF; }
@@ -176,7 +176,7 @@ static LLVMValueRef result_of(Loops *l, int i)
     LLVMValueRef v = s->sum;
     if (op == OP_ARGMAX) {
         v = reduced ? argmax_across(ir, v, s->beside, l->lanes) : s->beside;
-        LLVMTypeRef type = ir_lanes(ir->f32, ir_is_vector(v) ? l->lanes : 1);
+        LLVMTypeRef type = ir_lanes(ir->real, ir_is_vector(v) ? l->lanes : 1);
         return LLVMBuildSIToFP(ir->builder, v, type, "");
     }
     if (is_extremum(op)) {
@@ -199,7 +199,7 @@ void reduce_end(Loops *l, int i)
 
 static LLVMTypeRef sum_type(const Ir *ir, const Buffer *b)
 {
-    if (b->element != ELEMENT_F32 && b->element != ELEMENT_F64)
+    if (b->element != ELEMENT_REAL && b->element != ELEMENT_F64)
         BUG("a sum in buffer %s, which holds no reals", b->name);
     return element_type(ir, b->element);
 }

@@ -32,12 +32,37 @@ static LLVMValueRef real_of(Val v)
     return v.handle ? ((const Real *)v.handle)->real : NULL;
 }
 
-static LLVMTypeRef bits_of(const Ir *ir, LLVMTypeRef type)
+static int lanes_of(LLVMTypeRef type)
 {
     bool vector = LLVMGetTypeKind(type) == LLVMVectorTypeKind;
-    LLVMTypeRef element = vector ? LLVMGetElementType(type) : type;
-    LLVMTypeRef bits = element == ir->f64 ? ir->i64 : ir->i32;
-    return vector ? ir_lanes(bits, (int)LLVMGetVectorSize(type)) : bits;
+    return vector ? (int)LLVMGetVectorSize(type) : 1;
+}
+
+static bool is_double(const Ir *ir, LLVMTypeRef type)
+{
+    return (lanes_of(type) > 1 ? LLVMGetElementType(type) : type) == ir->f64;
+}
+
+/* Integers as wide as the reals, in as many lanes. */
+static LLVMTypeRef bits_of(const Ir *ir, LLVMTypeRef type)
+{
+    return ir_lanes(is_double(ir, type) ? ir->i64 : ir->i32, lanes_of(type));
+}
+
+/* Small whole numbers as bits, and back. Doubles go through integers of 32 bits: every
+   target converts those in vectors. */
+static LLVMValueRef whole_bits(Ir *ir, LLVMValueRef v)
+{
+    LLVMTypeRef type = LLVMTypeOf(v), narrow = ir_lanes(ir->i32, lanes_of(type));
+    v = LLVMBuildFPToSI(ir->builder, v, narrow, "");
+    return is_double(ir, type) ? LLVMBuildSExt(ir->builder, v, bits_of(ir, type), "") : v;
+}
+
+static LLVMValueRef whole_real(Ir *ir, LLVMValueRef bits, LLVMTypeRef type)
+{
+    if (is_double(ir, type))
+        bits = LLVMBuildTrunc(ir->builder, bits, ir_lanes(ir->i32, lanes_of(type)), "");
+    return LLVMBuildSIToFP(ir->builder, bits, type, "");
 }
 
 /* ---- 2^b ---- */
@@ -57,7 +82,7 @@ static LLVMValueRef clamp(Ir *ir, LLVMValueRef b, double lo, double hi)
 static LLVMValueRef power_of_two(Ir *ir, LLVMTypeRef type, LLVMValueRef i)
 {
     LLVMTypeRef bits = LLVMTypeOf(i);
-    bool wide = bits_of(ir, ir->f64) == bits;
+    bool wide = is_double(ir, type);
     LLVMValueRef biased =
         LLVMBuildAdd(ir->builder, i, ir_int_of(bits, wide ? 1023 : 127), "");
     LLVMValueRef shifted =
@@ -69,9 +94,8 @@ static LLVMValueRef power_of_two(Ir *ir, LLVMTypeRef type, LLVMValueRef i)
 static LLVMValueRef scale_by_products(Ir *ir, LLVMValueRef a, LLVMValueRef b)
 {
     LLVMTypeRef type = LLVMTypeOf(a), bits = bits_of(ir, type);
-    bool wide = type == ir->f64;
-    double limit = wide ? 2044 : 252;
-    LLVMValueRef i = LLVMBuildFPToSI(ir->builder, clamp(ir, b, -limit, limit), bits, "");
+    double limit = is_double(ir, type) ? 2044 : 252;
+    LLVMValueRef i = whole_bits(ir, clamp(ir, b, -limit, limit));
     LLVMValueRef half = LLVMBuildAShr(ir->builder, i, ir_int_of(bits, 1), "");
     LLVMValueRef rest = LLVMBuildSub(ir->builder, i, half, "");
     a = LLVMBuildFMul(ir->builder, a, power_of_two(ir, type, half), "");
@@ -81,19 +105,23 @@ static LLVMValueRef scale_by_products(Ir *ir, LLVMValueRef a, LLVMValueRef b)
 static LLVMValueRef scale(Recipe *r, LLVMValueRef a, LLVMValueRef b)
 {
     Ir *ir = &r->e->ir;
-    if (!r->e->target->scalef || r->type != ir->vf32)
+    if (!r->e->target->scalef || r->type != ir->vreal)
         return scale_by_products(ir, a, b);
     enum { ROUND_AS_SET = 4 };
-    LLVMValueRef arg[] = {a, b, ir_real(r->type, 0), ir_int_of(ir->i16, -1),
-                          ir_int_of(ir->i32, ROUND_AS_SET)};
-    return ir_intrinsic(ir, "llvm.x86.avx512.mask.scalef.ps.512", NULL, 5, arg);
+    bool wide = is_double(ir, r->type);
+    LLVMValueRef all = ir_int_of(wide ? ir->i8 : ir->i16, -1);
+    LLVMValueRef arg[] = {a, b, ir_real(r->type, 0), all, ir_int_of(ir->i32, ROUND_AS_SET)};
+    return ir_intrinsic(ir,
+                        wide ? "llvm.x86.avx512.mask.scalef.pd.512"
+                             : "llvm.x86.avx512.mask.scalef.ps.512",
+                        NULL, 5, arg);
 }
 
 /* floor(log2 |a|): the exponent's bits, of denormals after a shift into normal numbers. */
 static LLVMValueRef exponent(Ir *ir, LLVMValueRef a)
 {
     LLVMTypeRef type = LLVMTypeOf(a), bits = bits_of(ir, type);
-    bool wide = type == ir->f64;
+    bool wide = is_double(ir, type);
     int shift = wide ? 54 : 25, digits = wide ? 52 : 23, bias = wide ? 1023 : 127;
     double smallest = wide ? 0x1p-1022 : 0x1p-126;
     LLVMValueRef size = ir_intrinsic(ir, "llvm.fabs", type, 1, &a);
@@ -107,7 +135,7 @@ static LLVMValueRef exponent(Ir *ir, LLVMValueRef a)
     LLVMValueRef minus = LLVMBuildSelect(
         ir->builder, denormal, ir_int_of(bits, bias + shift), ir_int_of(bits, bias), "");
     e = LLVMBuildSub(ir->builder, e, minus, "");
-    return LLVMBuildSIToFP(ir->builder, e, type, "");
+    return whole_real(ir, e, type);
 }
 
 /* ---- the instructions ---- */
@@ -186,26 +214,35 @@ static Val recipe_constant(ScalarEmitter *s, double value)
     return wrap(r, (Real){.real = ir_real(r->type, value)});
 }
 
-/* libm's double functions of one or two numbers. */
+/* libm's double functions of one or two numbers; of vectors lane by lane. */
 static Val recipe_call(ScalarEmitter *s, const char *name, Val a, Val b)
 {
     Recipe *r = (Recipe *)s;
     Ir *ir = &r->e->ir;
     LLVMValueRef arg[] = {real_of(a), real_of(b)};
-    int n = arg[1] ? 2 : 1;
-    if (r->type != ir->f64)
-        BUG("a recipe calls %s on what is not one double", name);
+    int n = arg[1] ? 2 : 1, lanes = lanes_of(r->type);
+    if (!is_double(ir, r->type))
+        BUG("a recipe calls %s on what is not double", name);
     LLVMValueRef f = LLVMGetNamedFunction(ir->module, name);
     if (!f)
         f = ir_declare(ir, name, ir->f64, n, (LLVMTypeRef[]){ir->f64, ir->f64});
-    return wrap(r, (Real){.real = ir_call(ir, f, n, arg)});
+    if (lanes == 1)
+        return wrap(r, (Real){.real = ir_call(ir, f, n, arg)});
+    LLVMValueRef v = LLVMGetPoison(r->type), one[2];
+    for (int k = 0; k < lanes; k++) {
+        for (int i = 0; i < n; i++)
+            one[i] = ir_extract(ir, arg[i], k);
+        v = ir_insert(ir, v, ir_call(ir, f, n, one), k);
+    }
+    return wrap(r, (Real){.real = v});
 }
 
 Real scalar_emit(Emitter *e, OpCode op, int n, const Real *arg)
 {
     const OpDef *def = op_defs[op];
     LLVMTypeRef type = LLVMTypeOf(arg[0].real);
-    Recipe r = {{recipe_constant, recipe_apply, recipe_call, type == e->ir.f64}, e, type};
+    Recipe r = {
+        {recipe_constant, recipe_apply, recipe_call, is_double(&e->ir, type)}, e, type};
     Val operand[8] = {{NULL}};
     if (!def->emit || n > COUNT(operand))
         BUG("no recipe for %s of %d operands", def->name, n);

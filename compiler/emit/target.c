@@ -19,7 +19,7 @@ const Target targets[] = {
         .triple = "x86_64-unknown-linux-gnu",
         .cpu = "x86-64-v4",
         .features = "-prefer-256-bit",
-        .vector = 16,
+        .vector_bytes = 64,
         .registers = 32,
         .tile_rows = 6,
         .tile_vectors = 4,
@@ -30,7 +30,7 @@ const Target targets[] = {
         .triple = "x86_64-unknown-linux-gnu",
         .cpu = "x86-64-v3",
         .features = "",
-        .vector = 8,
+        .vector_bytes = 32,
         .registers = 16,
         .tile_rows = 6,
         .tile_vectors = 2,
@@ -40,13 +40,18 @@ const Target targets[] = {
         .triple = "aarch64-unknown-linux-gnu",
         .cpu = "neoverse-n1",
         .features = "",
-        .vector = 4,
+        .vector_bytes = 16,
         .registers = 32,
         .tile_rows = 8,
         .tile_vectors = 3,
     },
 };
 const int n_target = COUNT(targets);
+
+int target_lanes(const Target *t, enum rnn_dtype dtype)
+{
+    return t->vector_bytes / (int)rnn_dtype_bytes(dtype);
+}
 
 /* What a host must say it has to run a level, one word each; NULL ends the list. */
 typedef struct {

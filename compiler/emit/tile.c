@@ -19,7 +19,7 @@ enum {
     MAX_ROWS = 16,
     MAX_PANELS = 4,
     MAX_CHAINS = 4,
-    N_ZERO = 256 /* floats: four panels of four vectors of 64 bytes */
+    N_ZERO = 256 /* elements: four panels of four vectors of 64 bytes, or more */
 };
 
 /* A tile while its function is built. */
@@ -52,9 +52,9 @@ static LLVMValueRef get(Ir *ir, LLVMValueRef arguments, TileField field)
     return ir_load(ir, ir->i64, ir_at(ir, ir->i64, arguments, ir_int(ir, field)));
 }
 
-static LLVMValueRef f32_at(Ir *ir, LLVMValueRef p, LLVMValueRef index)
+static LLVMValueRef real_at(Ir *ir, LLVMValueRef p, LLVMValueRef index)
 {
-    return ir_at(ir, ir->f32, p, index);
+    return ir_at(ir, ir->real, p, index);
 }
 
 LLVMValueRef tile_zeros(Ir *ir)
@@ -62,7 +62,7 @@ LLVMValueRef tile_zeros(Ir *ir)
     const char *name = "tile_zeros";
     LLVMValueRef zeros = LLVMGetNamedGlobal(ir->module, name);
     if (!zeros) {
-        LLVMTypeRef type = LLVMArrayType2(ir->f32, N_ZERO);
+        LLVMTypeRef type = LLVMArrayType2(ir->real, N_ZERO);
         zeros = LLVMAddGlobal(ir->module, type, name);
         LLVMSetInitializer(zeros, LLVMConstNull(type));
         LLVMSetGlobalConstant(zeros, true);
@@ -84,19 +84,19 @@ static LLVMValueRef place_of(Ir *ir, const Body *y, LLVMValueRef p, TileField st
 {
     int columns = y->tile.panels * y->tile.vectors;
     LLVMValueRef row = ir_mul(ir, y->field[stride], ir_int(ir, i / columns));
-    p = f32_at(ir, p, row);
-    return f32_at(ir, p, ir_int(ir, (int64_t)(i % columns) * ir->vector));
+    p = real_at(ir, p, row);
+    return real_at(ir, p, ir_int(ir, (int64_t)(i % columns) * ir->vector));
 }
 
 static void load_init(Ir *ir, const Body *y, LLVMValueRef init, LLVMValueRef *acc)
 {
-    LLVMValueRef zero = LLVMConstNull(ir->vf32);
+    LLVMValueRef zero = LLVMConstNull(ir->vreal);
     for (int i = y->n; i < y->n * y->tile.chains; i++)
         acc[i] = zero;
     for (int i = 0; i < y->n; i++) {
         LLVMValueRef p = place_of(ir, y, init, TILE_INIT_ROW, i);
-        acc[i] = is_masked(y, i) ? ir_load_masked(ir, ir->vf32, p, y->mask)
-                                 : ir_load(ir, ir->vf32, p);
+        acc[i] = is_masked(y, i) ? ir_load_masked(ir, ir->vreal, p, y->mask)
+                                 : ir_load(ir, ir->vreal, p);
         if (!y->tile.halves)
             continue;
         int other = i + y->tile.chains / 2 * y->n; /* where the first chain is */
@@ -128,12 +128,12 @@ static void multiply(Ir *ir, const Body *y, const ChainStart *s, LLVMValueRef a_
     int columns = y->tile.panels * y->tile.vectors;
     LLVMValueRef vector[MAX_ACCUMULATORS];
     for (int j = 0; j < columns; j++) {
-        LLVMValueRef p = f32_at(ir, s->b[j / y->tile.vectors], b_index);
+        LLVMValueRef p = real_at(ir, s->b[j / y->tile.vectors], b_index);
         int64_t column = (int64_t)(j % y->tile.vectors) * ir->vector;
-        vector[j] = ir_load(ir, ir->vf32, f32_at(ir, p, ir_int(ir, column)));
+        vector[j] = ir_load(ir, ir->vreal, real_at(ir, p, ir_int(ir, column)));
     }
     for (int r = 0; r < y->tile.rows; r++) {
-        LLVMValueRef x = ir_load(ir, ir->f32, f32_at(ir, s->a[r], a_index));
+        LLVMValueRef x = ir_load(ir, ir->real, real_at(ir, s->a[r], a_index));
         x = ir_splat(ir, x, ir->vector);
         for (int j = 0; j < columns; j++)
             acc[r * columns + j] = ir_fma(ir, x, vector[j], acc[r * columns + j]);
@@ -144,7 +144,7 @@ static void addresses_of_a(Ir *ir, const Body *y, LLVMValueRef p, LLVMValueRef *
 {
     bool unit = y->tile.a == TILE_A_ALONG_ROWS;
     for (int r = 0; r < y->tile.rows; r++)
-        a[r] = f32_at(
+        a[r] = real_at(
             ir, p, unit ? ir_int(ir, r) : ir_mul(ir, y->field[TILE_A_ROW], ir_int(ir, r)));
 }
 
@@ -163,11 +163,11 @@ static ChainStart chain_start(Ir *ir, const Body *y, LLVMValueRef a, LLVMValueRe
         number = ir_select(ir, y->reversed, ir_int(ir, chain ^ y->tile.chains / 2), number);
     LLVMValueRef skipped = ir_mul(ir, y->field[TILE_K], number);
     int64_t pitch = (int64_t)y->tile.pitch * ir->vector;
-    a = f32_at(ir, a, ir_mul(ir, skipped, y->field[TILE_A_K]));
-    b = f32_at(ir, b, ir_mul(ir, skipped, ir_int(ir, pitch)));
+    a = real_at(ir, a, ir_mul(ir, skipped, y->field[TILE_A_K]));
+    b = real_at(ir, b, ir_mul(ir, skipped, ir_int(ir, pitch)));
     addresses_of_a(ir, y, a, s.a);
     for (int j = 0; j < y->tile.panels; j++)
-        s.b[j] = f32_at(ir, b, ir_mul(ir, y->field[TILE_B_PANEL], ir_int(ir, j)));
+        s.b[j] = real_at(ir, b, ir_mul(ir, y->field[TILE_B_PANEL], ir_int(ir, j)));
     return s;
 }
 
@@ -232,15 +232,15 @@ static void all_runs(Ir *ir, const Body *y, LLVMValueRef a, LLVMValueRef b,
     copy(next, acc, y->n);
     IrLoop l = ir_loop(ir, ir_int(ir, 0), y->field[TILE_K_OUTER], 1, y->n, next);
     copy(next, l.carried, y->n);
-    inner_run(ir, y, f32_at(ir, a, ir_mul(ir, l.i, y->field[TILE_A_OUTER])),
-              f32_at(ir, b, ir_mul(ir, l.i, b_run)), next);
+    inner_run(ir, y, real_at(ir, a, ir_mul(ir, l.i, y->field[TILE_A_OUTER])),
+              real_at(ir, b, ir_mul(ir, l.i, b_run)), next);
     ir_loop_end(ir, &l, next);
     copy(acc, l.carried, y->n);
 }
 
 static LLVMValueRef below(Ir *ir, const Body *y, LLVMValueRef p, TileField stride)
 {
-    return f32_at(ir, p, ir_mul(ir, y->field[stride], ir_int(ir, y->tile.rows)));
+    return real_at(ir, p, ir_mul(ir, y->field[stride], ir_int(ir, y->tile.rows)));
 }
 
 /* void (arguments, a, b, c, init, n) */
@@ -342,8 +342,8 @@ static TileAt skip_rows(Ir *ir, LLVMValueRef arguments, TileAt at, LLVMValueRef 
     LLVMValueRef a = ir_mul(ir, rows, get(ir, arguments, TILE_A_ROW)),
                  c = ir_mul(ir, rows, get(ir, arguments, TILE_C_ROW)),
                  init = ir_mul(ir, rows, get(ir, arguments, TILE_INIT_ROW));
-    return (TileAt){f32_at(ir, at.a, a), at.b, f32_at(ir, at.c, c),
-                    f32_at(ir, at.init, init)};
+    return (TileAt){real_at(ir, at.a, a), at.b, real_at(ir, at.c, c),
+                    real_at(ir, at.init, init)};
 }
 
 /* n tiles of `rows` rows, a number between 1 and most known at run time. */

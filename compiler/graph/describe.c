@@ -119,6 +119,7 @@ struct rnn_model *graph_describe(Arena *arena, const Graph *g, int64_t steps_max
     m->name = g->name;
     m->spec_hash = g->spec_hash ? g->spec_hash : "";
     m->target = "";
+    m->dtype = g->dtype;
     m->steps_max = steps_max, m->rows_max = rows_max;
     m->tbptt_step = g->tbptt_step ? g->tbptt_step : steps_max;
     m->threads_max = 1;
@@ -177,6 +178,8 @@ static uint64_t hash_node(uint64_t h, const Node *n)
 const char *graph_hash(const Graph *g)
 {
     uint64_t h = 0xcbf29ce484222325u;
+    if (g->dtype != RNN_F32)
+        h = hash_number(h, g->dtype);
     for (NodeId id = 0; id < g->n_node; id++)
         h = hash_node(h, &g->node[id]);
     for (int i = 0; i < g->n_param; i++)

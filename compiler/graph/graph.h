@@ -24,6 +24,7 @@
 #define RNNC_GRAPH_H
 
 #include "base/base.h"
+#include "rnn_abi.h"
 
 typedef int32_t NodeId;
 enum { NO_NODE = -1, MAX_RANK = 6, MAX_LABEL = 16 };
@@ -152,6 +153,7 @@ typedef struct {
 typedef struct {
     Arena *arena;
     const char *name;
+    enum rnn_dtype dtype; /* of all reals that are not wide */
     int n_node, node_capacity;
     Node *node;
     int n_input, input_capacity;

@@ -31,17 +31,20 @@ static int64_t size_of(const Machine *m, NodeId id)
     return shape_size(&m->g->node[id].shape);
 }
 
-static void give_floats(const Machine *m, NodeId leaf, const float *from, int64_t n)
+/* n reals of a block, from element `first` on. */
+static void give_reals(const Machine *m, NodeId leaf, const void *block, int64_t first,
+                       int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
-        m->buffer[i] = (double)from[i];
+        m->buffer[i] = rnn_real_at(block, m->g->dtype, first + i);
     interp_set(m->p, leaf, m->buffer, NULL);
 }
 
-static double input_number(const struct rnn_input *in, const void *from, int64_t i)
+static double input_number(const struct rnn_model *m, const struct rnn_input *in,
+                           const void *from, int64_t i)
 {
     bool whole = in->kind == RNN_CLASS || in->kind == RNN_INTEGER;
-    return whole ? ((const int32_t *)from)[i] : (double)((const float *)from)[i];
+    return whole ? ((const int32_t *)from)[i] : rnn_real_at(from, m->dtype, i);
 }
 
 static void give_input(const Machine *m, const struct rnn_chunk *c, NodeId leaf, int index)
@@ -57,7 +60,7 @@ static void give_input(const Machine *m, const struct rnn_chunk *c, NodeId leaf,
         for (int64_t b = 0; b < c->rows; b++) {
             int64_t at = b * c->row_stride[index] + (t ? t * c->step_stride[index] : 0);
             for (int64_t i = 0; i < in->size; i++)
-                m->buffer[n++] = input_number(in, from, at + i);
+                m->buffer[n++] = input_number(c->model, in, from, at + i);
         }
     interp_set(m->p, leaf, m->buffer, NULL);
 }
@@ -65,15 +68,15 @@ static void give_input(const Machine *m, const struct rnn_chunk *c, NodeId leaf,
 static void give_param(const Machine *m, const struct rnn_chunk *c, NodeId leaf, int index)
 {
     if (c->params)
-        give_floats(m, leaf, c->params + c->model->param[index].offset, size_of(m, leaf));
+        give_reals(m, leaf, c->params, c->model->param[index].offset, size_of(m, leaf));
 }
 
 static void give_carried(const Machine *m, const struct rnn_chunk *c, NodeId leaf,
                          int index)
 {
     if (c->state_in)
-        give_floats(m, leaf, c->state_in + m->state[index] * c->model->rows_max,
-                    c->rows * size_of(m, leaf));
+        give_reals(m, leaf, c->state_in, m->state[index] * c->model->rows_max,
+                   c->rows * size_of(m, leaf));
 }
 
 static void give_start(const Machine *m, const struct rnn_chunk *c, NodeId leaf, int index)
@@ -103,13 +106,13 @@ static void give_optimizer(const Machine *m, const struct rnn_chunk *c, NodeId l
                    c->optimizer_scalars ? c->optimizer_scalars + m->optimizer[index] : NULL,
                    NULL);
     else if (c->optimizer)
-        give_floats(m, leaf, c->optimizer + m->optimizer[index], size_of(m, leaf));
+        give_reals(m, leaf, c->optimizer, m->optimizer[index], size_of(m, leaf));
 }
 
 static void give_gradient(const Machine *m, const struct rnn_chunk *c, NodeId leaf,
                           int index)
 {
-    give_floats(m, leaf, c->grads + c->model->param[index].offset, size_of(m, leaf));
+    give_reals(m, leaf, c->grads, c->model->param[index].offset, size_of(m, leaf));
 }
 
 /* The backward phase's own. */
@@ -145,24 +148,26 @@ static void give_leaves(const struct rnn_chunk *c, bool gradients)
 
 static double number(const Machine *m, NodeId id) { return *interp_re(m->p, id, 0, 0); }
 
-static void write_floats(const Machine *m, NodeId id, int64_t t, int64_t b, float *to)
+/* To the block, from element `first` on. */
+static void write_reals(const Machine *m, NodeId id, int64_t t, int64_t b, void *block,
+                        int64_t first)
 {
     const double *v = interp_re(m->p, id, t, b);
     for (int64_t i = 0, n = size_of(m, id); i < n; i++)
-        to[i] = (float)v[i];
+        rnn_real_set(block, m->g->dtype, first + i, v[i]);
 }
 
 /* The states as left by so many steps of the chunk; by none, as its first step finds them.
  */
-static void write_states_at(const struct rnn_chunk *c, int64_t steps, float *block)
+static void write_states_at(const struct rnn_chunk *c, int64_t steps, void *block)
 {
     const Machine *m = machine_of(c);
     for (int i = 0; i < m->g->n_state; i++) {
         const State *s = &m->g->state[i];
-        float *to = block + m->state[i] * c->model->rows_max;
+        int64_t to = m->state[i] * c->model->rows_max;
         for (int64_t b = 0; !s->backward && b < c->rows; b++)
-            write_floats(m, steps ? s->next : s->entry, steps ? steps - 1 : 0, b,
-                         to + b * shape_size(&s->shape));
+            write_reals(m, steps ? s->next : s->entry, steps ? steps - 1 : 0, b, block,
+                        to + b * shape_size(&s->shape));
     }
 }
 
@@ -185,8 +190,8 @@ static void write_outputs(const struct rnn_chunk *c)
         return;
     for (int64_t t = 0; t < c->steps; t++)
         for (int64_t b = 0; b < c->rows; b++)
-            write_floats(m, m->g->output, t, b,
-                         c->outputs + (t * c->rows + b) * c->model->output_size);
+            write_reals(m, m->g->output, t, b, c->outputs,
+                        (t * c->rows + b) * c->model->output_size);
 }
 
 /* Is there a loss, and is it finite? */
@@ -218,7 +223,7 @@ static void write_update(struct rnn_chunk *c)
     const Graph *g = m->g;
     for (int i = 0; i < g->n_param; i++)
         if (g->param[i].gradient != NO_NODE && g->param[i].next != NO_NODE)
-            write_floats(m, g->param[i].next, 0, 0, c->params + c->model->param[i].offset);
+            write_reals(m, g->param[i].next, 0, 0, c->params, c->model->param[i].offset);
     for (int i = 0; i < g->n_optimizer; i++) {
         const OptimizerState *s = &g->optimizer[i];
         if (s->next == NO_NODE)
@@ -226,7 +231,7 @@ static void write_update(struct rnn_chunk *c)
         if (s->wide)
             c->optimizer_scalars[m->optimizer[i]] = number(m, s->next);
         else
-            write_floats(m, s->next, 0, 0, c->optimizer + m->optimizer[i]);
+            write_reals(m, s->next, 0, 0, c->optimizer, m->optimizer[i]);
     }
 }
 
@@ -239,14 +244,14 @@ static int interp_init(struct rnn_chunk *c, int thread)
         return 0;
     interp_begin(m->p, 1, 1, false, (struct rnn_rng){.seed = c->rng.seed});
     for (int i = 0; i < m->g->n_param; i++)
-        write_floats(m, m->g->param[i].init, 0, 0, c->params + c->model->param[i].offset);
+        write_reals(m, m->g->param[i].init, 0, 0, c->params, c->model->param[i].offset);
     for (int i = 0; i < m->g->n_optimizer; i++) {
         const OptimizerState *s = &m->g->optimizer[i];
         int64_t at = m->optimizer[i], n = shape_size(&s->shape);
         if (s->wide)
             c->optimizer_scalars[at] = s->value;
         for (int64_t j = 0; !s->wide && j < n; j++)
-            c->optimizer[at + j] = (float)s->value;
+            rnn_real_set(c->optimizer, m->g->dtype, at + j, s->value);
     }
     return 0;
 }
@@ -283,11 +288,11 @@ static int interp_grad(struct rnn_chunk *c, int thread)
     write_outputs(c);
     write_states(c);
     write_saved(c);
-    memset(c->grads, 0, (size_t)c->model->params_size * sizeof *c->grads);
+    memset(c->grads, 0, (size_t)c->model->params_size * rnn_dtype_bytes(c->model->dtype));
     for (int i = 0; sound && i < m->g->n_param; i++)
         if (m->g->param[i].gradient != NO_NODE)
-            write_floats(m, m->g->param[i].gradient, 0, 0,
-                         c->grads + c->model->param[i].offset);
+            write_reals(m, m->g->param[i].gradient, 0, 0, c->grads,
+                        c->model->param[i].offset);
     if (sound)
         write_norm(c);
     return 0;

@@ -21,7 +21,7 @@ static int64_t padded_row(const Plan *p, int64_t size, int64_t element_bytes)
 
 int buffer_add(Plan *p, Buffer b)
 {
-    int64_t element = b.element == ELEMENT_F64 ? 8 : b.element == ELEMENT_U8 ? 1 : 4;
+    int64_t element = element_bytes(p, b.element);
     int64_t size = shape_size(&b.shape);
     bool own = b.home == HOME_WORKSPACE || b.home == HOME_SCRATCH;
     if (own && b.axes & AXIS_ROW)
@@ -66,7 +66,7 @@ Element value_element(const Fuse *f, NodeId id)
 {
     const Node *n = &f->g->node[id];
     bool total = n->op == OP_TOTAL && n->shape.rank == 0 && n->axes == 0;
-    return n->wide || total ? ELEMENT_F64 : ELEMENT_F32;
+    return n->wide || total ? ELEMENT_F64 : ELEMENT_REAL;
 }
 
 void buffer_touch(Fuse *f, int buffer, int stage)
@@ -85,14 +85,14 @@ static const struct {
     Element element;
     bool in_memory;
 } leaf_homes[OP_COUNT] = {
-    [OP_INPUT] = {HOME_INPUT, ELEMENT_F32, true},
-    [OP_PARAM] = {HOME_PARAMS, ELEMENT_F32, true},
-    [OP_GRADIENT] = {HOME_GRADS, ELEMENT_F32, true},
-    [OP_OPTIMIZER] = {HOME_OPTIMIZER, ELEMENT_F32, true},
+    [OP_INPUT] = {HOME_INPUT, ELEMENT_REAL, true},
+    [OP_PARAM] = {HOME_PARAMS, ELEMENT_REAL, true},
+    [OP_GRADIENT] = {HOME_GRADS, ELEMENT_REAL, true},
+    [OP_OPTIMIZER] = {HOME_OPTIMIZER, ELEMENT_REAL, true},
     [OP_SCALAR] = {HOME_SCALARS, ELEMENT_F64, true},
     [OP_SOFAR] = {HOME_RUNNING, ELEMENT_F64, true},
     [OP_START] = {HOME_START, ELEMENT_U8, true},
-    [OP_CARRIED] = {HOME_STATE_IN, ELEMENT_F32, true},
+    [OP_CARRIED] = {HOME_STATE_IN, ELEMENT_REAL, true},
 };
 
 static const char *leaf_name(const Graph *g, const Node *n)

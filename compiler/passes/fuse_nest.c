@@ -101,7 +101,7 @@ static int panel_in_place(Plan *p, const Contraction *c)
                 .pack_n = c->n,
                 .pack_k = c->k,
                 .shape = {1, {c->n_batch * c->n * c->k}}};
-    b.bytes = b.shape.dim[0] * 4;
+    b.bytes = b.shape.dim[0] * element_bytes(p, b.element);
     return buffer_add(p, b);
 }
 
@@ -128,7 +128,7 @@ static int panels_of(Fuse *f, const Contraction *c, NodeId weight, Procedure *pr
                 .first_stage = INT32_MAX,
                 .proc = f->id,
                 .shape = {1, {c->n_batch * round_up(c->n, panel) * c->k}}};
-    b.bytes = b.shape.dim[0] * 4;
+    b.bytes = b.shape.dim[0] * element_bytes(p, b.element);
     int id = buffer_add(p, b);
     p->buffer[id].bytes = b.bytes;
     Procedure *maker = lasts ? &p->proc[PROC_PACK] : proc;

@@ -16,7 +16,8 @@ static void size_blocks(Plan *p)
                 if (p->buffer[b].span == SPAN_BLOCK && p->buffer[b].axes & AXIS_TIME &&
                     p->buffer[b].home == HOME_WORKSPACE && (int)p->buffer[b].proc == i &&
                     p->buffer[b].first_stage == k)
-                    bytes += p->buffer[b].slot_stride * 4;
+                    bytes +=
+                        p->buffer[b].slot_stride * element_bytes(p, p->buffer[b].element);
             if (bytes > 0 && bytes * block > p->target.l2_bytes / 2)
                 block = p->target.l2_bytes / 2 / bytes;
             p->proc[i].stage[k].block =
@@ -42,7 +43,7 @@ static void size_slots(Plan *p)
         if (of->span != SPAN_BLOCK || !(of->axes & AXIS_TIME) || of->home != HOME_WORKSPACE)
             continue;
         of->n_slot = block;
-        of->bytes = of->n_slot * of->slot_stride * 4;
+        of->bytes = of->n_slot * of->slot_stride * element_bytes(p, of->element);
     }
 }
 

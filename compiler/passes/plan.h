@@ -59,7 +59,8 @@ typedef enum {
     PROC_COUNT
 } ProcId;
 
-typedef enum { ELEMENT_F32, ELEMENT_F64, ELEMENT_I32, ELEMENT_U8 } Element;
+/* REAL: of the width that the model computes in, graph->dtype. */
+typedef enum { ELEMENT_REAL, ELEMENT_F64, ELEMENT_I32, ELEMENT_U8 } Element;
 
 /* How a buffer with a time axis keeps its steps. */
 typedef enum {
@@ -264,6 +265,8 @@ typedef struct {
 } Plan;
 
 enum { PLAN_MAX_THREADS = 64 };
+
+int64_t element_bytes(const Plan *p, Element e);
 
 /* What nests do to memory that other threads see. */
 enum { TOUCH_READ = 1, TOUCH_WRITE = 2 };

@@ -5,6 +5,17 @@
  */
 #include "passes/plan.h"
 
+int64_t element_bytes(const Plan *p, Element e)
+{
+    switch (e) {
+    case ELEMENT_REAL: return (int64_t)rnn_dtype_bytes(p->graph->dtype);
+    case ELEMENT_F64: return 8;
+    case ELEMENT_I32: return 4;
+    case ELEMENT_U8: return 1;
+    }
+    BUG("element %d", (int)e);
+}
+
 Touched touched_new(const Plan *p)
 {
     return (Touched){.how = NEW_ARRAY(p->arena, uint8_t, p->n_buffer + 1),

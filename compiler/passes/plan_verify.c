@@ -151,7 +151,7 @@ static void verify_matrix(Site at, const char *what, const Access *a, int64_t ba
     Loops loops = {3, {batch, rows, columns}, {a->stride[0], a->stride[1], a->stride[2]}};
     at.what = what;
     verify_access(&at, a, &loops);
-    if (at.p->buffer[a->buffer].element != ELEMENT_F32)
+    if (at.p->buffer[a->buffer].element != ELEMENT_REAL)
         BUG("%s of product %d does not hold reals", what, at.node);
 }
 
@@ -191,7 +191,8 @@ static void verify_pack(Site at, const Nest *n)
     if (n->contraction || n->n_sweep > 0)
         BUG("a nest that packs %s does something else too", b->name);
     int64_t panels = (b->pack_n + b->panel - 1) / b->panel;
-    if (b->bytes < 4 * b->pack_batch * panels * b->panel * b->pack_k)
+    if (b->bytes <
+        element_bytes(at.p, b->element) * b->pack_batch * panels * b->panel * b->pack_k)
         BUG("%s has %lld bytes, less than its panels", b->name, (long long)b->bytes);
     verify_matrix(at, "what is packed", &n->pack_from, b->pack_batch, b->pack_n, b->pack_k);
 }
@@ -231,11 +232,6 @@ static int64_t block_size(const Graph *g, Home home)
     BUG("home %d", (int)home);
 }
 
-static int64_t element_bytes(Element e)
-{
-    return e == ELEMENT_F64 ? 8 : e == ELEMENT_U8 ? 1 : 4;
-}
-
 /* block: elements of the block that its home names; -1: none. */
 static void verify_buffer(const Plan *p, const Buffer *b, int64_t block)
 {
@@ -250,7 +246,7 @@ static void verify_buffer(const Plan *p, const Buffer *b, int64_t block)
     int64_t slots = b->axes & AXIS_TIME ? b->n_slot : 1;
     if (row < size || (slots > 1 && b->slot_stride < all))
         BUG("rows or steps of %s share elements", b->name);
-    if (b->bytes < ((slots - 1) * b->slot_stride + all) * element_bytes(b->element))
+    if (b->bytes < ((slots - 1) * b->slot_stride + all) * element_bytes(p, b->element))
         BUG("%s has %lld bytes, too few for %lld steps", b->name, (long long)b->bytes,
             (long long)slots);
 }

@@ -83,7 +83,7 @@ static void build_product(Ir *ir, const Target *t, const Case *s)
             .n_batch = 1,
             .n = s->n,
             .k = s->k,
-            .panel = product_columns(t),
+            .panel = product_columns(t, RNN_F32),
             .a = ir_param(ir, 0),
             .b = ir_param(ir, 1),
             .c = ir_param(ir, 2),
@@ -123,7 +123,7 @@ static void build_pack(Ir *ir, const Target *t, const Case *s)
                       .n_batch = 1,
                       .n = s->n,
                       .k = s->k,
-                      .panel = product_columns(t),
+                      .panel = product_columns(t, RNN_F32),
                       .from = ir_param(ir, 0),
                       .to = ir_param(ir, 2),
                       .from_n = s->across ? s->k : 1,
@@ -137,16 +137,16 @@ enum { PEAK_TRIPS = 20000, PEAK_CHAINS = 12 };
 static void build_peak(Ir *ir)
 {
     IrPlace place = begin_function(ir, "peak");
-    LLVMValueRef acc[PEAK_CHAINS], x = ir_load(ir, ir->vf32, ir_param(ir, 0));
+    LLVMValueRef acc[PEAK_CHAINS], x = ir_load(ir, ir->vreal, ir_param(ir, 0));
     for (int i = 0; i < PEAK_CHAINS; i++)
-        acc[i] = ir_real(ir->vf32, i);
+        acc[i] = ir_real(ir->vreal, i);
     IrLoop l = ir_loop(ir, ir_int(ir, 0), ir_int(ir, PEAK_TRIPS), 1, PEAK_CHAINS, acc);
     for (int i = 0; i < PEAK_CHAINS; i++)
         acc[i] = ir_fma(ir, l.carried[i], x, x);
     ir_loop_end(ir, &l, acc);
     for (int i = 0; i < PEAK_CHAINS; i++)
         ir_store(ir, l.carried[i],
-                 ir_at(ir, ir->f32, ir_param(ir, 2), ir_int(ir, i * ir->vector)));
+                 ir_at(ir, ir->real, ir_param(ir, 2), ir_int(ir, i * ir->vector)));
     ir_end(ir, place, NULL);
 }
 
@@ -216,14 +216,14 @@ static float *new_floats(int64_t n)
 
 static double peak_flops(const Target *t, Compiled *peak, float *c)
 {
-    double flops = 2.0 * t->vector * PEAK_CHAINS * PEAK_TRIPS;
+    double flops = 2.0 * target_lanes(t, RNN_F32) * PEAK_CHAINS * PEAK_TRIPS;
     float x[64] = {0.5f};
     return flops / time_of(peak, x, NULL, c).best;
 }
 
 static void run_case(const Target *t, const Case *s, Compiled *f, Compiled *peak)
 {
-    int64_t points = s->steps * s->rows, width = product_columns(t);
+    int64_t points = s->steps * s->rows, width = product_columns(t, RNN_F32);
     float *a = new_floats(points * padded(s->k) + s->k * s->n);
     float *b =
         new_floats((s->n + width) * (s->kind == KIND_SUM ? points : s->k) + 16 * points);

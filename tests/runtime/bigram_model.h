@@ -23,9 +23,10 @@ static int bigram_class(const struct rnn_chunk *c, int input, int64_t t, int64_t
 
 static int bigram_init(struct rnn_chunk *c, int thread)
 {
+    float *params = c->params;
     (void)thread;
     for (int i = 0; i < BIGRAM_CLASSES * BIGRAM_CLASSES; i++)
-        c->params[i] = 0.01f * (float)((c->rng.seed + 7 * (uint64_t)i) % 11);
+        params[i] = 0.01f * (float)((c->rng.seed + 7 * (uint64_t)i) % 11);
     return 0;
 }
 
@@ -37,19 +38,23 @@ static int bigram_nothing(struct rnn_chunk *c, int thread)
 
 static void bigram_count_steps(struct rnn_chunk *c)
 {
+    const float *found = c->state_in;
+    float *left = c->state_out;
     for (int64_t b = 0; b < c->rows; b++)
-        c->state_out[b] = (c->start[b] ? 0 : c->state_in[b]) + (float)c->steps;
+        left[b] = (c->start[b] ? 0 : found[b]) + (float)c->steps;
 }
 
 /* Loss, and with `learn` gradients, of all steps and rows. */
 static void bigram_walk(struct rnn_chunk *c, bool learn)
 {
     double sum = 0, right = 0, n = (double)(c->steps * c->rows);
-    memset(c->grads, 0, sizeof(float) * BIGRAM_CLASSES * BIGRAM_CLASSES);
+    const float *params = c->params;
+    float *grads = c->grads;
+    memset(grads, 0, sizeof(float) * BIGRAM_CLASSES * BIGRAM_CLASSES);
     for (int64_t t = 0; t < c->steps; t++)
         for (int64_t b = 0; b < c->rows; b++) {
             int x = bigram_class(c, 0, t, b), y = bigram_class(c, 1, t, b), best = 0;
-            const float *score = c->params + x * BIGRAM_CLASSES;
+            const float *score = params + x * BIGRAM_CLASSES;
             double all = 0;
             for (int k = 0; k < BIGRAM_CLASSES; k++) {
                 all += exp((double)score[k]);
@@ -58,7 +63,7 @@ static void bigram_walk(struct rnn_chunk *c, bool learn)
             sum += log(all) - (double)score[y];
             right += best == y;
             for (int k = 0; k < BIGRAM_CLASSES && learn; k++)
-                c->grads[x * BIGRAM_CLASSES + k] +=
+                grads[x * BIGRAM_CLASSES + k] +=
                     (float)((exp((double)score[k]) / all - (k == y)) / n);
         }
     c->weight = n;
@@ -84,11 +89,13 @@ static int bigram_grad(struct rnn_chunk *c, int thread)
 
 static int bigram_update(struct rnn_chunk *c, int thread)
 {
+    float *params = c->params, *optimizer = c->optimizer;
+    const float *grads = c->grads;
     (void)thread;
     c->optimizer_scalars[0] += 1;
     for (int i = 0; i < BIGRAM_CLASSES * BIGRAM_CLASSES; i++) {
-        c->optimizer[i] = 0.5f * c->optimizer[i] + c->grads[i];
-        c->params[i] -= (float)c->scalars[BIGRAM_LR] * c->optimizer[i];
+        optimizer[i] = 0.5f * optimizer[i] + grads[i];
+        params[i] -= (float)c->scalars[BIGRAM_LR] * optimizer[i];
     }
     return 0;
 }
@@ -108,11 +115,13 @@ static int bigram_eval(struct rnn_chunk *c, int thread)
 
 static int bigram_step(struct rnn_chunk *c, int thread)
 {
+    float *outputs = c->outputs;
+    const float *params = c->params;
     (void)thread;
     for (int64_t t = 0; t < c->steps; t++)
         for (int64_t b = 0; b < c->rows; b++)
-            memcpy(c->outputs + (t * c->rows + b) * BIGRAM_CLASSES,
-                   c->params + bigram_class(c, 0, t, b) * BIGRAM_CLASSES,
+            memcpy(outputs + (t * c->rows + b) * BIGRAM_CLASSES,
+                   params + bigram_class(c, 0, t, b) * BIGRAM_CLASSES,
                    sizeof(float) * BIGRAM_CLASSES);
     bigram_count_steps(c);
     return 0;

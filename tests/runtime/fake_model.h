@@ -28,39 +28,48 @@ enum {
 
 struct fake_space {
     double loss[FAKE_ROWS], da[FAKE_ROWS], dw[FAKE_ROWS];
-    float packed[2]; /* proves that `pack` was called */
+    double packed[2]; /* proves that `pack` was called */
 };
 
-static inline float fake_at(const struct rnn_chunk *c, int input, int64_t t, int64_t row)
+static inline double fake_get(const struct rnn_chunk *c, const void *block, int64_t i)
 {
-    const float *data = c->input[input];
-    return data[t * c->step_stride[input] + row * c->row_stride[input]];
+    return rnn_real_at(block, c->model->dtype, i);
+}
+
+static inline void fake_set(const struct rnn_chunk *c, void *block, int64_t i, double v)
+{
+    rnn_real_set(block, c->model->dtype, i, v);
+}
+
+static inline double fake_at(const struct rnn_chunk *c, int input, int64_t t, int64_t row)
+{
+    return fake_get(c, c->input[input],
+                    t * c->step_stride[input] + row * c->row_stride[input]);
 }
 
 /* Forward and backward through one row; hs[t] is the state after step t. */
 static inline void fake_row(struct rnn_chunk *c, int64_t row, bool backward)
 {
     struct fake_space *space = c->workspace;
-    double a = (double)space->packed[0], w = (double)space->packed[1];
-    double h0 = c->start[row] ? 0 : (double)c->state_in[row], h = h0, hs[FAKE_STEPS],
+    double a = space->packed[0], w = space->packed[1];
+    double h0 = c->start[row] ? 0 : fake_get(c, c->state_in, row), h = h0, hs[FAKE_STEPS],
            loss = 0;
     for (int64_t t = 0; t < c->steps; t++) {
-        h = a * h + w * (double)fake_at(c, 0, t, row);
+        h = a * h + w * fake_at(c, 0, t, row);
         hs[t] = h;
         if (c->outputs)
-            c->outputs[t * c->rows + row] = (float)h;
+            fake_set(c, c->outputs, t * c->rows + row, h);
         if (c->input[1])
-            loss +=
-                (h - (double)fake_at(c, 1, t, row)) * (h - (double)fake_at(c, 1, t, row));
+            loss += (h - fake_at(c, 1, t, row)) * (h - fake_at(c, 1, t, row));
     }
-    c->state_out[row] = (float)h;
+    fake_set(c, c->state_out, row, h);
     space->loss[row] = loss;
     space->da[row] = space->dw[row] = 0;
     double scale = 2 / (double)(c->steps * c->rows), dh = 0;
     for (int64_t t = c->steps - 1; backward && t >= 0; t--) {
-        dh += scale * (hs[t] - (double)fake_at(c, 1, t, row));
+        dh += scale * (hs[t] - fake_at(c, 1, t, row));
         space->da[row] += dh * (t > 0 ? hs[t - 1] : h0);
-        space->dw[row] += dh * (double)fake_at(c, 0, t, row);
+        space->dw[row] += dh * fake_at(c, 0, t, row);
         dh *= a;
     }
 }
@@ -84,24 +93,24 @@ static inline void fake_result(struct rnn_chunk *c)
     c->weight = (double)(c->steps * c->rows);
     c->loss = loss / c->weight;
     c->finite = isfinite(c->loss);
-    c->grads[0] = (float)da;
-    c->grads[1] = (float)dw;
+    fake_set(c, c->grads, 0, da);
+    fake_set(c, c->grads, 1, dw);
     c->gradient_norm = sqrt(da * da + dw * dw);
 }
 
 static inline int fake_pack(struct rnn_chunk *c, int thread)
 {
     struct fake_space *space = c->workspace;
-    if (thread == 0)
-        memcpy(space->packed, c->params, sizeof space->packed);
+    for (int i = 0; i < 2 && thread == 0; i++)
+        space->packed[i] = fake_get(c, c->params, i);
     return 0;
 }
 
 static inline int fake_init(struct rnn_chunk *c, int thread)
 {
     if (thread == 0) {
-        c->params[0] = 0.5f;
-        c->params[1] = 1 + (float)c->rng.seed;
+        fake_set(c, c->params, 0, 0.5);
+        fake_set(c, c->params, 1, 1 + (double)c->rng.seed);
     }
     return 0;
 }
@@ -114,10 +123,18 @@ static inline int fake_grad(struct rnn_chunk *c, int thread)
     return 0;
 }
 
+/* As a model in float would have it: the rate is rounded. */
+static inline double fake_rate(const struct rnn_chunk *c)
+{
+    double lr = c->scalars[FAKE_LR];
+    return c->model->dtype == RNN_F32 ? (double)(float)lr : lr;
+}
+
 static inline int fake_update(struct rnn_chunk *c, int thread)
 {
     for (int i = 0; i < 2 && thread == 0; i++)
-        c->params[i] -= (float)c->scalars[FAKE_LR] * c->grads[i];
+        fake_set(c, c->params, i,
+                 fake_get(c, c->params, i) - fake_rate(c) * fake_get(c, c->grads, i));
     if (thread == 0)
         c->optimizer_scalars[0]++;
     return fake_pack(c, thread);

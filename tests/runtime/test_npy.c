@@ -46,7 +46,8 @@ static void test_dtypes_are_converted(void)
                       list[i].bytes, 2 * width);
         CHECK(rnn__array_file_open(&a, path, &f) == 0, "%s: %s", list[i].descr, f.sentence);
         CHECK_TEXT(rnn__ndarray_dtype(&a), list[i].name);
-        CHECK(rnn__ndarray_read_float(&a, &(struct rnn__run){0, 2, 2, 1}, got, &f) == 0,
+        CHECK(rnn__ndarray_read_real(&a, &(struct rnn__run){0, 2, 2, 1}, RNN_F32, got,
+                                     &f) == 0,
               "%s", f.sentence);
         CHECK(got[0] == list[i].expected[0] && got[1] == list[i].expected[1], "%s: %g %g",
               list[i].descr, (double)got[0], (double)got[1]);

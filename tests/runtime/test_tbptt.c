@@ -760,11 +760,11 @@ static int note_window(struct rnn_chunk *c, int thread)
         return 0;
     snprintf(entry, sizeof entry, "%d+%d:%d:%d:%c%d", (int)c->rng.step0, (int)c->steps,
              (int)c->loss_from, (int)c->save_at, c->start[0] ? 's' : '-',
-             c->start[0] ? 0 : (int)c->state_in[0]);
+             c->start[0] ? 0 : (int)fake_get(c, c->state_in, 0));
     append(seen.text, sizeof seen.text, entry);
-    float first = c->start[0] ? 0 : c->state_in[0];
-    c->state_saved[0] = first + (float)c->save_at;
-    c->state_out[0] = first + (float)c->steps;
+    double first = c->start[0] ? 0 : fake_get(c, c->state_in, 0);
+    fake_set(c, c->state_saved, 0, first + (double)c->save_at);
+    fake_set(c, c->state_out, 0, first + (double)c->steps);
     c->loss = 1, c->weight = (double)(c->steps - c->loss_from), c->finite = true;
     return 0;
 }

@@ -31,9 +31,10 @@ static float longest_seen;
 
 static int watched_eval(struct rnn_chunk *c, int thread)
 {
+    const float *state = c->state_in;
     for (int64_t b = 0; b < c->rows; b++)
-        if (!c->start[b] && c->state_in[b] > longest_seen)
-            longest_seen = c->state_in[b];
+        if (!c->start[b] && state[b] > longest_seen)
+            longest_seen = state[b];
     return bigram_eval(c, thread);
 }
 
@@ -648,7 +649,8 @@ static void test_predict_of_an_array_is_an_array(void)
     CHECK(rnn__array_file_open(&a, "py.npy", &f) == 0, "%s", f.sentence);
     CHECK(a.rank == 3 && a.dim[0] == two[0] && a.dim[1] == two[1] && a.dim[2] == 5,
           "shape");
-    CHECK(rnn__ndarray_read_float(&a, &(struct rnn__run){0, 270, 270, 1}, out, &f) == 0,
+    CHECK(rnn__ndarray_read_real(&a, &(struct rnn__run){0, 270, 270, 1}, RNN_F32, out,
+                                 &f) == 0,
           "%s", f.sentence);
     rnn__ndarray_close(&a);
     for (int i = 0; i < 54; i++)

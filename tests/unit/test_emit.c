@@ -329,7 +329,7 @@ static void check_map(int64_t n, int threads)
     Fixture f;
     fixture_open(&f);
     int x = add_input(&f, 0, n), y = add_outputs(&f, n);
-    int w = add_plain(&f, HOME_PARAMS, ELEMENT_F32, n);
+    int w = add_plain(&f, HOME_PARAMS, ELEMENT_REAL, n);
     Sweep *s = add_sweep(&f, add_nest(&f, timed(&f, PROC_STEP, false)), 1, &n, 0);
     int p = map(&f, s, OP_MUL, load(&f, s, at1(x, 1)), load(&f, s, at1(w, 1)), 0);
     store(&f, s, map(&f, s, OP_ADD, p, constant(&f, s, 0.5), 0), at1(y, 1));
@@ -376,7 +376,7 @@ static void test_nothing_beyond_the_extents_is_touched(void)
     for (int64_t n = 1; n < 20; n += 3) {
         Fixture f;
         fixture_open(&f);
-        int p = add_plain(&f, HOME_PARAMS, ELEMENT_F32, n);
+        int p = add_plain(&f, HOME_PARAMS, ELEMENT_REAL, n);
         Sweep *s = add_sweep(&f, add_nest(&f, once(&f, PROC_STEP)), 1, &n, 0);
         int v = load(&f, s, at1(p, 1));
         store(&f, s, map(&f, s, OP_ADD, v, v, 0), at1(p, 1));
@@ -395,9 +395,9 @@ static void test_strides_make_views(void)
     enum { M = 5, N = 11 };
     Fixture f;
     fixture_open(&f);
-    int a = add_plain(&f, HOME_PARAMS, ELEMENT_F32, M * N);
-    int c = add_plain(&f, HOME_WORKSPACE, ELEMENT_F32, M * N);
-    int flip = add_plain(&f, HOME_WORKSPACE, ELEMENT_F32, M * N);
+    int a = add_plain(&f, HOME_PARAMS, ELEMENT_REAL, M * N);
+    int c = add_plain(&f, HOME_WORKSPACE, ELEMENT_REAL, M * N);
+    int flip = add_plain(&f, HOME_WORKSPACE, ELEMENT_REAL, M * N);
     Sweep *s =
         add_sweep(&f, add_nest(&f, once(&f, PROC_STEP)), 2, (const int64_t[]){M, N}, 0);
     int v = load(&f, s, at2(a, N, 1));
@@ -429,7 +429,7 @@ static void check_softmax(int64_t n)
     Fixture f;
     fixture_open(&f);
     int x = add_input(&f, 0, n), y = add_outputs(&f, n);
-    int e = add_plain(&f, HOME_SCRATCH, ELEMENT_F32, n);
+    int e = add_plain(&f, HOME_SCRATCH, ELEMENT_REAL, n);
     int top = add_buffer(&f, (Buffer){.name = "max", .home = HOME_SCRATCH, .offset = 4096});
     int sum = add_buffer(&f, (Buffer){.name = "sum", .home = HOME_SCRATCH, .offset = 4160});
     Nest *nest = add_nest(&f, timed(&f, PROC_STEP, false));
@@ -491,8 +491,8 @@ static void check_reduction(const Reduction *r, int m, int n, bool columns, bool
 {
     Fixture f;
     fixture_open(&f);
-    int a = add_plain(&f, HOME_PARAMS, ELEMENT_F32, m * n);
-    int c = add_plain(&f, HOME_WORKSPACE, ELEMENT_F32, columns ? m : n);
+    int a = add_plain(&f, HOME_PARAMS, ELEMENT_REAL, m * n);
+    int c = add_plain(&f, HOME_WORKSPACE, ELEMENT_REAL, columns ? m : n);
     Sweep *s = add_sweep(&f, add_nest(&f, once(&f, PROC_STEP)), 2, (const int64_t[]){m, n},
                          columns ? 2 : 1);
     reduce(&f, s, r->op, load(&f, s, at2(a, n, 1)), columns ? at2(c, 1, 0) : at2(c, 0, 1));
@@ -539,8 +539,8 @@ static void test_argmax_finds_the_first_of_equals_and_nan(void)
     enum { M = 6, N = 21 };
     Fixture f;
     fixture_open(&f);
-    int a = add_plain(&f, HOME_PARAMS, ELEMENT_F32, M * N);
-    int c = add_plain(&f, HOME_WORKSPACE, ELEMENT_F32, M);
+    int a = add_plain(&f, HOME_PARAMS, ELEMENT_REAL, M * N);
+    int c = add_plain(&f, HOME_WORKSPACE, ELEMENT_REAL, M);
     Sweep *s =
         add_sweep(&f, add_nest(&f, once(&f, PROC_STEP)), 2, (const int64_t[]){M, N}, 2);
     reduce(&f, s, OP_ARGMAX, load(&f, s, at2(a, N, 1)), at2(c, 1, 0));
@@ -688,8 +688,8 @@ static Sums run_sums(int threads, bool *right)
                                        .axes = AXES_ALL,
                                        .span = SPAN_CHUNK,
                                        .n_slot = STEPS});
-    int bias = add_plain(&f, HOME_WORKSPACE, ELEMENT_F32, n);
-    int table = add_plain(&f, HOME_WORKSPACE, ELEMENT_F32, N_CLASS * n);
+    int bias = add_plain(&f, HOME_WORKSPACE, ELEMENT_REAL, n);
+    int table = add_plain(&f, HOME_WORKSPACE, ELEMENT_REAL, N_CLASS * n);
     int total = add_buffer(
         &f, (Buffer){.name = "total", .home = HOME_WORKSPACE, .element = ELEMENT_F64});
     Group *g = add_group(&f, add_stage(&f, PROC_STEP, (Stage){.kind = STAGE_SUM}), false);
@@ -752,7 +752,7 @@ static int add_packed(Fixture *f, int weight, int64_t n, int64_t k)
 {
     const char *why;
     const Target *t = target_find(NULL, &why);
-    int panel = t->vector * t->tile_vectors;
+    int panel = target_lanes(t, RNN_F32) * t->tile_vectors;
     int64_t floats_of = (n + panel - 1) / panel * panel * k;
     int packed = add_buffer(f, (Buffer){.name = "panels",
                                         .home = HOME_WORKSPACE,
@@ -782,7 +782,7 @@ static void check_product(int64_t n, int64_t k, bool scan, int threads)
     Fixture f;
     fixture_open(&f);
     int x = add_input(&f, 0, k), y = add_outputs(&f, n);
-    int w = add_plain(&f, HOME_PARAMS, ELEMENT_F32, n * k);
+    int w = add_plain(&f, HOME_PARAMS, ELEMENT_REAL, n * k);
     int bias = add_buffer(
         &f,
         (Buffer){.name = "bias", .home = HOME_PARAMS, .offset = n * k, .shape = {1, {n}}});
@@ -839,9 +839,9 @@ static void check_split_product(int64_t m, int64_t n, int64_t k, Split split, in
 {
     Fixture f;
     fixture_open(&f);
-    int w = add_plain(&f, HOME_PARAMS, ELEMENT_F32, n * k);
-    int a = add_plain(&f, HOME_GRADS, ELEMENT_F32, m * k);
-    int r = add_plain(&f, HOME_WORKSPACE, ELEMENT_F32, m * n);
+    int w = add_plain(&f, HOME_PARAMS, ELEMENT_REAL, n * k);
+    int a = add_plain(&f, HOME_GRADS, ELEMENT_REAL, m * k);
+    int r = add_plain(&f, HOME_WORKSPACE, ELEMENT_REAL, m * n);
     Nest *nest = add_nest(&f, once(&f, PROC_STEP));
     Contraction *c = NEW(f.arena, Contraction);
     *c = (Contraction){.n_batch = 1,
@@ -888,7 +888,7 @@ static void check_outer_sum(int64_t m, int64_t n, Split split, int threads)
     Fixture f;
     fixture_open(&f);
     int d = add_input(&f, 0, m), x = add_input(&f, 1, n);
-    int g = add_plain(&f, HOME_GRADS, ELEMENT_F32, m * n);
+    int g = add_plain(&f, HOME_GRADS, ELEMENT_REAL, m * n);
     Stage sum = {.kind = STAGE_SUM};
     Nest *nest = add_nest(&f, add_group(&f, add_stage(&f, PROC_GRAD, sum), false));
     Contraction *c = NEW(f.arena, Contraction);
@@ -933,7 +933,7 @@ static void test_wide_scalars_are_computed_in_double(void)
     int64_t n = 21;
     Fixture f;
     fixture_open(&f);
-    int p = add_plain(&f, HOME_PARAMS, ELEMENT_F32, n);
+    int p = add_plain(&f, HOME_PARAMS, ELEMENT_REAL, n);
     int lr = add_buffer(
         &f,
         (Buffer){.name = "lr", .home = HOME_SCALARS, .element = ELEMENT_F64, .index = 2});
@@ -993,7 +993,7 @@ static void test_gathers_stay_inside_of_the_table(void)
                                        .axes = AXES_ALL,
                                        .span = SPAN_CHUNK,
                                        .n_slot = STEPS});
-    int table = add_plain(&f, HOME_PARAMS, ELEMENT_F32, 4 * n), y = add_outputs(&f, n);
+    int table = add_plain(&f, HOME_PARAMS, ELEMENT_REAL, 4 * n), y = add_outputs(&f, n);
     Sweep *s = add_sweep(&f, add_nest(&f, timed(&f, PROC_STEP, false)), 1, &n, 0);
     Instr gather = {
         .kind = I_GATHER, .access = at1(table, 1), .gather_n = 4, .gather_stride = n};

@@ -160,7 +160,7 @@ static void build_product(Ir *ir, const Target *target, const ProductCase *t,
         .n_batch = t->n_batch,
         .n = t->n,
         .k = t->k,
-        .panel = t->vectors * target->vector,
+        .panel = t->vectors * target_lanes(target, RNN_F32),
         .chains = t->chains,
         .a = ir_param(ir, 0),
         .b = ir_param(ir, 1),
@@ -207,7 +207,7 @@ static Operands operands_new(const ProductCase *t, int panel, Grid g, bool at_en
     o.a = guarded_random(
         size_for(t->n_batch, s.a_batch, g, s.a_step, s.a_row, t->m, s.a_m, a_extent(t)),
         at_end, 1);
-    o.b = guarded_random(pack_floats(t->n_batch, t->n, t->k, panel), at_end, 2);
+    o.b = guarded_random(pack_elements(t->n_batch, t->n, t->k, panel), at_end, 2);
     o.c = guarded_random(
         size_for(t->n_batch, s.c_batch, g, s.c_step, s.c_row, t->m, s.c_m, t->n), at_end,
         3);
@@ -284,7 +284,7 @@ static void check_product(const ProductCase *t, int number, int panel, Grid g, O
                 batch = i / t->n / t->m / g.rows / g.steps;
         const float *a =
             o->a.at + batch * s.a_batch + step * s.a_step + row * s.a_row + m * s.a_m;
-        const float *b = o->b.at + pack_floats(batch, t->n, t->k, panel) +
+        const float *b = o->b.at + pack_elements(batch, t->n, t->k, panel) +
                          n / panel * panel * t->k + n % panel;
         float *c =
             o->before + batch * s.c_batch + step * s.c_step + row * s.c_row + m * s.c_m + n;
@@ -330,7 +330,7 @@ static void run_split(const ProductCase *t, Compiled *f, int panel, Grid g, Oper
 static void run_product(const ProductCase *t, int number, const Target *target, Compiled *f,
                         Grid g)
 {
-    int panel = t->vectors * target->vector;
+    int panel = t->vectors * target_lanes(target, RNN_F32);
     for (int at_end = 0; at_end < 2; at_end++)
         for (int parts = 1; parts <= (t->constant ? 1 : 3); parts++) {
             Operands o = operands_new(t, panel, g, at_end);
@@ -484,7 +484,7 @@ static Operands sum_operands_new(const SumCase *t, Grid g, bool at_end)
 static void run_sum(const SumCase *t, int number, const Target *target, Compiled *f, Grid g,
                     int m_parts, int n_parts)
 {
-    int64_t width = product_columns(target), tiles = (t->n + width - 1) / width;
+    int64_t width = product_columns(target, RNN_F32), tiles = (t->n + width - 1) / width;
     SumOperand a = sum_operand(t, t->m, t->a_across, SUM_ROWS_MAX),
                b = sum_operand(t, t->n, t->b_across, SUM_ROWS_MAX);
     Operands o = sum_operands_new(t, g, (m_parts + n_parts) % 2);
@@ -547,7 +547,7 @@ static void build_pack(Ir *ir, const Target *target, const PackCase *t, const ch
                       .n_batch = t->n_batch,
                       .n = t->n,
                       .k = t->k,
-                      .panel = t->vectors * target->vector,
+                      .panel = t->vectors * target_lanes(target, RNN_F32),
                       .from = ir_param(ir, 0),
                       .to = ir_param(ir, 2),
                       .from_batch = t->from_batch,
@@ -570,12 +570,12 @@ static float packed_element(const PackCase *t, int panel, const float *from, int
 static void run_pack(const PackCase *t, int number, const Target *target, Compiled *f,
                      int parts, bool at_end)
 {
-    int panel = t->vectors * target->vector;
+    int panel = t->vectors * target_lanes(target, RNN_F32);
     int64_t panels = pack_panels(t->n_batch, t->n, panel), wrong = -1;
     Guarded from = guarded_random((t->n_batch - 1) * t->from_batch +
                                       (t->n - 1) * t->from_n + (t->k - 1) * t->from_k + 1,
                                   at_end, 9);
-    Guarded to = guarded_new(pack_floats(t->n_batch, t->n, t->k, panel), at_end);
+    Guarded to = guarded_new(pack_elements(t->n_batch, t->n, t->k, panel), at_end);
     for (int64_t i = 0; i < to.n; i++)
         to.at[i] = untouched;
     for (int part = 0; part < parts; part++)
