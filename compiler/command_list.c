@@ -66,12 +66,6 @@ static void print_name(const Listing *l, const char *name, const char *what)
 
 /* ---- definitions of the library ---- */
 
-static const char *const kind_words[] = {[KIND_REAL] = "real",
-                                         [KIND_INTEGER] = "integer",
-                                         [KIND_FLAG] = "flag",
-                                         [KIND_CLASS] = "class",
-                                         [KIND_FUNCTION] = "function"};
-
 static void add_shape(Arena *arena, Text *t, const ShapeExpr *s)
 {
     text_add(t, "[");
@@ -86,7 +80,7 @@ static void add_input(Arena *arena, Text *t, const InputDecl *in)
     if (in->shape.n)
         add_shape(arena, t, &in->shape);
     else
-        text_add(t, "%s", kind_words[in->kind]);
+        text_add(t, "%s", kind_word(in->kind));
     if (in->classes)
         text_add(t, "(%s)", lang_print(arena, in->classes));
 }
@@ -108,7 +102,7 @@ static const char *signature(Arena *arena, const Def *def)
         else if (def->kind == DEF_FUNCTION)
             text_add(&t, "%s%s", comma, a->name);
         else
-            text_add(&t, "%s%s: %s", comma, a->name, kind_words[a->kind]);
+            text_add(&t, "%s%s: %s", comma, a->name, kind_word(a->kind));
     }
     text_add(&t, ")");
     return t.text;

@@ -166,6 +166,10 @@ int64_t rnn__counter(const rnn_engine *e, const struct rnn__event *event);
 /* Who takes the times of kernels from the next chunk on; NULL: nobody. */
 void rnn__set_marker(rnn_engine *e, struct rnn_marker *marker);
 
+/* Whether the model has room for chunks of so many steps in such windows; 0: its own.
+   RNN_EINVAL with a sentence in rnn_engine_error(NULL). */
+int rnn__tbptt_check_steps(const struct rnn_model *m, int64_t step, int64_t window);
+
 /* ---- access.c ---- */
 
 /* rnn_forward, outputs in the model's width. */

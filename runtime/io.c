@@ -494,7 +494,15 @@ int rnn__out_close(struct rnn__out *o, struct rnn__fault *f)
     return code;
 }
 
-/* ---- checksum ---- */
+/* ---- numbers in bytes, checksum ---- */
+
+uint64_t rnn__little_endian(const unsigned char *at, int n)
+{
+    uint64_t value = 0;
+    for (int i = n - 1; i >= 0; i--)
+        value = value << 8 | at[i];
+    return value;
+}
 
 /* Reflected polynomial 0x1EDC6F41 of RFC 3720, appendix B.4. table[k][b] is the remainder
    of byte b with k zero bytes behind it, so that eight bytes are taken at once (Kounavis

@@ -134,6 +134,9 @@ int rnn__out_flush(struct rnn__out *o, bool sync, struct rnn__fault *f);
 /* Flushes and closes; also what was never opened, when zeroed with fd -1. */
 int rnn__out_close(struct rnn__out *o, struct rnn__fault *f);
 
+/* The number in n <= 8 bytes, the least significant first. */
+uint64_t rnn__little_endian(const unsigned char *at, int n);
+
 /* CRC-32C (Castagnoli) of the bytes; `crc` is that of the bytes before, 0 at the start. */
 uint32_t rnn__crc32c(uint32_t crc, const void *data, size_t bytes);
 

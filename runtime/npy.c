@@ -165,9 +165,7 @@ static int find_header(struct rnn__ndarray *a, int64_t size, int64_t *begin, int
     if (head[6] < 1 || head[6] > 3 || (head[6] > 1 && there < 12))
         return rnn__ndarray_bad(a, f, "is of an unknown version of npy, or cut short");
     *begin = head[6] == 1 ? 10 : 12;
-    uint32_t n = (uint32_t)head[8] | (uint32_t)head[9] << 8;
-    if (head[6] > 1)
-        n |= (uint32_t)head[10] << 16 | (uint32_t)head[11] << 24;
+    int64_t n = (int64_t)rnn__little_endian(head + 8, head[6] == 1 ? 2 : 4);
     *bytes = n;
     if (n > HEADER_BYTES_MAX || *begin + *bytes > size)
         return rnn__ndarray_bad(

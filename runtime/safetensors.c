@@ -173,14 +173,6 @@ static int read_header(struct rnn__safetensors *s, int64_t data_bytes, struct rn
 
 /* ---- opening ---- */
 
-static uint64_t little_endian(const unsigned char *bytes, int n)
-{
-    uint64_t value = 0;
-    for (int i = n - 1; i >= 0; i--)
-        value = value << 8 | bytes[i];
-    return value;
-}
-
 static int load_json(struct rnn__safetensors *s, size_t bytes, struct rnn__fault *f)
 {
     json_error_t error;
@@ -214,7 +206,7 @@ static int open_file(struct rnn__safetensors *s, struct rnn__fault *f)
     int code = rnn__read_at(s->fd, s->path, 0, length, sizeof length, f);
     if (code)
         return code;
-    uint64_t bytes = little_endian(length, 8);
+    uint64_t bytes = rnn__little_endian(length, 8);
     if (bytes < 2 || bytes > HEADER_BYTES_MAX || bytes > (uint64_t)size - 8)
         return rnn__fault(
             f, RNN_EFORMAT,
@@ -270,22 +262,22 @@ const char *rnn__safetensors_dtype(const struct rnn__tensor *t)
 
 static double f16_element(const unsigned char *at)
 {
-    return (double)rnn__float_of_f16((uint16_t)little_endian(at, 2));
+    return (double)rnn__float_of_f16((uint16_t)rnn__little_endian(at, 2));
 }
 
 static double bf16_element(const unsigned char *at)
 {
-    return (double)rnn__float_of_bf16((uint16_t)little_endian(at, 2));
+    return (double)rnn__float_of_bf16((uint16_t)rnn__little_endian(at, 2));
 }
 
 static double f32_element(const unsigned char *at)
 {
-    return (double)rnn__float_of_bits((uint32_t)little_endian(at, 4));
+    return (double)rnn__float_of_bits((uint32_t)rnn__little_endian(at, 4));
 }
 
 static double f64_element(const unsigned char *at)
 {
-    uint64_t bits = little_endian(at, 8);
+    uint64_t bits = rnn__little_endian(at, 8);
     double value;
     memcpy(&value, &bits, sizeof value);
     return value;

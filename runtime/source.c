@@ -106,6 +106,15 @@ int rnn__source_part(const struct rnn__source_setup *setup, double *begin, doubl
                       setup->where);
 }
 
+const char *rnn__kind_word(enum rnn_kind kind)
+{
+    static const char *const words[] = {[RNN_REAL] = "real",
+                                        [RNN_CLASS] = "class",
+                                        [RNN_FLAG] = "flag",
+                                        [RNN_INTEGER] = "integer"};
+    return words[kind];
+}
+
 bool rnn__is_whole(const struct rnn_input *input)
 {
     return input->kind == RNN_CLASS || input->kind == RNN_INTEGER;

@@ -5,6 +5,7 @@
  *                    series in parallel streams; container.h is where its arrays come from
  *   source_text.c    {text: corpus.txt}         a corpus in parallel streams
  *   source_random.c  {random: true}             for trying and timing
+ *   window.c         batches of files, in memory a window at a time
  *   source.c         which of them (the one table), and a source as an iterable
  *
  * Each is a function of (pass, position) alone: the data cursor of a run is the two numbers
@@ -114,6 +115,8 @@ int64_t rnn__first_bad_value(const struct rnn_input *input, enum rnn_dtype dtype
 /* "is 12; classes are 0 to 9": that value, as its file has it, to the fault's sentence. */
 int rnn__describe_bad_value(const struct rnn_input *input, const char *value,
                             struct rnn__fault *f);
+/* "real", "class", … as a spec has it. */
+const char *rnn__kind_word(enum rnn_kind kind);
 /* Whether the input's values are int32, not reals. */
 bool rnn__is_whole(const struct rnn_input *input);
 

@@ -763,14 +763,15 @@ static void settle_steps(const struct rnn_model *m, rnn_tbptt_options *o, bool t
         o->tbptt_window = o->tbptt_step;
 }
 
-static int check_steps(const struct rnn_model *m, const rnn_tbptt_options *given)
+int rnn__tbptt_check_steps(const struct rnn_model *m, int64_t step, int64_t window)
 {
-    rnn_tbptt_options o = *given;
+    rnn_tbptt_options o = {.tbptt_step = step, .tbptt_window = window};
     settle_steps(m, &o, true);
     if (o.tbptt_step < 1 || o.tbptt_step > new_steps(m))
         return rnn__fail(NULL, RNN_EINVAL,
                          "tbptt_step is %" PRId64
-                         ", model %s was compiled for 1 to %" PRId64,
+                         ", model %s was compiled for 1 to %" PRId64
+                         "; build it again with a larger tbptt.step",
                          o.tbptt_step, m->name, new_steps(m));
     if (o.tbptt_window == o.tbptt_step)
         return 0;
@@ -805,7 +806,7 @@ static int check_options(const struct rnn_model *m, const rnn_tbptt_options *o)
         return rnn__fail(NULL, RNN_EINVAL,
                          "optimizer and loss are compiled into model %s: give NULL",
                          m->name);
-    int status = check_steps(m, o);
+    int status = rnn__tbptt_check_steps(m, o->tbptt_step, o->tbptt_window);
     if (status < 0)
         return status;
     if (o->dim != 0 && o->dim != 1)

@@ -7,6 +7,7 @@
  * touched by a run that cannot begin.
  */
 #include "trainer.h"
+#include "engine.h"
 #include "profile.h"
 
 #include <inttypes.h>
@@ -22,33 +23,19 @@ static const char *const report_words[] = {"unweighted", "weighted"};
 static const char *const train_keys[] = {"epochs", "max_iterations", "seed", "threads",
                                          "log",    "handlers",       NULL};
 
-static int too_long(const char *key, int64_t value, int64_t most, struct rnn__fault *f)
+static int64_t window_of(const struct rnn__trainer *t)
 {
-    if (value <= most)
-        return 0;
-    return rnn__fault(f, RNN__ESPEC,
-                      "tbptt.%s: %lld, but the model was compiled for %lld at most; "
-                      "build it again with the larger number",
-                      key, (long long)value, (long long)most);
+    return t->tbptt_window ? t->tbptt_window : t->tbptt_step;
 }
 
 /* New steps of a chunk, and those of its window: 0 where the model knows them. */
 static int read_steps(struct rnn__trainer *t, const json_t *tbptt, struct rnn__fault *f)
 {
-    const struct rnn_model *m = t->model;
-    int64_t step = m->tbptt_step ? m->tbptt_step : m->steps_max;
     int code = rnn__get_integer(tbptt, "tbptt", "step", 1, &t->tbptt_step, f);
     if (!code)
-        code = too_long("step", t->tbptt_step, step, f);
-    if (!code)
         code = rnn__get_integer(tbptt, "tbptt", "window", 1, &t->tbptt_window, f);
-    if (!code)
-        code = too_long("window", t->tbptt_window, m->steps_max, f);
-    int64_t now = t->tbptt_step ? t->tbptt_step : step;
-    if (!code && t->tbptt_window % now)
-        code = rnn__fault(f, RNN__ESPEC,
-                          "tbptt.window is %lld, no multiple of tbptt.step, which is %lld",
-                          (long long)t->tbptt_window, (long long)now);
+    if (!code && rnn__tbptt_check_steps(t->model, t->tbptt_step, window_of(t)) != 0)
+        code = rnn__fault(f, RNN__ESPEC, "%s", rnn_engine_error(NULL));
     return code;
 }
 
@@ -312,7 +299,7 @@ static rnn_tbptt_options options_of(const struct rnn__trainer *t,
 {
     return (rnn_tbptt_options){
         .tbptt_step = t->tbptt_step,
-        .tbptt_window = t->tbptt_window ? t->tbptt_window : t->tbptt_step,
+        .tbptt_window = window_of(t),
         .carry = carries(t, data),
         .report = t->report ? RNN_REPORT_WEIGHTED : RNN_REPORT_UNWEIGHTED,
         .threads = t->threads > 1024 ? 1024 : (int)t->threads,
@@ -735,11 +722,6 @@ int rnn__trainer_eval(struct rnn__trainer *t, int *status, struct rnn__fault *f)
 
 /* ---- info ---- */
 
-static const char *const kind_words[] = {[RNN_REAL] = "real",
-                                         [RNN_CLASS] = "class",
-                                         [RNN_FLAG] = "flag",
-                                         [RNN_INTEGER] = "integer"};
-
 static void print_dims(const int64_t *dim, int rank)
 {
     putchar('[');
@@ -750,7 +732,7 @@ static void print_dims(const int64_t *dim, int rank)
 
 static void print_input(const struct rnn_input *input)
 {
-    printf("input      %s: %s", input->name, kind_words[input->kind]);
+    printf("input      %s: %s", input->name, rnn__kind_word(input->kind));
     if (input->kind == RNN_CLASS)
         printf("(%" PRId64 ")", input->classes);
     putchar(' ');

@@ -23,12 +23,10 @@ struct riff {
     int64_t begin, bytes; /* of the chunk's contents */
 };
 
-static int64_t little_endian(const unsigned char *at, int n)
+/* Of at most four bytes. */
+static int64_t number(const unsigned char *at, int n)
 {
-    int64_t value = 0;
-    for (int i = n - 1; i >= 0; i--)
-        value = value << 8 | at[i];
-    return value;
+    return (int64_t)rnn__little_endian(at, n);
 }
 
 /* Takes the header of the next chunk; at the end of the file, id is "". */
@@ -41,7 +39,7 @@ static int next_chunk(const struct rnn__ndarray *a, struct riff *r, struct rnn__
     int code = rnn__read_at(a->fd, a->name, a->base + r->at, head, sizeof head, f);
     memcpy(r->id, head, 4);
     r->begin = r->at + 8;
-    r->bytes = little_endian(head + 4, 4);
+    r->bytes = number(head + 4, 4);
     r->at = r->begin + r->bytes + (r->bytes & 1);
     return code;
 }
@@ -57,10 +55,10 @@ static const char *set_samples(struct rnn__ndarray *a, const unsigned char *fmt)
                 {FORMAT_PCM, 32, "i32"},
                 {FORMAT_FLOAT, 32, "f32"},
                 {FORMAT_FLOAT, 64, "f64"}};
-    int64_t tag = little_endian(fmt, 2), channels = little_endian(fmt + 2, 2);
-    int64_t frame_bytes = little_endian(fmt + 12, 2), bits = little_endian(fmt + 14, 2);
+    int64_t tag = number(fmt, 2), channels = number(fmt + 2, 2);
+    int64_t frame_bytes = number(fmt + 12, 2), bits = number(fmt + 14, 2);
     if (tag == FORMAT_EXTENSIBLE)
-        tag = little_endian(fmt + 24, 2);
+        tag = number(fmt + 24, 2);
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         if (list[i].tag != tag || list[i].bits != bits)
             continue;

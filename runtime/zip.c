@@ -32,9 +32,7 @@ enum {
 
 static int64_t number(const unsigned char *at, int n)
 {
-    uint64_t value = 0;
-    for (int i = n - 1; i >= 0; i--)
-        value = value << 8 | at[i];
+    uint64_t value = rnn__little_endian(at, n);
     return value > INT64_MAX ? -1 : (int64_t)value;
 }
 

@@ -28,11 +28,6 @@ static NodeId step_number(Graph *g, StepCount from)
 
 /* ---- inputs that `tbptt:` names ---- */
 
-static const char *const kind_words[] = {[INPUT_REAL] = "real",
-                                         [INPUT_INTEGER] = "integer",
-                                         [INPUT_FLAG] = "flag",
-                                         [INPUT_CLASS] = "class"};
-
 static const Input *find_input(Scope *model, const char *key, const Tree *name)
 {
     Build *b = model->b;
@@ -59,7 +54,7 @@ static NodeId named_input(Scope *model, const char *key, const Tree *name, Input
     if (in->kind == (int)kind && in->per_sequence == per_sequence && in->shape.rank == 0)
         return in->leaf;
     build_error(model, name->loc, "tbptt.%s: input '%s' is %s%s, given %s; declare it %s",
-                key, in->name, kind_words[in->kind],
+                key, in->name, kind_word((Kind)in->kind),
                 in->shape.rank ? shape_print(model->b->arena, &in->shape) : "",
                 in->per_sequence ? "once a sequence" : "each step", declared_so);
     return NO_NODE;

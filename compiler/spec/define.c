@@ -66,6 +66,8 @@ static const char *const kind_words[] = {
     [KIND_CLASS] = "class", [KIND_FUNCTION] = "function",
 };
 
+const char *kind_word(Kind kind) { return kind_words[kind]; }
+
 static bool find_kind(const char *word, Kind *kind)
 {
     for (int i = 0; i < COUNT(kind_words); i++)
@@ -125,7 +127,7 @@ static void read_input_map(Reader *r, const Tree *t, InputDecl *in)
         in->shape = read_shape(r, shape);
     if (shape && in->kind != KIND_REAL)
         diag_error(r->d, shape->loc, "%s: only a real has a shape, %s is one number",
-                   in->name, kind_words[in->kind]);
+                   in->name, kind_word(in->kind));
     in->per_sequence = per && str_eq(per->text, "sequence");
 }
 

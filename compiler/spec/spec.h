@@ -51,6 +51,7 @@ const Source *source_read(Arena *arena, Diag *d, const char *path);
 
 /* The words for kinds are one set everywhere in the language. */
 typedef enum { KIND_REAL, KIND_INTEGER, KIND_FLAG, KIND_CLASS, KIND_FUNCTION } Kind;
+const char *kind_word(Kind kind); /* as a spec has it */
 
 /* A shape as written: each dimension an expression; `[...]` is one ellipsis. */
 typedef struct {

@@ -264,7 +264,7 @@ static void test_exit_status_tells_whose_mistake_it_was(void)
         {3, "--set train.handlers.checkpoint.keeps=3", "did you mean 'keep'?"},
         {3, "--set train.handlers.chekpoint.keep=3", "did you mean 'checkpoint'?"},
         {3, "--set data.train.steams=5", "did you mean 'streams'?"},
-        {3, "--set tbptt.step=99", "compiled for 8"},
+        {3, "--set tbptt.step=99", "compiled for 1 to 8"},
         {3, "--set tbptt.carry=some", "one of none batch stream"},
         {2, "--set tbptt.window=12", "is compiled into this program"},
         {4, "--set data.train.streams=1 --set data.train.part=[0,0.001]", "too few"},
