@@ -15,6 +15,7 @@
 #include "passes/simplify.h"
 #include "passes/stage.h"
 #include "passes/stash.h"
+#include "passes/tile.h"
 
 /* ---- what each row does ---- */
 
@@ -90,14 +91,13 @@ static void run_settle(Unit *u) { settle_pass(u->graph); }
 
 static void run_fuse(Unit *u)
 {
-    const Target *t = u->target;
-    PlanTarget target = {t->name, target_lanes(t, u->graph->dtype), t->tile_vectors,
-                         32 << 10, 512 << 10};
+    PlanTarget target = target_facts(u->target, u->graph->dtype);
     u->plan =
         fuse_pass(u->arena, u->graph, &target, u->options.fuse, u->steps_max, u->rows_max);
     u->plan->marks = u->options.marks;
 }
 
+static void run_tile(Unit *u) { tile_pass(u->plan); }
 static void run_barrier(Unit *u) { barrier_pass(u->plan); }
 static void run_place(Unit *u) { place_pass(u->plan); }
 
@@ -114,9 +114,15 @@ static void verify_settle(const Unit *u)
 static void dump_plan(const Unit *u, FILE *out) { plan_dump(u->plan, out); }
 static void verify_plan(const Unit *u) { plan_verify(u->plan); }
 
-static void verify_barriers(const Unit *u)
+static void verify_tiles(const Unit *u)
 {
     plan_verify(u->plan);
+    plan_verify_tiles(u->plan);
+}
+
+static void verify_barriers(const Unit *u)
+{
+    verify_tiles(u);
     plan_verify_barriers(u->plan);
 }
 
@@ -169,6 +175,8 @@ const Pass passes[] = {
      dump_graph, verify_settle},
     {"fuse", "graph to plan: loop nests, buffers, accesses", run_fuse, dump_plan,
      verify_plan},
+    {"tile", "how products are cut: register tiles, chains, blocks of sums", run_tile,
+     dump_plan, verify_tiles},
     {"barrier", "where threads wait for each other", run_barrier, dump_plan,
      verify_barriers},
     {"place", "buffers get offsets in one workspace", run_place, dump_plan, verify_places},

@@ -65,7 +65,13 @@ static FILE *messages(void)
 Unit *trial_unit(Arena *arena, const Trial *t, const Target *target, bool fuse,
                  const char *last)
 {
-    static const Target any = {.name = "any", .vector_bytes = 32, .tile_vectors = 2};
+    static const Target any = {.name = "any",
+                               .vector_bytes = 32,
+                               .registers = 16,
+                               .tile_rows = 6,
+                               .tile_vectors = 2,
+                               .l1_bytes = 32 << 10,
+                               .l2_bytes = 512 << 10};
     char path[] = "/tmp/rnnc_trial_XXXXXX";
     int fd = mkstemp(path);
     FILE *file = fd < 0 ? NULL : fdopen(fd, "w"), *out = messages();

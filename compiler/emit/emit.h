@@ -19,6 +19,7 @@ typedef struct {
     int vector_bytes;                    /* of a register */
     int registers;                       /* vector registers */
     int tile_rows, tile_vectors;         /* MR, NV; MR * NV + NV + 1 <= registers */
+    int64_t l1_bytes, l2_bytes;          /* of each core's caches, what code may count on */
     bool scalef;                         /* has vscalefps */
 } Target;
 
@@ -29,6 +30,8 @@ extern const Target targets[];
 extern const int n_target;
 /* Reals in a register. */
 int target_lanes(const Target *t, enum rnn_dtype dtype);
+/* What a plan needs to know of it, for reals of that width. */
+PlanTarget target_facts(const Target *t, enum rnn_dtype dtype);
 
 typedef struct EmitModule EmitModule;
 

@@ -74,8 +74,7 @@ static int64_t unit_columns(const NestCode *n)
     const Contraction *c = n->nest->contraction;
     if (!c)
         return n->ir->vector;
-    return c->packed >= 0 ? n->e->plan->buffer[c->packed].panel
-                          : product_columns(n->e->target, n->ir->dtype);
+    return (int64_t)c->tiling.vectors * n->ir->vector;
 }
 
 static bool is_split(const NestCode *n)
@@ -183,19 +182,6 @@ static void product_rows(const NestCode *n, const Contraction *c, Product *p)
                       ir_int(ir, c->c.stride[1]), ir_int(ir, init->stride[1])};
 }
 
-/* Leaves out dimensions of one element, but for the last one left. */
-static void drop_single_rows(Product *p)
-{
-    int kept = 0;
-    for (int d = 0; d < p->n_dim; d++) {
-        int64_t count;
-        bool single = ir_constant(p->dim[d].count, &count) && count == 1;
-        if (!single || (d == p->n_dim - 1 && kept == 0))
-            p->dim[kept++] = p->dim[d];
-    }
-    p->n_dim = kept;
-}
-
 /* This thread's part of the rows m: addresses move, the count shrinks. */
 static void split_rows(const NestCode *n, const Contraction *c, Product *p)
 {
@@ -218,13 +204,14 @@ static void emit_product_if_any(const NestCode *n, const Product *p, Home home)
         any = LLVMBuildIsNotNull(
             ir->builder, chunk_field(n->e, offsetof(struct rnn_chunk, outputs), ir->ptr),
             "");
-    for (int d = 0; d < p->n_dim; d++)
-        any =
-            LLVMBuildAnd(ir->builder, any, ir_less(ir, ir_int(ir, 0), p->dim[d].count), "");
+    for (int d = 0; d < p->n_dim; d++) {
+        LLVMValueRef some = ir_less(ir, ir_int(ir, 0), p->dim[d].count);
+        any = LLVMIsAConstantInt(some) ? any : LLVMBuildAnd(ir->builder, any, some, "");
+    }
     if (p->n_begin)
         any = LLVMBuildAnd(ir->builder, any, ir_less(ir, p->n_begin, p->n_end), "");
     IrIf some = ir_if(ir, any);
-    product_emit(ir, n->e->target, p);
+    product_emit(ir, p);
     ir_endif(ir, &some);
 }
 
@@ -239,9 +226,9 @@ static void emit_product(const NestCode *n, const Contraction *c)
         .n = c->n,
         .k = c->k,
         .panel = packed->panel,
-        .chains = c->chains,
+        .tiling = c->tiling,
         .reversed =
-            c->alternate ? LLVMBuildTrunc(e->ir.builder, f->t0, e->ir.i1, "") : NULL,
+            c->tiling.alternate ? LLVMBuildTrunc(e->ir.builder, f->t0, e->ir.i1, "") : NULL,
         .a = access_address(e, &c->a, t, row),
         .b = buffer_address(e, packed),
         .c = access_address(e, &c->c, t, row),
@@ -262,7 +249,6 @@ static void emit_product(const NestCode *n, const Contraction *c)
         p.n_begin = part.first;
         p.n_end = part.end;
     }
-    drop_single_rows(&p);
     emit_product_if_any(n, &p, access_buffer(e, &c->c)->home);
 }
 
@@ -314,6 +300,7 @@ static void emit_product_sum(const NestCode *n, const Contraction *c)
         .c_m = c->c.stride[1],
         .init_m = c->init.stride[1],
         .init_n = c->init.stride[2],
+        .tiling = c->tiling,
     };
     require_reals(n, &c->a);
     require_reals(n, &c->b);
@@ -321,13 +308,13 @@ static void emit_product_sum(const NestCode *n, const Contraction *c)
     product_points(n, c, &p);
     split_sum(n, c, &p);
     if (!is_split(n)) {
-        product_sum_emit(n->ir, e->target, &p);
+        product_sum_emit(n->ir, &p);
         return;
     }
     bool columns = p.n_begin != NULL;
     IrIf any = ir_if(n->ir, ir_less(n->ir, columns ? p.n_begin : p.m_begin,
                                     columns ? p.n_end : p.m_end));
-    product_sum_emit(n->ir, e->target, &p);
+    product_sum_emit(n->ir, &p);
     ir_endif(n->ir, &any);
 }
 

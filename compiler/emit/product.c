@@ -3,13 +3,9 @@
  *
  * Panels of b are the outer loop, so that one panel (k x panel elements) stays in the
  * nearest cache while all rows pass over it. Of the grid of rows one dimension is cut
- * into tiles; the others are loops around it. That is the innermost one, unless it has
- * fewer rows than a tile and another has more: rows are independent of each other, so
- * their order is free, and one sequence of 64 steps is as good as 64 sequences.
- *
- * One or two rows in all cannot fill the multipliers with one panel, as each
- * accumulator waits for its last sum: then a tile is several panels wide, or the product
- * asks for several chains of each element.
+ * into tiles; the others are loops around it. Rows are independent of each other, so
+ * their order is free, and one sequence of 64 steps is as good as 64 sequences. How it is
+ * cut is the plan's: see Tiling.
  */
 #include "emit/product.h"
 
@@ -18,19 +14,12 @@
 /* A product while it is emitted. */
 typedef struct {
     const Product *p;
-    const Target *target; /* with rows of a tile that leave room for all chains */
-    int chains;
     LLVMValueRef arguments;
     LLVMValueRef a, b, c, init; /* of the batch */
     int64_t init_n;
     ProductRows dim[PRODUCT_MAX_DIM]; /* the last one is cut into tiles */
     int n_dim;
 } Emission;
-
-int product_columns(const Target *target, enum rnn_dtype dtype)
-{
-    return target->tile_vectors * target_lanes(target, dtype);
-}
 
 static LLVMValueRef real_at(Ir *ir, LLVMValueRef p, LLVMValueRef index)
 {
@@ -96,11 +85,11 @@ static ProductRows choose_rows(Ir *ir, LLVMValueRef condition, ProductRows yes,
         choose(ir, condition, yes.c, no.c), choose(ir, condition, yes.init, no.init)};
 }
 
-/* Puts a longer dimension last when the last one is shorter than a tile. */
-static void pick_tiled_dimension(Ir *ir, Emission *e)
+/* ALONG_LONGEST: a longer dimension goes last when the last one is shorter than a tile. */
+static void put_longest_last(Ir *ir, Emission *e)
 {
     ProductRows *last = &e->dim[e->n_dim - 1];
-    LLVMValueRef most = ir_int(ir, e->target->tile_rows);
+    LLVMValueRef most = ir_int(ir, e->p->tiling.rows);
     for (int i = 0; i < e->n_dim - 1; i++) {
         ProductRows d = e->dim[i], l = *last;
         LLVMValueRef swap = LLVMBuildAnd(ir->builder, ir_less(ir, l.count, most),
@@ -151,19 +140,9 @@ static void emit_panel(Ir *ir, const Emission *e, LLVMValueRef panel, Tile tile)
 {
     Outer o;
     outer_open(ir, e, &o, at_panel(ir, e, panel));
-    tile_rows_call(ir, e->target, tile, e->arguments, o.at, e->dim[e->n_dim - 1].count);
+    tile_rows_call(ir, e->p->tiling.rows, tile, e->arguments, o.at,
+                   e->dim[e->n_dim - 1].count);
     outer_close(ir, e, &o);
-}
-
-/* How many panels a tile of so few rows takes at once. */
-static int panels_at_once(const Target *target, int rows, int vectors)
-{
-    enum { BUSY = 8 }; /* accumulators that hide the latency of fma on two units */
-    int panels = rows == 1 ? 4 : rows * vectors <= BUSY / 2 ? 2 : 1;
-    int operands = (rows == 1 ? 1 : panels * vectors) + 1;
-    while (panels > 1 && rows * panels * vectors + operands > target->registers)
-        panels /= 2;
-    return panels;
 }
 
 /* With exactly tile.rows rows: groups of tile.panels panels from `begin` on, while they
@@ -173,7 +152,7 @@ static LLVMValueRef emit_few_rows(Ir *ir, const Emission *e, Tile tile, LLVMValu
 {
     LLVMValueRef count = e->dim[e->n_dim - 1].count, rows = ir_int(ir, tile.rows);
     LLVMValueRef is = LLVMBuildICmp(ir->builder, LLVMIntEQ, count, rows, "");
-    if (e->p->n < (int64_t)tile.panels * e->p->panel || choose(ir, is, begin, end) == end)
+    if (choose(ir, is, begin, end) == end)
         return begin;
     IrIf few = ir_if(ir, is);
     LLVMValueRef wide = ir_int(ir, tile.panels);
@@ -212,16 +191,15 @@ static void emit_columns(Ir *ir, const Emission *e)
     Tile tile = {.vectors = p->panel / ir->vector,
                  .pitch = p->panel / ir->vector,
                  .panels = 1,
-                 .chains = e->chains,
-                 .halves = p->reversed && p->n <= p->panel && p->k % e->chains == 0 &&
-                           e->chains > 1,
+                 .chains = p->tiling.chains,
+                 .halves = p->tiling.halves,
                  .a = p->a_k == 1 ? TILE_A_ALONG_K : TILE_A_ANY};
 
     if (p->n >= p->panel) {
-        for (int rows = 1; e->chains == 1 && !p->reversed && rows <= 2; rows++) {
+        for (int rows = 1; rows <= COUNT(p->tiling.panels); rows++) {
             Tile wide = tile;
             wide.rows = rows;
-            wide.panels = panels_at_once(e->target, rows, tile.vectors);
+            wide.panels = p->tiling.panels[rows - 1];
             for (; wide.panels > 1; wide.panels /= 2)
                 begin = emit_few_rows(ir, e, wide, begin, end);
         }
@@ -246,7 +224,8 @@ static void emit_columns(Ir *ir, const Emission *e)
 static void set_arguments(Ir *ir, const Emission *e)
 {
     const ProductRows *last = &e->dim[e->n_dim - 1];
-    int64_t chain = tile_chain(e->p->k, e->chains);
+    int chains = e->p->tiling.chains;
+    int64_t chain = tile_chain(e->p->k, chains);
     LLVMValueRef reversed = e->p->reversed
                                 ? LLVMBuildZExt(ir->builder, e->p->reversed, ir->i64, "")
                                 : ir_int(ir, 0);
@@ -263,11 +242,11 @@ static void set_arguments(Ir *ir, const Emission *e)
         {TILE_C_ROW, last->c},
         {TILE_INIT_ROW, last->init},
         {TILE_REVERSED, reversed},
-        {TILE_K_LAST, ir_int(ir, e->p->k - (e->chains - 1) * chain)},
+        {TILE_K_LAST, ir_int(ir, e->p->k - (chains - 1) * chain)},
     };
     for (int i = 0; i < COUNT(set); i++)
         tile_set(ir, e->arguments, set[i].field, set[i].value);
-    tile_split(ir, e->target, e->arguments, last->count);
+    tile_split(ir, e->p->tiling.rows, e->arguments, last->count);
 }
 
 /* c = init, spread over n: what a tile cannot load as it goes. */
@@ -304,32 +283,13 @@ static void emit_batch(Ir *ir, Emission *e)
     emit_columns(ir, e);
 }
 
-/* Several chains: a tile has so many rows that the accumulators and, since no chain waits
-   for another, the operands of all chains fit. */
-static Target few_rows(const Ir *ir, const Target *target, const Product *p)
+void product_emit(Ir *ir, const Product *p)
 {
-    Target few = *target;
-    int vectors = p->panel / ir->vector, chains = p->chains > 1 ? p->chains : 1;
-    int rows = (target->registers - chains * vectors) / (chains * (vectors + 1));
-    few.tile_rows = rows < 1 ? 1 : rows < target->tile_rows ? rows : target->tile_rows;
-    return few;
-}
-
-void product_emit(Ir *ir, const Target *target, const Product *p)
-{
-    if (p->panel % ir->vector != 0 || p->panel < 1 ||
-        p->panel > product_columns(target, ir->dtype))
-        BUG("a panel of %d columns", p->panel);
-    if (p->chains > 1 && (p->chains - 1) * tile_chain(p->k, p->chains) > p->k)
-        BUG("%d chains of %d products", p->chains, (int)p->k);
-    Target few = few_rows(ir, target, p);
-    Emission e = {.p = p,
-                  .target = p->chains > 1 ? &few : target,
-                  .chains = p->chains > 1 ? p->chains : 1,
-                  .init_n = p->init ? 1 : 0};
+    Emission e = {.p = p, .init_n = p->init ? 1 : 0};
     e.arguments = tile_arguments(ir);
     join_rows(ir, &e);
-    pick_tiled_dimension(ir, &e);
+    if (p->tiling.along == ALONG_LONGEST)
+        put_longest_last(ir, &e);
 
     IrLoop batch = ir_loop(ir, ir_int(ir, 0), ir_int(ir, p->n_batch), 1, 0, NULL);
     int64_t b_batch = pack_elements(1, p->n, p->k, p->panel);

@@ -3,10 +3,9 @@
  *
  *     c[batch][row][n] = init[batch][row][n] + Σ_k a[batch][row][k] · b[batch][n][k]
  *
- * Every element is one chain of fma in the order of k, or as many as the product says,
- * whatever tile it stands in:
- * bits depend neither on the number of rows of a call nor on how rows or columns are
- * split over threads.
+ * Every element is one chain of fma in the order of k, or as many as its tiling says,
+ * whatever tile it stands in: bits depend neither on the number of rows of a call nor on
+ * how rows or columns are split over threads.
  *
  * Code goes to the builder's place; the tiles themselves are internal functions of the
  * module, made when first needed and shared by all products (strides are arguments).
@@ -29,19 +28,17 @@ enum { PRODUCT_MAX_DIM = 3 };
 /* b is packed in panels: [batch][ceil(n / panel)][k][panel], padded with zeros. */
 typedef struct {
     int64_t n_batch, n, k;
-    int panel; /* columns; a multiple of the vector, at most the target's tile */
-    /* Chains of each element, a power of two, at most k; 0 counts as 1. Several are for
-       a few rows and columns, whose sums would wait for each other: see tile.h. */
-    int chains;
-    /* i1, NULL: no. Panels, or halves of the chains of a single one, from the last to the
-       first: the bits are the same. */
+    int panel; /* columns: tiling.vectors */
+    Tiling tiling;
+    /* i1, NULL: no. Panels, or with tiling.halves halves of the chains, from the last to
+       the first: the bits are the same. */
     LLVMValueRef reversed;
     LLVMValueRef a, b, c;
     LLVMValueRef init; /* NULL: 0. May be c itself (with the same strides) */
     int64_t a_batch, a_k, c_batch;
     int64_t init_batch, init_n; /* init_n: 0 or 1 */
-    /* The rows, outermost first: steps, rows, m. The last should be the longest to be near.
-     */
+    /* The rows, outermost first: tiles go down the last of more than one row, or down
+       another where the tiling says the longest. */
     int n_dim;
     ProductRows dim[PRODUCT_MAX_DIM];
     /* Columns to compute, NULL: all. Multiples of the panel, but for an end at n. a, c,
@@ -49,7 +46,7 @@ typedef struct {
     LLVMValueRef n_begin, n_end;
 } Product;
 
-void product_emit(Ir *ir, const Target *target, const Product *p);
+void product_emit(Ir *ir, const Product *p);
 
 /* One dimension of the points that a sum runs over. */
 typedef struct {
@@ -65,18 +62,15 @@ typedef struct {
     LLVMValueRef init; /* NULL: 0. May be c itself */
     int64_t a_batch, b_batch, c_batch, init_batch;
     int64_t a_m, b_n, c_m, init_m, init_n;
+    Tiling tiling;
     /* Outermost first: steps, rows, k. */
     int n_dim;
     ProductPoints dim[PRODUCT_MAX_DIM];
-    /* Part of c to compute; NULL: all. Columns in multiples of product_columns, but for an
-       end at n. */
+    /* Part of c to compute; NULL: all. Columns in whole tiles, but for an end at n. */
     LLVMValueRef m_begin, m_end, n_begin, n_end;
 } ProductSum;
 
-void product_sum_emit(Ir *ir, const Target *target, const ProductSum *p);
-
-/* Columns of a whole tile: what SPLIT_N of a sum splits by (a product: by its panel). */
-int product_columns(const Target *target, enum rnn_dtype dtype);
+void product_sum_emit(Ir *ir, const ProductSum *p);
 
 /* Fills panels from b[batch][n][k] at its strides. */
 typedef struct {

@@ -4,9 +4,10 @@
  *     c[m][n] = init + Σ over points of a[point][m] · b[point][n]
  *
  * Both operands are as the network left them, a row for each point. Points are taken in
- * blocks: for each block and each tile's width of columns the rows of b are copied into a
- * panel on the stack, which then stays in the nearest cache while the tiles go down all
- * of m. Between blocks the sums rest in c, exactly, so each element remains one chain.
+ * blocks (Tiling): for each of them and each tile's width of columns the rows of b are
+ * copied into a panel on the stack, which then stays in the nearest cache while the tiles
+ * go down all of m. Between blocks the sums rest in c, exactly, so each element remains one
+ * chain.
  *
  * Points are a grid of up to three dimensions. The tile runs over the inner two; where
  * rows follow each other without a gap these are one run, which only the run time knows.
@@ -16,22 +17,14 @@
 #include "emit/panel.h"
 #include "emit/tile.h"
 
-/*
- * Points of a block. A block of b's panel and the lines of a that a tile reads should fit
- * the first-level cache, and the pages of a its TLB; a c that is beyond the second level
- * is better visited seldom. Measured: 64, 96, 128, 256, 512.
- */
-enum { BLOCK = 96, BLOCK_OF_LARGE_C = 256, LARGE_C = 1 << 18 /* elements */ };
-
 /* A sum while it is emitted. */
 typedef struct {
     const ProductSum *p;
-    const Target *target;
+    int width;                     /* columns of a tile */
     LLVMValueRef arguments, panel; /* on the stack */
     LLVMValueRef a, b, c;          /* of the batch; a and c: of m_begin */
     ProductPoints far, outer, inner;
     LLVMValueRef m, n_begin, n_end; /* rows to do; columns */
-    int block;                      /* points of a block, at most */
     LLVMValueRef outer_block;       /* outer points of a block */
 } Emission;
 
@@ -88,8 +81,8 @@ static void set_points(Ir *ir, Emission *e)
     }
     e->far = d[0], e->outer = d[1], e->inner = d[2];
     join_points(ir, &e->outer, &e->inner);
-    LLVMValueRef fit =
-        ir_div(ir, ir_int(ir, e->block), ir_max(ir, e->inner.count, ir_int(ir, 1)));
+    LLVMValueRef fit = ir_div(ir, ir_int(ir, e->p->tiling.block),
+                              ir_max(ir, e->inner.count, ir_int(ir, 1)));
     e->outer_block = ir_max(ir, fit, ir_int(ir, 1));
 }
 
@@ -99,12 +92,11 @@ static void set_points(Ir *ir, Emission *e)
 static void emit_panel_of_b(Ir *ir, const Emission *e, const Block *k, LLVMValueRef column,
                             LLVMValueRef columns)
 {
-    int width = product_columns(e->target, ir->dtype);
     LLVMValueRef from = real_at(ir, k->b, ir_mul(ir, column, ir_int(ir, e->p->b_n)));
-    LLVMValueRef run = ir_mul(ir, k->n_inner, ir_int(ir, width));
+    LLVMValueRef run = ir_mul(ir, k->n_inner, ir_int(ir, e->width));
     IrLoop l = ir_loop(ir, ir_int(ir, 0), k->n_outer, 1, 0, NULL);
     panel_emit(ir, &(Panel){
-                       .panel = width,
+                       .panel = e->width,
                        .to = real_at(ir, e->panel, ir_mul(ir, l.i, run)),
                        .from = real_at(ir, from, ir_mul(ir, l.i, e->outer.b)),
                        .k = k->n_inner,
@@ -121,19 +113,19 @@ static void emit_panel(Ir *ir, const Emission *e, const Block *k, LLVMValueRef c
     emit_panel_of_b(ir, e, k, column, columns);
     LLVMValueRef c = real_at(ir, e->c, column);
     LLVMValueRef init = e->p->init ? c : ir_select(ir, k->first, tile_zeros(ir), c);
-    tile_rows_call(ir, e->target, tile, e->arguments, (TileAt){k->a, e->panel, c, init},
-                   e->m);
+    tile_rows_call(ir, e->p->tiling.rows, tile, e->arguments,
+                   (TileAt){k->a, e->panel, c, init}, e->m);
 }
 
 /* All columns, all rows. */
 static void emit_block(Ir *ir, const Emission *e, const Block *k)
 {
-    int width = product_columns(e->target, ir->dtype), rest = (int)(e->p->n % width);
+    int width = e->width, rest = (int)(e->p->n % width);
     LLVMValueRef whole = ir_int(ir, e->p->n - rest), c_row = ir_int(ir, e->p->c_m);
     Tile tile = {.panels = 1,
                  .chains = 1,
-                 .vectors = e->target->tile_vectors,
-                 .pitch = e->target->tile_vectors,
+                 .vectors = e->p->tiling.vectors,
+                 .pitch = e->p->tiling.vectors,
                  .a = e->p->a_m == 1 ? TILE_A_ALONG_ROWS : TILE_A_ANY};
 
     tile_set(ir, e->arguments, TILE_K, k->n_inner);
@@ -165,7 +157,7 @@ static LLVMValueRef blocks_of(Ir *ir, LLVMValueRef count, LLVMValueRef block)
 
 static void emit_blocks(Ir *ir, const Emission *e)
 {
-    LLVMValueRef zero = ir_int(ir, 0), inner_block = ir_int(ir, e->block);
+    LLVMValueRef zero = ir_int(ir, 0), inner_block = ir_int(ir, e->p->tiling.block);
     LLVMValueRef n_outer = blocks_of(ir, e->outer.count, e->outer_block),
                  n_inner = blocks_of(ir, e->inner.count, inner_block);
 
@@ -219,7 +211,7 @@ static void set_arguments(Ir *ir, const Emission *e)
     };
     for (int i = 0; i < COUNT(set); i++)
         tile_set(ir, e->arguments, set[i].field, set[i].value);
-    tile_split(ir, e->target, e->arguments, e->m);
+    tile_split(ir, e->p->tiling.rows, e->arguments, e->m);
 }
 
 /* p[batch][m] of an array with these strides. */
@@ -230,21 +222,19 @@ static LLVMValueRef part(Ir *ir, LLVMValueRef p, LLVMValueRef batch, int64_t bat
     return real_at(ir, p, ir_mul(ir, m, ir_int(ir, m_stride)));
 }
 
-void product_sum_emit(Ir *ir, const Target *target, const ProductSum *p)
+void product_sum_emit(Ir *ir, const ProductSum *p)
 {
     LLVMValueRef zero = ir_int(ir, 0), m_begin = p->m_begin ? p->m_begin : zero;
     LLVMValueRef m_end = p->m_end ? p->m_end : ir_int(ir, p->m);
     Emission e = {
         .p = p,
-        .target = target,
+        .width = p->tiling.vectors * ir->vector,
         .arguments = tile_arguments(ir),
         .m = ir_sub(ir, m_end, m_begin),
         .n_begin = p->n_begin ? p->n_begin : zero,
         .n_end = p->n_end ? p->n_end : ir_int(ir, p->n),
     };
-    e.block = p->m * p->n > LARGE_C ? BLOCK_OF_LARGE_C : BLOCK;
-    e.panel =
-        tile_stack(ir, ir->real, (int64_t)e.block * product_columns(target, ir->dtype));
+    e.panel = tile_stack(ir, ir->real, p->tiling.block * e.width);
     set_points(ir, &e);
     IrIf any = ir_if(ir, ir_less(ir, zero, e.m));
     set_arguments(ir, &e);

@@ -23,6 +23,8 @@ const Target targets[] = {
         .registers = 32,
         .tile_rows = 6,
         .tile_vectors = 4,
+        .l1_bytes = 32 << 10,
+        .l2_bytes = 512 << 10,
         .scalef = true,
     },
     {
@@ -34,6 +36,8 @@ const Target targets[] = {
         .registers = 16,
         .tile_rows = 6,
         .tile_vectors = 2,
+        .l1_bytes = 32 << 10,
+        .l2_bytes = 512 << 10,
     },
     {
         .name = "aarch64",
@@ -44,6 +48,8 @@ const Target targets[] = {
         .registers = 32,
         .tile_rows = 8,
         .tile_vectors = 3,
+        .l1_bytes = 32 << 10,
+        .l2_bytes = 512 << 10,
     },
 };
 const int n_target = COUNT(targets);
@@ -51,6 +57,18 @@ const int n_target = COUNT(targets);
 int target_lanes(const Target *t, enum rnn_dtype dtype)
 {
     return t->vector_bytes / (int)rnn_dtype_bytes(dtype);
+}
+
+PlanTarget target_facts(const Target *t, enum rnn_dtype dtype)
+{
+    return (PlanTarget){.name = t->name,
+                        .vector = target_lanes(t, dtype),
+                        .real_bytes = (int)rnn_dtype_bytes(dtype),
+                        .registers = t->registers,
+                        .tile_rows = t->tile_rows,
+                        .tile_vectors = t->tile_vectors,
+                        .l1_bytes = t->l1_bytes,
+                        .l2_bytes = t->l2_bytes};
 }
 
 /* What a host must say it has to run a level, one word each; NULL ends the list. */

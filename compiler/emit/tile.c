@@ -3,8 +3,8 @@
  *
  * The accumulators are values carried by the loop over k. Whole vectors of b are
  * loaded (its panels are padded), elements of a are spread over a vector, and nothing
- * else stands in the loop. A target's tile is chosen so that all of it fits the
- * registers: rows * vectors accumulators, `vectors` of b, one of a.
+ * else stands in the loop. Tiles are the plan's (passes/tile.c), chosen so that all of it
+ * fits the registers: rows * vectors accumulators, `vectors` of b, one of a.
  *
  * Strides are arguments and not constants: measured, that costs nothing, since
  * addresses of rows are kept in registers anyway, and a module needs one set of tiles
@@ -16,9 +16,6 @@
 
 enum {
     MAX_ACCUMULATORS = IR_MAX_CARRIED - 1,
-    MAX_ROWS = 16,
-    MAX_PANELS = 4,
-    MAX_CHAINS = 4,
     N_ZERO = 256 /* elements: four panels of four vectors of 64 bytes, or more */
 };
 
@@ -118,7 +115,7 @@ static void store_c(Ir *ir, const Body *y, LLVMValueRef c, LLVMValueRef *acc)
 
 /* Where a chain begins. */
 typedef struct {
-    LLVMValueRef a[MAX_ROWS], b[MAX_PANELS];
+    LLVMValueRef a[TILE_MAX_ROWS], b[TILE_MAX_PANELS];
 } ChainStart;
 
 /* One k: acc[r][j] += a[r][a_index] * b[j][b_index]. */
@@ -197,7 +194,7 @@ static void run_chains(Ir *ir, const Body *y, const ChainStart *start, int chain
 static void inner_run(Ir *ir, const Body *y, LLVMValueRef a, LLVMValueRef b,
                       LLVMValueRef *acc)
 {
-    ChainStart start[MAX_CHAINS] = {0};
+    ChainStart start[TILE_MAX_CHAINS] = {0};
     LLVMValueRef zero = ir_int(ir, 0), k = y->field[TILE_K];
     int chains = y->tile.chains, half = chains / 2;
     for (int i = 0; i < chains; i++)
@@ -248,8 +245,8 @@ static void build_tile(Ir *ir, Tile tile, LLVMValueRef f)
 {
     Body y = {.tile = tile, .n = tile.rows * tile.panels * tile.vectors};
     LLVMValueRef acc[IR_MAX_CARRIED];
-    if (y.n * tile.chains > MAX_ACCUMULATORS || tile.rows > MAX_ROWS ||
-        tile.panels > MAX_PANELS || tile.chains > MAX_CHAINS ||
+    if (y.n * tile.chains > MAX_ACCUMULATORS || tile.rows > TILE_MAX_ROWS ||
+        tile.panels > TILE_MAX_PANELS || tile.chains > TILE_MAX_CHAINS ||
         tile.panels * tile.vectors * ir->vector > N_ZERO)
         BUG("a tile of %d x %d x %d, %d chains", tile.rows, tile.panels, tile.vectors,
             tile.chains);
@@ -319,19 +316,18 @@ typedef struct {
     LLVMValueRef small, n_big, n_small;
 } Division;
 
-static Division divide(Ir *ir, const Target *target, LLVMValueRef rows)
+static Division divide(Ir *ir, int most, LLVMValueRef rows)
 {
-    LLVMValueRef most = ir_int(ir, target->tile_rows), one = ir_int(ir, 1);
-    LLVMValueRef up = ir_add(ir, rows, ir_int(ir, target->tile_rows - 1));
-    LLVMValueRef tiles = ir_max(ir, ir_div(ir, up, most), one);
+    LLVMValueRef one = ir_int(ir, 1), up = ir_add(ir, rows, ir_int(ir, most - 1));
+    LLVMValueRef tiles = ir_max(ir, ir_div(ir, up, ir_int(ir, most)), one);
     LLVMValueRef small = ir_div(ir, rows, tiles);
     LLVMValueRef big = ir_sub(ir, rows, ir_mul(ir, small, tiles));
     return (Division){small, big, ir_sub(ir, tiles, big)};
 }
 
-void tile_split(Ir *ir, const Target *target, LLVMValueRef arguments, LLVMValueRef rows)
+void tile_split(Ir *ir, int most, LLVMValueRef arguments, LLVMValueRef rows)
 {
-    Division d = divide(ir, target, rows);
+    Division d = divide(ir, most, rows);
     tile_set(ir, arguments, TILE_SMALL, d.small);
     tile_set(ir, arguments, TILE_N_BIG, d.n_big);
     tile_set(ir, arguments, TILE_N_SMALL, d.n_small);
@@ -364,7 +360,7 @@ static void call_by_size(Ir *ir, int most, Tile tile, LLVMValueRef arguments, Ti
 }
 
 /* void (arguments, a, b, c, init): big tiles, then small ones. */
-static void build_rows(Ir *ir, const Target *target, Tile tile, LLVMValueRef f)
+static void build_rows(Ir *ir, int most, Tile tile, LLVMValueRef f)
 {
     IrPlace place = ir_begin(ir, f);
     LLVMValueRef arguments = ir_param(ir, 0), one = ir_int(ir, 1);
@@ -374,18 +370,18 @@ static void build_rows(Ir *ir, const Target *target, Tile tile, LLVMValueRef f)
                  n_small = get(ir, arguments, TILE_N_SMALL);
     LLVMValueRef big = ir_add(ir, small, one);
     IrIf any = ir_if(ir, ir_less(ir, ir_int(ir, 0), n_big));
-    call_by_size(ir, target->tile_rows, tile, arguments, at, big, n_big);
+    call_by_size(ir, most, tile, arguments, at, big, n_big);
     ir_endif(ir, &any);
     TileAt rest = skip_rows(ir, arguments, at, ir_mul(ir, n_big, big));
-    call_by_size(ir, target->tile_rows, tile, arguments, rest, small, n_small);
+    call_by_size(ir, most, tile, arguments, rest, small, n_small);
     ir_end(ir, place, NULL);
 }
 
 /* The division is known: the tiles that there are, and no others. */
-static void call_constant_rows(Ir *ir, const Target *target, Tile tile,
-                               LLVMValueRef arguments, TileAt at, LLVMValueRef rows)
+static void call_constant_rows(Ir *ir, int most, Tile tile, LLVMValueRef arguments,
+                               TileAt at, LLVMValueRef rows)
 {
-    Division d = divide(ir, target, rows);
+    Division d = divide(ir, most, rows);
     int64_t small = 0, n_big = 0;
     ir_constant(d.small, &small), ir_constant(d.n_big, &n_big);
     tile.rows = (int)small + 1;
@@ -398,21 +394,21 @@ static void call_constant_rows(Ir *ir, const Target *target, Tile tile,
     tile_call(ir, tile, arguments, at, d.n_small);
 }
 
-void tile_rows_call(Ir *ir, const Target *target, Tile tile, LLVMValueRef arguments,
-                    TileAt at, LLVMValueRef rows)
+void tile_rows_call(Ir *ir, int most, Tile tile, LLVMValueRef arguments, TileAt at,
+                    LLVMValueRef rows)
 {
     int64_t constant;
     if (ir_constant(rows, &constant)) {
-        call_constant_rows(ir, target, tile, arguments, at, rows);
+        call_constant_rows(ir, most, tile, arguments, at, rows);
         return;
     }
     char name[64];
-    tile.rows = 0;
+    tile.rows = most;
     name_of(name, sizeof name, "rows", tile);
     LLVMValueRef f = LLVMGetNamedFunction(ir->module, name);
     if (!f) {
         f = declare(ir, name, 5, 0);
-        build_rows(ir, target, tile, f);
+        build_rows(ir, most, tile, f);
     }
     LLVMValueRef arg[] = {arguments, at.a, at.b, at.c, at.init};
     ir_call(ir, f, COUNT(arg), arg);

@@ -54,12 +54,6 @@ typedef enum {
     TILE_FIELDS
 } TileField;
 
-/* The runs of k of `chains` chains: how long each but the last one is. */
-static inline int64_t tile_chain(int64_t k, int chains)
-{
-    return (k + chains - 1) / chains;
-}
-
 /* Addresses of the first row and column. */
 typedef struct {
     LLVMValueRef a, b, c, init;
@@ -74,14 +68,14 @@ void tile_set(Ir *ir, LLVMValueRef arguments, TileField field, LLVMValueRef valu
 /* n tiles one below another. */
 void tile_call(Ir *ir, Tile tile, LLVMValueRef arguments, TileAt at, LLVMValueRef n);
 
-/* Divides the rows into tiles of at most target->tile_rows whose sizes differ by at most
-   one, and writes the division to the arguments. No rows: no tiles. */
-void tile_split(Ir *ir, const Target *target, LLVMValueRef arguments, LLVMValueRef rows);
+/* Divides the rows into tiles of at most `most` whose sizes differ by at most one, and
+   writes the division to the arguments. No rows: no tiles. */
+void tile_split(Ir *ir, int most, LLVMValueRef arguments, LLVMValueRef rows);
 
-/* All rows as divided; tile.rows does not matter. `rows` only as a hint: a constant
-   spares the sizes that cannot occur. */
-void tile_rows_call(Ir *ir, const Target *target, Tile tile, LLVMValueRef arguments,
-                    TileAt at, LLVMValueRef rows);
+/* All rows as divided by at most `most`; tile.rows does not matter. `rows` only as a hint:
+   a constant spares the sizes that cannot occur. */
+void tile_rows_call(Ir *ir, int most, Tile tile, LLVMValueRef arguments, TileAt at,
+                    LLVMValueRef rows);
 
 /* An array of zeros, as long as a tile is wide. */
 LLVMValueRef tile_zeros(Ir *ir);

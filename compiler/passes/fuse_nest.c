@@ -74,7 +74,7 @@ Nest *nest_add(Plan *p, Group *group)
  */
 static int panel_of(const Plan *p, int64_t n)
 {
-    int64_t most = (int64_t)p->target.vector * p->target.panel_vectors;
+    int64_t most = (int64_t)p->target.vector * p->target.tile_vectors;
     int64_t all = round_up(n, p->target.vector);
     return (int)(all < most ? all : most);
 }
@@ -142,27 +142,6 @@ static int panels_of(Fuse *f, const Contraction *c, NodeId weight, Procedure *pr
     return id;
 }
 
-/* How a step of a scan takes a product. One after another fma hide their latency when
-   enough of them do not wait for each other, and a step may have too few results for
-   that: several chains. A few rows use each panel once, and panels that are beyond the
-   first-level cache all come from the second, unless a step begins where the one before it
-   ended. */
-static void shape_step(const Plan *p, Contraction *c)
-{
-    enum { BUSY = 8, MOST = 4, SHORTEST = 8, FEW_ROWS = 4 };
-    const Buffer *b = &p->buffer[c->packed];
-    int64_t rows = p->rows_max * c->m;
-    int64_t columns = round_up(c->n, p->target.vector);
-    c->alternate = rows <= FEW_ROWS && b->bytes > p->target.l1_bytes;
-    if (c->alternate && columns > b->panel)
-        columns = b->panel;
-    int64_t busy = rows * (columns / p->target.vector);
-    if (c->alternate && c->n <= b->panel)
-        busy /= 2; /* half of the chains at a time */
-    while (c->chains < MOST && c->chains * busy < BUSY && c->k >= 2 * c->chains * SHORTEST)
-        c->chains *= 2;
-}
-
 static void exchange(int64_t *x, int64_t *y)
 {
     int64_t kept = *x;
@@ -208,9 +187,6 @@ static Contraction *make_contraction(Fuse *f, NodeId id, int stage, Procedure *p
     c->packed = slot->class == CLASS_SUM ? -1 : panels_of(f, c, n->arg[1], proc);
     if (c->packed >= 0)
         buffer_touch(f, c->packed, stage);
-    c->chains = 1;
-    if (is_time(slot->class) && slot->sub & 1)
-        shape_step(f->p, c);
     return c;
 }
 

@@ -166,10 +166,39 @@ typedef enum {
     SPLIT_N /* contraction: columns; sweeps: the innermost dimension, in whole vectors */
 } Split;
 
+/* Which dimension of a product's rows its tiles go down. */
+typedef enum {
+    ALONG_M,      /* rows of the matrix */
+    ALONG_ROWS,   /* of the thread */
+    ALONG_STEPS,  /* of the block */
+    ALONG_LONGEST /* found at run time: the innermost one, unless it has fewer rows than a
+                     tile and another has more */
+} Along;
+
+/* How a contraction is cut for registers and caches; tile.c decides. */
+typedef struct {
+    int rows, vectors; /* of a tile, at most: a chain of each element has so many registers
+                        */
+    int panels[2];     /* side by side in a tile of exactly one row, of two */
+    int chains;        /* of each element, see below: a power of two */
+    bool alternate;    /* every other step of a scan takes b from its other end: */
+    bool halves; /* … by halves of the chains, there being one panel; else by panels */
+    Along along;
+    int64_t block; /* SUM: points of a block */
+} Tiling;
+
+enum { TILE_MAX_ROWS = 16, TILE_MAX_PANELS = 4, TILE_MAX_CHAINS = 4 };
+
+/* The runs of k of `chains` chains: how long each but the last one is. */
+static inline int64_t tile_chain(int64_t k, int chains)
+{
+    return (k + chains - 1) / chains;
+}
+
 /*
  * c[batch][m][n] = init + Σ_k a[batch][m][k] · b[batch][n][k], a chain of fma in the order
- * of k, or `chains` of them over runs of k side by side, added up in pairs: where a step
- * has so few results that each would wait for its last sum.
+ * of k, or tiling.chains of them over runs of k side by side, added up in pairs: where a
+ * step has so few results that each would wait for its last sum.
  *
  * TIME, ROWS: a and c belong to a point, b is `packed` (it has no axes); all points of the
  * thread are rows of one product. SUM: k runs over points (and k features inside): a and b
@@ -179,12 +208,11 @@ typedef enum {
  */
 typedef struct {
     int64_t n_batch, m, n, k;
-    int chains;     /* a power of two */
-    bool alternate; /* every other step of a scan takes b from its other end */
     Access a, b, c;
     bool has_init;
     Access init;
     int packed; /* buffer with b's panels; -1 in SUM */
+    Tiling tiling;
     NodeId node;
 } Contraction;
 
@@ -239,12 +267,15 @@ typedef struct {
     Access *running;
 } Procedure;
 
+/* What a plan is made for. */
 typedef struct {
     const char *name;
-    int vector; /* elements of a vector register the plan was made for (panels, padding) */
-    int panel_vectors; /* vectors in a panel: the tile's NV */
-    int64_t l1_bytes;  /* that a step's panels should stay in */
-    int64_t l2_bytes;  /* that blocks were sized to */
+    int vector;                  /* reals of the model's width in a vector register */
+    int real_bytes;              /* that width */
+    int registers;               /* vector registers */
+    int tile_rows, tile_vectors; /* of a tile that fills them: MR, NV */
+    int64_t l1_bytes;            /* that a step's panels should stay in */
+    int64_t l2_bytes;            /* that blocks were sized to */
 } PlanTarget;
 
 typedef struct {
@@ -288,8 +319,10 @@ static inline bool instr_writes(const Instr *in)
 /* A person's reading, in the manner of 3-compiler's example. */
 void plan_dump(const Plan *p, FILE *out);
 /* BUG with a sentence when an invariant that emitters rely on is broken: behind fuse; where
-   barriers are missing, behind barrier; where values share bytes, behind place. */
+   a tiling does not fit, behind tile; where barriers are missing, behind barrier; where
+   values share bytes, behind place. */
 void plan_verify(const Plan *p);
+void plan_verify_tiles(const Plan *p);
 void plan_verify_barriers(const Plan *p);
 void plan_verify_places(const Plan *p);
 

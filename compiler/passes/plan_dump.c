@@ -166,6 +166,28 @@ static void dump_sweep(const Plan *p, const Sweep *s, FILE *out)
 
 /* ---- the frame ---- */
 
+/* Behind the pass: tiles as rows x vectors, the largest, then those of exactly one and of
+   two rows, where they are wider. */
+static void dump_tiling(const Tiling *g, FILE *out)
+{
+    static const char *const along[] = {[ALONG_M] = "m",
+                                        [ALONG_ROWS] = "rows",
+                                        [ALONG_STEPS] = "steps",
+                                        [ALONG_LONGEST] = "the longest"};
+    fprintf(out, "        tiles %d x %d", g->rows, g->vectors);
+    for (int i = 0; i < COUNT(g->panels); i++)
+        if (g->panels[i] > 1)
+            fprintf(out, ", %d x %d", i + 1, g->panels[i] * g->vectors);
+    fprintf(out, " down %s", along[g->along]);
+    if (g->chains > 1)
+        fprintf(out, ", %d chains", g->chains);
+    if (g->block > 0)
+        fprintf(out, ", blocks of %" PRId64 " points", g->block);
+    if (g->alternate)
+        fprintf(out, ", back and forth by step%s", g->halves ? " in halves" : "");
+    fprintf(out, "\n");
+}
+
 static void dump_contraction(const Plan *p, const Contraction *c, FILE *out)
 {
     fprintf(out, "      product  ");
@@ -184,10 +206,6 @@ static void dump_contraction(const Plan *p, const Contraction *c, FILE *out)
     if (c->m > 1)
         fprintf(out, "m %" PRId64 ", ", c->m);
     fprintf(out, "n %" PRId64 ", k %" PRId64 "]", c->n, c->k);
-    if (c->chains > 1)
-        fprintf(out, " in %d chains", c->chains);
-    if (c->alternate)
-        fprintf(out, ", back and forth by step");
 }
 
 static void dump_nest(const Plan *p, const Stage *stage, const Nest *n, FILE *out)
@@ -205,6 +223,8 @@ static void dump_nest(const Plan *p, const Stage *stage, const Nest *n, FILE *ou
         fprintf(out, "      sweeps");
     fprintf(out, "%s%s\n", by_features ? "   " : "",
             by_features ? split_names[n->split] : "");
+    if (n->contraction && n->contraction->tiling.rows > 0)
+        dump_tiling(&n->contraction->tiling, out);
     for (int i = 0; i < n->n_sweep; i++)
         dump_sweep(p, &n->sweep[i], out);
 }

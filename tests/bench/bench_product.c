@@ -11,6 +11,7 @@
  */
 #define _DEFAULT_SOURCE /* madvise */
 #include "emit/product.h"
+#include "passes/tile.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -64,6 +65,12 @@ static IrPlace begin_function(Ir *ir, const char *name)
     return ir_begin(ir, ir_declare(ir, name, ir->none, COUNT(type), type));
 }
 
+/* Columns of a whole tile. */
+static int columns_of(const Target *t)
+{
+    return t->tile_vectors * target_lanes(t, RNN_F32);
+}
+
 /* A count that LLVM does not know. */
 static LLVMValueRef hidden(Ir *ir, int64_t n)
 {
@@ -77,44 +84,47 @@ static LLVMValueRef hidden(Ir *ir, int64_t n)
 static void build_product(Ir *ir, const Target *t, const Case *s)
 {
     int64_t a = padded(s->k), c = padded(s->n);
+    const PlanTarget facts = target_facts(t, RNN_F32);
+    int panel = columns_of(t);
     product_emit(
-        ir, t,
-        &(Product){
-            .n_batch = 1,
-            .n = s->n,
-            .k = s->k,
-            .panel = product_columns(t, RNN_F32),
-            .a = ir_param(ir, 0),
-            .b = ir_param(ir, 1),
-            .c = ir_param(ir, 2),
-            .a_k = 1,
-            .init_n = 1,
-            .n_dim = 2,
-            .dim = {{hidden(ir, s->steps), ir_int(ir, s->rows * a), ir_int(ir, s->rows * c),
-                     ir_int(ir, 0)},
-                    {hidden(ir, s->rows), ir_int(ir, a), ir_int(ir, c), ir_int(ir, 0)}},
-        });
+        ir, &(Product){
+                .n_batch = 1,
+                .n = s->n,
+                .k = s->k,
+                .panel = panel,
+                .tiling = tiling_of_product(&facts, panel, s->n, s->k, 1, false),
+                .a = ir_param(ir, 0),
+                .b = ir_param(ir, 1),
+                .c = ir_param(ir, 2),
+                .a_k = 1,
+                .init_n = 1,
+                .n_dim = 2,
+                .dim = {{hidden(ir, s->steps), ir_int(ir, s->rows * a),
+                         ir_int(ir, s->rows * c), ir_int(ir, 0)},
+                        {hidden(ir, s->rows), ir_int(ir, a), ir_int(ir, c), ir_int(ir, 0)}},
+            });
 }
 
 static void build_sum(Ir *ir, const Target *t, const Case *s)
 {
     int64_t a = padded(s->k), b = padded(s->n);
-    product_sum_emit(ir, t,
-                     &(ProductSum){
-                         .n_batch = 1,
-                         .m = s->k,
-                         .n = s->n,
-                         .a = ir_param(ir, 0),
-                         .b = ir_param(ir, 1),
-                         .c = ir_param(ir, 2),
-                         .a_m = 1,
-                         .b_n = 1,
-                         .c_m = padded(s->n),
-                         .n_dim = 2,
-                         .dim = {{hidden(ir, s->steps), ir_int(ir, s->rows * a),
-                                  ir_int(ir, s->rows * b)},
-                                 {hidden(ir, s->rows), ir_int(ir, a), ir_int(ir, b)}},
-                     });
+    const PlanTarget facts = target_facts(t, RNN_F32);
+    product_sum_emit(ir, &(ProductSum){
+                             .n_batch = 1,
+                             .m = s->k,
+                             .n = s->n,
+                             .a = ir_param(ir, 0),
+                             .b = ir_param(ir, 1),
+                             .c = ir_param(ir, 2),
+                             .a_m = 1,
+                             .b_n = 1,
+                             .c_m = padded(s->n),
+                             .tiling = tiling_of_sum(&facts, s->k, s->n),
+                             .n_dim = 2,
+                             .dim = {{hidden(ir, s->steps), ir_int(ir, s->rows * a),
+                                      ir_int(ir, s->rows * b)},
+                                     {hidden(ir, s->rows), ir_int(ir, a), ir_int(ir, b)}},
+                         });
 }
 
 static void build_pack(Ir *ir, const Target *t, const Case *s)
@@ -123,7 +133,7 @@ static void build_pack(Ir *ir, const Target *t, const Case *s)
                       .n_batch = 1,
                       .n = s->n,
                       .k = s->k,
-                      .panel = product_columns(t, RNN_F32),
+                      .panel = columns_of(t),
                       .from = ir_param(ir, 0),
                       .to = ir_param(ir, 2),
                       .from_n = s->across ? s->k : 1,
@@ -223,7 +233,7 @@ static double peak_flops(const Target *t, Compiled *peak, float *c)
 
 static void run_case(const Target *t, const Case *s, Compiled *f, Compiled *peak)
 {
-    int64_t points = s->steps * s->rows, width = product_columns(t, RNN_F32);
+    int64_t points = s->steps * s->rows, width = columns_of(t);
     float *a = new_floats(points * padded(s->k) + s->k * s->n);
     float *b =
         new_floats((s->n + width) * (s->kind == KIND_SUM ? points : s->k) + 16 * points);

@@ -236,6 +236,24 @@ static void beyond_block(Unit *u)
     buffer_at(&s)->offset = 1 << 20;
 }
 
+static Tiling *tiling(Unit *u, Fits *fits) { return &some(u, fits)->tiling; }
+static bool over_five(const Spot *s) { return product(s) && s->nest->contraction->k == 5; }
+
+static void three_chains(Unit *u) { tiling(u, product)->chains = 3; }
+static void chain_of_nothing(Unit *u) { tiling(u, over_five)->chains = 4; }
+static void back_and_forth(Unit *u) { tiling(u, product)->alternate = true; }
+static void one_half(Unit *u) { tiling(u, product)->halves = true; }
+static void many_rows(Unit *u) { tiling(u, product_sum)->rows = TILE_MAX_ROWS; }
+static void no_tile(Unit *u) { tiling(u, product)->rows = 0; }
+static void narrow_tile(Unit *u) { tiling(u, product)->vectors++; }
+static void sum_in_chains(Unit *u) { tiling(u, product_sum)->chains = 2; }
+static void no_block(Unit *u) { tiling(u, product_sum)->block = 0; }
+static void panels_of_chains(Unit *u)
+{
+    Tiling *g = tiling(u, product);
+    g->chains = 2, g->rows = 1, g->panels[0] = 2;
+}
+
 static void forget_stage(Unit *u) { find(u, "sum", sum_stage).stage->barrier = false; }
 
 /* Two sums of one stage into one place. */
@@ -342,6 +360,16 @@ static const Case cases[] = {
     {"fuse", no_rows, "at a row where there is none"},
     {"fuse", few_bytes, "too few for"},
     {"fuse", beyond_block, "of a block of"},
+    {"tile", three_chains, "has 3 chains over"},
+    {"tile", chain_of_nothing, "has 4 chains over 5"},
+    {"tile", back_and_forth, "outside of a scan"},
+    {"tile", one_half, "has halves of 1 chains"},
+    {"tile", many_rows, "registers of 16"},
+    {"tile", no_tile, "has a tile of 0 rows"},
+    {"tile", narrow_tile, "has tiles of"},
+    {"tile", sum_in_chains, "is 2 chains"},
+    {"tile", no_block, "blocks of 0 points"},
+    {"tile", panels_of_chains, "panels beside its chains"},
     {"barrier", forget_stage, "no barrier between two nests"},
     {"barrier", sum_without_barrier, "no barrier between two nests"},
     {"barrier", wait_in_rows, "a barrier among nests that are split by rows"},

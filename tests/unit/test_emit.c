@@ -6,6 +6,7 @@
 #include "check.h"
 #include "emit/emit.h"
 #include "passes/fuse.h"
+#include "passes/tile.h"
 #include "rnn_philox.h"
 
 #include <fcntl.h>
@@ -188,6 +189,8 @@ static void compile(Fixture *f)
     f->plan.workspace_bytes = WORKSPACE_BYTES / 2;
     f->plan.scratch_bytes = 8192;
     CHECK(f->used_bytes <= f->plan.workspace_bytes, "%d bytes", (int)f->used_bytes);
+    f->plan.target = target_facts(target, RNN_F32);
+    tile_pass(&f->plan);
     barrier_pass(&f->plan);
     f->module = emit_plan(f->arena, f->diag, &f->plan, &f->tables, target);
     f->jit = f->module ? jit_new(f->module, f->diag) : NULL;
@@ -776,6 +779,21 @@ static float dot(const float *a, int64_t a_k, const float *b, int64_t b_k, int64
     return sum;
 }
 
+/* The runs of k, a chain each, added up in pairs. */
+static float dot_in_chains(const float *a, const float *b, int64_t k, float start,
+                           int chains)
+{
+    float sum[TILE_MAX_CHAINS];
+    int64_t run = tile_chain(k, chains);
+    for (int64_t i = 0; i < chains; i++)
+        sum[i] = dot(a + i * run, 1, b + i * run, 1, i < chains - 1 ? run : k - i * run,
+                     i == 0 ? start : 0);
+    for (int half = chains / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            sum[i] += sum[i + half];
+    return sum[0];
+}
+
 /* y = relu(bias + x Wᵀ) for all points; with n and k beside the sizes of tiles. */
 static void check_product(int64_t n, int64_t k, bool scan, int threads)
 {
@@ -817,7 +835,8 @@ static void check_product(int64_t n, int64_t k, bool scan, int threads)
     for (int p = 0; p < STEPS * ROWS; p++)
         for (int64_t i = 0; i < n; i++) {
             const float *row = input_row(&f, 0, p / ROWS, p % ROWS);
-            float v = dot(row, 1, f.params + i * k, 1, k, f.params[n * k + i]);
+            float v = dot_in_chains(row, f.params + i * k, k, f.params[n * k + i],
+                                    c->tiling.chains);
             float got = f.outputs[p * n + i];
             CHECK(got == (v > 0 ? v : 0), "n %d k %d point %d, %d: %g, expected %g", (int)n,
                   (int)k, p, (int)i, (double)got, (double)v);

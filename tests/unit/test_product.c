@@ -8,6 +8,7 @@
  */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "emit/product.h"
+#include "passes/tile.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -156,12 +157,14 @@ static void build_product(Ir *ir, const Target *target, const ProductCase *t,
     IrPlace place = begin_function(ir, name);
     Strides s = strides_of(t);
     bool init = t->init != INIT_NONE;
+    const PlanTarget facts = target_facts(target, RNN_F32);
+    int panel = t->vectors * facts.vector, chains = t->chains ? t->chains : 1;
     Product p = {
         .n_batch = t->n_batch,
         .n = t->n,
         .k = t->k,
-        .panel = t->vectors * target_lanes(target, RNN_F32),
-        .chains = t->chains,
+        .panel = panel,
+        .tiling = tiling_of_product(&facts, panel, t->n, t->k, chains, t->turns),
         .a = ir_param(ir, 0),
         .b = ir_param(ir, 1),
         .c = ir_param(ir, 2),
@@ -183,7 +186,7 @@ static void build_product(Ir *ir, const Target *target, const ProductCase *t,
         p.n_begin = argument(ir, 2), p.n_end = argument(ir, 3);
     if (t->turns)
         p.reversed = LLVMBuildTrunc(ir->builder, argument(ir, 0), ir->i1, "");
-    product_emit(ir, target, &p);
+    product_emit(ir, &p);
     ir_end(ir, place, NULL);
 }
 
@@ -396,6 +399,7 @@ enum { SUM_ROWS_MAX = 300 };
 static void build_sum(Ir *ir, const Target *target, const SumCase *t, const char *name)
 {
     IrPlace place = begin_function(ir, name);
+    const PlanTarget facts = target_facts(target, RNN_F32);
     SumOperand a = sum_operand(t, t->m, t->a_across, SUM_ROWS_MAX),
                b = sum_operand(t, t->n, t->b_across, SUM_ROWS_MAX);
     ProductSum p = {
@@ -415,6 +419,7 @@ static void build_sum(Ir *ir, const Target *target, const SumCase *t, const char
         .c_m = t->n + 2,
         .init_m = t->n + 2,
         .init_n = t->init == INIT_SPREAD ? 0 : 1,
+        .tiling = tiling_of_sum(&facts, t->m, t->n),
         .n_dim = 3,
         .dim = {{argument(ir, 0), ir_int(ir, a.step), ir_int(ir, b.step)},
                 {argument(ir, 1), argument(ir, 6), argument(ir, 7)},
@@ -424,7 +429,7 @@ static void build_sum(Ir *ir, const Target *target, const SumCase *t, const char
         .n_begin = argument(ir, 4),
         .n_end = argument(ir, 5),
     };
-    product_sum_emit(ir, target, &p);
+    product_sum_emit(ir, &p);
     ir_end(ir, place, NULL);
 }
 
@@ -484,7 +489,8 @@ static Operands sum_operands_new(const SumCase *t, Grid g, bool at_end)
 static void run_sum(const SumCase *t, int number, const Target *target, Compiled *f, Grid g,
                     int m_parts, int n_parts)
 {
-    int64_t width = product_columns(target, RNN_F32), tiles = (t->n + width - 1) / width;
+    int64_t width = (int64_t)target->tile_vectors * target_lanes(target, RNN_F32),
+            tiles = (t->n + width - 1) / width;
     SumOperand a = sum_operand(t, t->m, t->a_across, SUM_ROWS_MAX),
                b = sum_operand(t, t->n, t->b_across, SUM_ROWS_MAX);
     Operands o = sum_operands_new(t, g, (m_parts + n_parts) % 2);

@@ -1,0 +1,143 @@
+/*
+ * tile.c — how contractions are cut: register tiles, chains, blocks of points.
+ *
+ * A tile is rows x vectors of accumulators, and all of it should stay in registers: the
+ * accumulators, `vectors` operands of b, one of a. The target names the tile that was
+ * measured best for many rows. Where a product has few, an accumulator would wait for its
+ * last sum, and more of them that do not wait for each other are found in two ways:
+ *
+ *  - a tile of one or two rows takes several panels at once;
+ *  - in a step of a scan, where there are not enough panels either, an element is several
+ *    chains over runs of k, added up at the end. That changes the order of the sum, so the
+ *    number of chains depends on the rows that the plan is made for, never on a call's.
+ *
+ * A scan of a few rows uses each panel once a step, and panels that are beyond the
+ * first-level cache all come from the second, unless a step begins where the one before
+ * it ended: every other step takes the panels, or of a single panel the halves of the
+ * chains, from the last to the first.
+ *
+ * Needs: contractions with their panels.   Makes: Contraction.tiling.
+ */
+#include "passes/tile.h"
+
+enum { BUSY = 8 }; /* accumulators that hide the latency of fma on two units */
+
+/* ---- products ---- */
+
+/* Panels that a tile of so few rows takes at once: not more than there are, and all that
+   is needed at a time in registers. */
+static int panels_at_once(const PlanTarget *t, int rows, int vectors, int64_t whole)
+{
+    int panels = rows == 1 ? 4 : rows * vectors <= BUSY / 2 ? 2 : 1;
+    int operands = (rows == 1 ? 1 : panels * vectors) + 1;
+    while (panels > 1 && rows * panels * vectors + operands > t->registers)
+        panels /= 2;
+    while (panels > 1 && panels > whole)
+        panels /= 2;
+    return panels;
+}
+
+/* Rows for which the accumulators and, since no chain waits for another, the operands of
+   all chains fit. */
+static int rows_of_chains(const PlanTarget *t, int vectors, int chains)
+{
+    int rows = (t->registers - chains * vectors) / (chains * (vectors + 1));
+    return rows < 1 ? 1 : rows < t->tile_rows ? rows : t->tile_rows;
+}
+
+Tiling tiling_of_product(const PlanTarget *t, int panel, int64_t n, int64_t k, int chains,
+                         bool alternate)
+{
+    Tiling g = {.rows = t->tile_rows,
+                .vectors = panel / t->vector,
+                .panels = {1, 1},
+                .chains = chains,
+                .alternate = alternate,
+                .halves = alternate && n <= panel && chains > 1 && k % chains == 0,
+                .along = ALONG_LONGEST};
+    if (chains > 1)
+        g.rows = rows_of_chains(t, g.vectors, chains);
+    else if (!alternate)
+        for (int rows = 1; rows <= 2; rows++)
+            g.panels[rows - 1] = panels_at_once(t, rows, g.vectors, n / panel);
+    return g;
+}
+
+/* Chains that keep a step busy whose sums are `busy` accumulators. */
+static int chains_of(int64_t k, int64_t busy)
+{
+    enum { SHORTEST = 8 }; /* products of a chain */
+    int chains = 1;
+    while (chains < TILE_MAX_CHAINS && chains * busy < BUSY && k >= 2 * chains * SHORTEST)
+        chains *= 2;
+    return chains;
+}
+
+/* A step of a scan. */
+static Tiling tiling_of_step(const Plan *p, const Contraction *c)
+{
+    enum { FEW_ROWS = 4 };
+    const PlanTarget *t = &p->target;
+    const Buffer *b = &p->buffer[c->packed];
+    int64_t rows = p->rows_max * c->m, vectors = (c->n + t->vector - 1) / t->vector;
+    bool alternate = rows <= FEW_ROWS && b->bytes > t->l1_bytes;
+    if (alternate && vectors > b->panel / t->vector)
+        vectors = b->panel / t->vector;
+    int64_t busy = rows * vectors;
+    if (alternate && c->n <= b->panel)
+        busy /= 2; /* half of the chains at a time */
+    return tiling_of_product(t, b->panel, c->n, c->k, chains_of(c->k, busy), alternate);
+}
+
+/* One dimension of rows, or several. */
+static Along along(const Stage *s, const Contraction *c)
+{
+    int several = (s->kind == STAGE_TIME) + stage_by_rows(s) + (c->m > 1);
+    return several > 1 ? ALONG_LONGEST : stage_by_rows(s) ? ALONG_ROWS : ALONG_M;
+}
+
+/* ---- sums over points ---- */
+
+/*
+ * A block of b's panel and the lines of a that a tile reads should fit the first-level
+ * cache, and the pages of a its TLB; a c that is beyond the second level is better visited
+ * seldom. Measured: 64, 96, 128, 256, 512.
+ */
+Tiling tiling_of_sum(const PlanTarget *t, int64_t m, int64_t n)
+{
+    enum { BLOCK = 96, BLOCK_OF_LARGE_C = 256 };
+    bool large = m * n * t->real_bytes > 2 * t->l2_bytes;
+    return (Tiling){.rows = t->tile_rows,
+                    .vectors = t->tile_vectors,
+                    .panels = {1, 1},
+                    .chains = 1,
+                    .along = ALONG_M,
+                    .block = large ? BLOCK_OF_LARGE_C : BLOCK};
+}
+
+/* ---- the pass ---- */
+
+static void tile_contraction(const Plan *p, const Stage *s, const Group *g, Contraction *c)
+{
+    if (c->packed < 0) {
+        c->tiling = tiling_of_sum(&p->target, c->m, c->n);
+        return;
+    }
+    c->tiling = g->scan ? tiling_of_step(p, c)
+                        : tiling_of_product(&p->target, p->buffer[c->packed].panel, c->n,
+                                            c->k, 1, false);
+    c->tiling.along = along(s, c);
+}
+
+void tile_pass(Plan *p)
+{
+    for (int id = 0; id < PROC_COUNT; id++)
+        for (int i = 0; i < p->proc[id].n_stage; i++) {
+            const Stage *s = &p->proc[id].stage[i];
+            for (int g = 0; g < s->n_group; g++)
+                for (int n = 0; n < s->group[g].n_nest; n++)
+                    if (s->group[g].nest[n].contraction)
+                        tile_contraction(p, s, &s->group[g],
+                                         s->group[g].nest[n].contraction);
+        }
+}

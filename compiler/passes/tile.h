@@ -1,0 +1,16 @@
+/* tile.h — how products are cut for registers and caches. See tile.c. */
+#ifndef RNNC_TILE_H
+#define RNNC_TILE_H
+
+#include "passes/plan.h"
+
+void tile_pass(Plan *p);
+
+/* Tiles of a product with columns n in panels of `panel`, each element of `chains` chains;
+   alternate: see Tiling. Down the longest dimension. */
+Tiling tiling_of_product(const PlanTarget *t, int panel, int64_t n, int64_t k, int chains,
+                         bool alternate);
+/* Tiles and blocks of a sum over points into [m, n]. */
+Tiling tiling_of_sum(const PlanTarget *t, int64_t m, int64_t n);
+
+#endif
