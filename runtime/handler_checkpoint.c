@@ -107,14 +107,14 @@ int rnn__save_last(struct rnn__trainer *t, struct rnn__fault *f)
 int rnn__save_first(struct rnn__trainer *t, struct rnn__fault *f)
 {
     struct rnn__found *list;
+    struct rnn__place place;
     int n, code = rnn__folder_list(t->out, &list, &n, f);
-    bool older = false;
+    if (!code && n > 0)
+        code = rnn__checkpoint_place(t, &place, f);
+    if (!code && n > 0)
+        code = save(t, place, f);
     for (int i = 0; i < n && !code; i++)
-        older = older || list[i].place.iteration >= 0;
-    if (!code && older)
-        code = save(t, (struct rnn__place){.chunk = INT64_MAX}, f);
-    for (int i = 0; i < n && !code && older; i++)
-        if (list[i].place.iteration >= 0 && strcmp(list[i].path, t->last_checkpoint) != 0)
+        if (list[i].is_run && strcmp(list[i].path, t->last_checkpoint) != 0)
             rnn__io->unlink(list[i].path);
     rnn__found_free(list, n);
     return code;

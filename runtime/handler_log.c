@@ -39,6 +39,8 @@ static void add_output(struct rnn__line *line, const rnn_engine_state *s, const 
 static void put(struct rnn__log *log, const struct rnn__line *line)
 {
     time_t now = time(NULL);
+    if (log->out->bytes == 0 && log->format->begin)
+        log->format->begin(log);
     log->format->put(log, line);
     if (now != log->flushed)
         rnn__flush_files(log->t, false);
@@ -105,7 +107,7 @@ void rnn__log_validation(struct rnn__trainer *t)
 
 /* ---- the file ---- */
 
-static int make_log(struct rnn__trainer *t, const char *path,
+static int make_log(struct rnn__trainer *t, const char *path, int flags,
                     const struct rnn__log_format *format, struct rnn__log **out,
                     struct rnn__fault *f)
 {
@@ -113,15 +115,13 @@ static int make_log(struct rnn__trainer *t, const char *path,
     int code = rnn__attach(t, log, free, f);
     if (code)
         return code;
-    code = path ? rnn__run_file(t, path, &log->out, f) : rnn__fault_memory(f);
+    code = rnn__run_file(t, path, flags, &log->out, f);
     if (code)
         return code;
     log->t = t;
     log->format = format;
     log->next = t->log;
     t->log = *out = log;
-    if (log->out->bytes == 0 && format->begin)
-        format->begin(log);
     return 0;
 }
 
@@ -159,7 +159,8 @@ static int add_option_log(struct rnn__trainer *t, struct rnn__fault *f)
     struct rnn__log *log = NULL;
     if (!t->options->log || t->log)
         return 0;
-    int code = make_log(t, t->options->log, &rnn__log_formats[RNN__LOG_JSONL], &log, f);
+    int code = make_log(t, t->options->log, RNN__FILE_OPTION,
+                        &rnn__log_formats[RNN__LOG_JSONL], &log, f);
     return code ? code : hang_log(t, log, RNN_TIME_ITERATION_COMPLETED, f);
 }
 
@@ -174,7 +175,7 @@ static int read_format(const json_t *options, const char *where,
     int code = rnn__get_word(options, where, "format", words, RNN__LOG_FORMATS, &number, f);
     *format = &rnn__log_formats[number];
     *name = (*format)->file;
-    return code ? code : rnn__get_text(options, where, "file", name, f);
+    return code ? code : rnn__get_file_name(options, where, name, f);
 }
 
 /* Without `on` and `every` iterations, thinned, and epochs; with a word for `every` the
@@ -199,7 +200,7 @@ int rnn__add_log(struct rnn__trainer *t, const json_t *options, const char *wher
             rnn__fault(f, RNN__ESPEC, "%s.on: the log has no line for this event", where);
     char *path = code ? NULL : rnn__path_join(t->out, name);
     if (!code)
-        code = make_log(t, path, format, &log, f);
+        code = make_log(t, path, 0, format, &log, f);
     free(path);
     if (code)
         return code;

@@ -235,11 +235,11 @@ static int add_trace(struct rnn__trainer *t, const json_t *options, const char *
     if (!code)
         code = rnn__get_flag(options, where, "all", &trace->all, f);
     if (!code)
-        code = rnn__get_text(options, where, "file", &name, f);
+        code = rnn__get_file_name(options, where, &name, f);
     if (code)
         return code;
     char *path = rnn__path_join(t->out, name);
-    code = path ? rnn__run_file(t, path, &trace->out, f) : rnn__fault_memory(f);
+    code = rnn__run_file(t, path, 0, &trace->out, f);
     free(path);
     return code ? code : hang_trace(t, trace, f);
 }

@@ -364,17 +364,22 @@ static void out_write(struct rnn__out *o)
     }
 }
 
-static int out_place(struct rnn__out *o, int64_t keep, struct rnn__fault *f)
+int rnn__out_cut(struct rnn__out *o, int64_t keep, struct rnn__fault *f)
+{
+    if (o->bytes <= keep)
+        return 0;
+    if (rnn__io->ftruncate(o->fd, (off_t)keep) != 0)
+        return rnn__fault_errno(f, o->path, "cannot be cut");
+    o->bytes = keep;
+    return 0;
+}
+
+static int out_measure(struct rnn__out *o, struct rnn__fault *f)
 {
     struct stat st;
     if (rnn__io->fstat(o->fd, &st) != 0)
         return rnn__fault_errno(f, o->path, "cannot be examined");
-    o->bytes = S_ISREG(st.st_mode) ? (int64_t)st.st_size : 0;
-    if (!S_ISREG(st.st_mode) || keep == RNN_NONE || o->bytes <= keep)
-        return 0; /* a pipe has no length */
-    if (rnn__io->ftruncate(o->fd, (off_t)keep) != 0)
-        return rnn__fault_errno(f, o->path, "cannot be cut");
-    o->bytes = keep;
+    o->bytes = S_ISREG(st.st_mode) ? (int64_t)st.st_size : 0; /* a pipe has no length */
     return 0;
 }
 
@@ -415,9 +420,9 @@ static int open_to_write(const char *path, struct rnn__fault *f)
     return fd;
 }
 
-/* Opened without truncation, locked, then cut: a second trainer is turned away before it
-   harms the first one's file. */
-int rnn__out_open(struct rnn__out *o, const char *path, int64_t keep, struct rnn__fault *f)
+/* Locked as it is, without truncation: a second trainer is turned away before it harms the
+   first one's file. */
+int rnn__out_open(struct rnn__out *o, const char *path, struct rnn__fault *f)
 {
     *o = (struct rnn__out){.path = rnn__path_join(NULL, path), .fd = -1};
     int code = o->path ? 0 : rnn__fault_memory(f);
@@ -426,7 +431,7 @@ int rnn__out_open(struct rnn__out *o, const char *path, int64_t keep, struct rnn
     if (!code && rnn__io->lock(o->fd) != 0 && (errno == EACCES || errno == EAGAIN))
         code = rnn__fault(f, RNN_EIO, "%s: another trainer is writing here", path);
     if (!code)
-        code = out_place(o, keep, f);
+        code = out_measure(o, f);
     if (code && o->fd >= 0)
         rnn__io->close(o->fd);
     if (code) {

@@ -123,9 +123,11 @@ struct rnn__out {
     char buffer[4096];
 };
 
-/* Opens or makes the file, locked against other processes and cut to `keep` bytes at most;
-   with keep RNN_NONE it is appended to. RNN_EIO; nothing is left open then. */
-int rnn__out_open(struct rnn__out *o, const char *path, int64_t keep, struct rnn__fault *f);
+/* Opens or makes the file, locked against other processes; what is written goes behind what
+   it holds. RNN_EIO; nothing is left open then. */
+int rnn__out_open(struct rnn__out *o, const char *path, struct rnn__fault *f);
+/* Cuts the open file to `keep` bytes at most; a pipe has nothing to cut. RNN_EIO. */
+int rnn__out_cut(struct rnn__out *o, int64_t keep, struct rnn__fault *f);
 void rnn__out_bytes(struct rnn__out *o, const void *data, size_t bytes);
 void rnn__out_put(struct rnn__out *o, const char *format, ...) RNN_PRINTF(2, 3);
 /* What waits goes to the file, with `sync` to the disk. RNN_EIO when this or anything

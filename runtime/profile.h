@@ -29,12 +29,12 @@ void rnn__profile_draw(rnn_engine *e, struct rnn__spans *spans, int track);
  * A file of complete events ("ph": "X") in Chrome's trace format, as chrome://tracing and
  * Perfetto read it. At most a million spans; what follows is counted and told of.
  */
-int rnn__spans_open(struct rnn__spans **out, const char *path, struct rnn__fault *f);
+int rnn__spans_begin(struct rnn__spans **out, struct rnn__out *file, struct rnn__fault *f);
 /* track: a line of the picture; seconds are of rnn__seconds. */
 void rnn__spans_add(struct rnn__spans *s, int track, const char *name, double begin,
                     double end);
 void rnn__spans_track(struct rnn__spans *s, int track, const char *name);
-/* Ends the JSON. NULL is fine. */
-int rnn__spans_close(struct rnn__spans *s, struct rnn__fault *f);
+/* Ends the JSON; the file is its owner's to close. NULL is fine. */
+int rnn__spans_end(struct rnn__spans *s, struct rnn__fault *f);
 
 #endif

@@ -7,8 +7,8 @@
  */
 #include "chart.h"
 #include "engine.h"
+#include "log.h"
 #include "profile.h"
-#include "trainer.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -25,6 +25,7 @@ struct rnn__report {
     int64_t chunks_before, iterations_before;
     int n_metric;
     struct rnn__curve loss, valid[METRICS_MAX]; /* valid: the evaluator's, "loss" first */
+    bool loss_told, valid_told[METRICS_MAX];    /* by a log of the time before */
 };
 
 /* ---- curves ---- */
@@ -50,29 +51,29 @@ static int add_validation(rnn_engine *e, int event, void *user)
     return 0;
 }
 
+/* A line of a log; curves that an earlier log has told of are left alone. */
 static void add_line(struct rnn__report *r, const json_t *line)
 {
     const char *event = json_string_value(json_object_get(line, "event"));
     double at = json_number_value(json_object_get(line, "iteration"));
     const json_t *output = json_object_get(line, "output");
-    if (event && strcmp(event, "iteration_completed") == 0 && json_is_number(output))
+    if (event && strcmp(event, "iteration_completed") == 0 && json_is_number(output) &&
+        !r->loss_told)
         rnn__curve_add(&r->loss, at, json_number_value(output));
     for (int i = 0; event && strcmp(event, "validation") == 0 && i < r->n_metric; i++) {
         const json_t *value = json_object_get(line, r->valid[i].name);
-        if (json_is_number(value))
+        if (json_is_number(value) && !r->valid_told[i])
             rnn__curve_add(&r->valid[i], at, json_number_value(value));
     }
 }
 
-/* What a resumed run's log tells of the time before. */
-static void read_log(struct rnn__report *r)
+/* What a resumed run's logs tell of the time before: their lines that the checkpoint knows.
+   Read before the run opens them, since to close a file gives up its lock. */
+static void read_log(struct rnn__report *r, const char *path, int64_t bytes)
 {
-    char *path = rnn__path_join(r->t->out, "log.jsonl");
-    struct stat st;
-    bool is_file = path && rnn__io->stat(path, &st) == 0 && S_ISREG(st.st_mode);
-    FILE *file = is_file ? fopen(path, "r") : NULL;
+    FILE *file = bytes > 0 ? fopen(path, "r") : NULL;
     char line[8192];
-    while (file && fgets(line, sizeof line, file)) {
+    while (file && ftell(file) < bytes && fgets(line, sizeof line, file)) {
         json_error_t error;
         json_t *object = json_loads(line, 0, &error);
         add_line(r, object);
@@ -80,7 +81,28 @@ static void read_log(struct rnn__report *r)
     }
     if (file)
         fclose(file);
-    free(path);
+}
+
+static bool has_points(const struct rnn__curve *curve)
+{
+    return curve->n > 0 || curve->n_sum > 0;
+}
+
+static int read_logs(struct rnn__report *r, struct rnn__fault *f)
+{
+    for (const struct rnn__log *log = r->t->log; log; log = log->next) {
+        const struct rnn__run_file *file = rnn__file_of(r->t, log->out);
+        char *path = rnn__file_before(r->t, file);
+        if (!path)
+            return rnn__fault_memory(f);
+        if (log->format == &rnn__log_formats[RNN__LOG_JSONL])
+            read_log(r, path, rnn__file_known(r->t, file));
+        r->loss_told = has_points(&r->loss);
+        for (int i = 0; i < r->n_metric; i++)
+            r->valid_told[i] = has_points(&r->valid[i]);
+        free(path);
+    }
+    return 0;
 }
 
 int rnn__report_begin(struct rnn__trainer *t, struct rnn__fault *f)
@@ -98,9 +120,9 @@ int rnn__report_begin(struct rnn__trainer *t, struct rnn__fault *f)
     while (t->evaluator && r->n_metric < METRICS_MAX &&
            (name = rnn_metric_at(t->evaluator, r->n_metric, NULL)))
         r->valid[r->n_metric++].name = name;
-    if (t->options->resumes)
-        read_log(r);
-    code = rnn__hang(t, RNN_ITERATION_COMPLETED, NULL, add_iteration, r, f);
+    code = read_logs(r, f);
+    if (!code)
+        code = rnn__hang(t, RNN_ITERATION_COMPLETED, NULL, add_iteration, r, f);
     return code || !t->evaluator ? code
                                  : rnn__hang(t, t->validated, NULL, add_validation, r, f);
 }

@@ -21,38 +21,50 @@
 
 /* ---- the lock ---- */
 
-int rnn__folder_lock(struct rnn__trainer *t, struct rnn__fault *f)
+/* Where nothing can be written nobody does, and there is nothing to lock. */
+static bool cannot_write(int error) { return error == EACCES || error == EROFS; }
+
+int rnn__folder_lock(const char *folder, bool writes, int *lock, struct rnn__fault *f)
 {
-    if (t->lock >= 0)
+    if (*lock >= 0)
         return 0;
-    char *path = rnn__path_join(t->out, ".lock");
+    char *path = rnn__path_join(folder, ".lock");
     if (!path)
         return rnn__fault_memory(f);
     int code = 0;
-    t->lock = rnn__io->open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (t->lock < 0)
+    *lock = rnn__io->open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (*lock < 0 && (writes || !cannot_write(errno)))
         code = rnn__fault_errno(f, path, "cannot be made, nothing can be written here");
-    else if (rnn__io->lock(t->lock) != 0 && (errno == EACCES || errno == EAGAIN))
+    else if (*lock >= 0 && rnn__io->lock(*lock) != 0 &&
+             (errno == EACCES || errno == EAGAIN))
         code = rnn__fault(f, RNN_EIO,
                           "%s: another trainer is writing here; wait for it, or give this "
                           "one --out DIR",
-                          t->out);
+                          folder);
     if (code)
-        rnn__folder_unlock(t);
+        rnn__folder_unlock(lock);
     free(path);
     return code;
 }
 
-void rnn__folder_unlock(struct rnn__trainer *t)
+void rnn__folder_unlock(int *lock)
 {
-    if (t->lock >= 0)
-        rnn__io->close(t->lock);
-    t->lock = -1;
+    if (*lock >= 0)
+        rnn__io->close(*lock);
+    *lock = -1;
+}
+
+bool rnn__folder_same(const char *a, const char *b)
+{
+    struct stat x, y;
+    return rnn__io->stat(a, &x) == 0 && rnn__io->stat(b, &y) == 0 && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
 }
 
 /* ---- names ---- */
 
-static const char prefix[] = "checkpoint_", suffix[] = ".safetensors", beside[] = ".tmp";
+static const char prefix[] = "checkpoint_", best[] = "checkpoint_best",
+                  suffix[] = ".safetensors", beside[] = ".tmp";
 
 /* A whole number that `text` begins with, and what is behind it; false: there is none. */
 static bool read_number(const char *text, int64_t *out, const char **end)
@@ -122,6 +134,7 @@ static int add_found(struct rnn__found **list, int *n, const char *folder, const
         return RNN_ENOMEM;
     *list = grown;
     (*list)[*n] = (struct rnn__found){.place = place, .path = rnn__path_join(folder, name)};
+    (*list)[*n].is_run = place.iteration >= 0 || strncmp(name, best, sizeof best - 1) == 0;
     if (!(*list)[*n].path)
         return RNN_ENOMEM;
     ++*n;

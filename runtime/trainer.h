@@ -2,11 +2,15 @@
  * trainer.h — the trainer behind the command line: what its files share.
  *
  *   trainer_main.c     options, --set, help, exit status
- *   trainer.c          engine, data and parameters put together; train, eval, info
+ *   trainer_settings.c settings read and checked
+ *   trainer.c          engine and data put together; train, eval
+ *   begin.c            a run begun: all checked before anything is touched
+ *   info.c             what the model is
  *   sample.c           text from a trained model
  *   predict.c          outputs for lines or arrays of inputs
  *   checkpoint.c       a checkpoint written and read
  *   kept.c             what handlers put into it
+ *   run_files.c        files that grow with the run
  *   signals.c          told to stop
  *   run_folder.c       the folder of a run: its lock, which checkpoints it holds
  *   handlers.c         which handlers, when; the small ones
@@ -30,7 +34,7 @@ struct rnn__options {
     int n_set;
     int64_t threads, seed, max_iterations, length; /* RNN_NONE: not given */
     double temperature;
-    bool resumes, quiet, no_progress, profile, help;
+    bool resumes, overwrite, quiet, no_progress, profile, help;
 };
 
 /* A handler's memory, freed with the trainer. */
@@ -38,6 +42,15 @@ struct rnn__attached {
     void *user;
     void (*close)(void *user);
     struct rnn__attached *next;
+};
+
+/* tbptt.carry, in the order of its words. */
+enum rnn__carry {
+    RNN__CARRY_NONE,
+    RNN__CARRY_BATCH,
+    RNN__CARRY_STREAM,
+    RNN__CARRY_COUNT,
+    RNN__CARRY_AS_DATA = -1
 };
 
 struct rnn__log;
@@ -50,7 +63,9 @@ struct rnn__kept {
 
 /* A file that grows with the run. */
 struct rnn__run_file {
-    struct rnn__out out;
+    struct rnn__out out; /* fd -1 until rnn__open_files */
+    char *path;
+    int flags;    /* of rnn__file_flag */
     int64_t mark; /* its length when the event in progress began */
     bool told;
     struct rnn__run_file *next;
@@ -68,7 +83,7 @@ struct rnn__trainer {
     int64_t threads;                /* 0: the physical cores */
     uint64_t seed;
     int64_t tbptt_step, tbptt_window; /* 0: the model's */
-    int carry;                        /* of carry_words in trainer.c; -1: as the data ask */
+    int carry;                        /* an rnn__carry */
     int report;
     struct {
         const char *name;
@@ -86,10 +101,13 @@ struct rnn__trainer {
     struct rnn__run_file *file;
     struct rnn__used_files used; /* data files, of train and valid */
     json_t *resumed_files;       /* lengths of files at the checkpoint; NULL: not resumed */
-    int lock;                    /* of the run's folder; -1: not held */
-    struct rnn__log *log;        /* a list */
-    int64_t saved_chunks;        /* time_iteration of the last checkpoint; RNN_NONE: none */
-    int saved_pending;           /* its pending event */
+    char *source;         /* the folder that a resumed run comes from; NULL: not resumed */
+    bool moves;           /* it goes on in another folder than that */
+    int lock;             /* of the run's folder; -1: not held */
+    int source_lock;      /* of the folder that it moves from, until it has; -1: not held */
+    struct rnn__log *log; /* a list */
+    int64_t saved_chunks; /* time_iteration of the last checkpoint; RNN_NONE: none */
+    int saved_pending;    /* its pending event */
     char *last_checkpoint;
     int64_t keep;    /* numbered checkpoints that stay */
     bool unfinished; /* the event in progress was interrupted, and will be fired again */
@@ -99,14 +117,20 @@ struct rnn__trainer {
     char said[256];      /* the engine's last notice: why the run ended */
     bool prints_profile;
     struct rnn__report *report_of_run;
-    struct rnn__spans *spans; /* --trace-out, or NULL */
+    struct rnn__out *trace;   /* --trace-out, or NULL */
+    struct rnn__spans *spans; /* what is drawn there */
 };
 
-/* ---- trainer.c ---- */
+/* ---- trainer_settings.c ---- */
 
 /* Reads the settings into t, which is zeroed but for model, config and options. After a
    failure as well: rnn__trainer_close. */
 int rnn__trainer_read(struct rnn__trainer *t, struct rnn__fault *f);
+/* Steps that a chunk may look back over, its own among them; 0: as the model says. */
+int64_t rnn__window_of(const struct rnn__trainer *t);
+
+/* ---- trainer.c ---- */
+
 void rnn__trainer_close(struct rnn__trainer *t);
 
 /* Each is a command: 0 or a negative code. *status, 0 when called, is for what is no
@@ -120,6 +144,8 @@ int rnn__trainer_info(struct rnn__trainer *t, int *status, struct rnn__fault *f)
 /* Makes the engine, sets its numbers and fills its parameters for use without training:
    from --init, or from the newest checkpoint of the run's folder. */
 int rnn__trainer_load(struct rnn__trainer *t, struct rnn__fault *f);
+/* Opens what is read before the first chunk: data, engine, evaluator. */
+int rnn__trainer_open(struct rnn__trainer *t, struct rnn__fault *f);
 /* The engine's last error as a fault. */
 int rnn__trainer_failed(struct rnn__trainer *t, rnn_engine *e, int code,
                         struct rnn__fault *f);
@@ -181,27 +207,59 @@ int rnn__checkpoint_place(struct rnn__trainer *t, struct rnn__place *place,
  */
 int rnn__keep(struct rnn__trainer *t, const char *name, enum rnn__dtype dtype, int rank,
               const int64_t *dim, void *data, struct rnn__fault *f);
+void rnn__kept_free(struct rnn__trainer *t);
+
+/* ---- run_files.c ---- */
+
+enum rnn__file_flag {
+    RNN__FILE_ANEW = 1,  /* a resumed run begins it anew */
+    RNN__FILE_OPTION = 2 /* the command line names it, not the settings */
+};
+/* The option `file`, *name by default: a plain name, for a file of the run's folder.
+   RNN__ESPEC. */
+int rnn__get_file_name(const json_t *options, const char *where, const char **name,
+                       struct rnn__fault *f);
 /*
- * Opens a file that grows with the run: an empty one, or, resumed, what the checkpoint
- * knows of it. *out is the trainer's, which flushes and closes it.
+ * Names a file that grows with the run. *out is the trainer's, which opens, flushes and
+ * closes it; it can be written to when the run begins, and not before. path NULL: no
+ * memory.
  */
-int rnn__run_file(struct rnn__trainer *t, const char *path, struct rnn__out **out,
-                  struct rnn__fault *f);
+int rnn__run_file(struct rnn__trainer *t, const char *path, int flags,
+                  struct rnn__out **out, struct rnn__fault *f);
+const struct rnn__run_file *rnn__file_of(const struct rnn__trainer *t,
+                                         const struct rnn__out *out);
+/* Bytes that the checkpoint of a resumed run knows of; 0 of a new run. */
+int64_t rnn__file_known(const struct rnn__trainer *t, const struct rnn__run_file *file);
+/* Where a resumed run had the file; the caller frees. NULL: no memory. */
+char *rnn__file_before(const struct rnn__trainer *t, const struct rnn__run_file *file);
+/* Opens all: empty, or, resumed, with what the checkpoint knows of them. RNN_EIO; where two
+   are one, RNN__ESPEC or RNN_EINVAL, and all are as they were. */
+int rnn__open_files(struct rnn__trainer *t, struct rnn__fault *f);
 /* Notes the lengths, before the first handler of an event that may be fired again. */
 void rnn__mark_files(struct rnn__trainer *t);
 void rnn__flush_files(struct rnn__trainer *t, bool sync);
 json_t *rnn__files_json(const struct rnn__trainer *t);
-void rnn__kept_free(struct rnn__trainer *t);
+void rnn__files_free(struct rnn__trainer *t);
+
+/* ---- begin.c ---- */
+
+/* Checks and opens everything that the run needs; a failure leaves the folder of an older
+   run as it was. */
+int rnn__begin(struct rnn__trainer *t, struct rnn__fault *f);
 
 /* ---- run_folder.c ---- */
 
-/* RNN_EIO when another process holds it, or nothing can be written there. */
-int rnn__folder_lock(struct rnn__trainer *t, struct rnn__fault *f);
-void rnn__folder_unlock(struct rnn__trainer *t);
+/* Locks a folder against other trainers, unless *lock holds it already. RNN_EIO when
+   another process has it, or, if it `writes`, nothing can be written there. */
+int rnn__folder_lock(const char *folder, bool writes, int *lock, struct rnn__fault *f);
+void rnn__folder_unlock(int *lock);
+/* Whether both are there, and one. */
+bool rnn__folder_same(const char *a, const char *b);
 
 struct rnn__found {
     struct rnn__place place;
     char *path;
+    bool is_run; /* a run's, not what a user has put there */
 };
 /* The checkpoints of a folder by their names, oldest first, those without a number before
    all; an absent folder has none. */
@@ -284,6 +342,8 @@ int rnn__save_ema(struct rnn__trainer *t, struct rnn__fault *f);
 /* Prints the times and leaves profile.csv when the settings or --profile ask for it. */
 int rnn__profile_report(struct rnn__trainer *t, struct rnn__fault *f);
 
+/* What tells of the run when it has ended: profile, trace, report. (trainer.c) */
+int rnn__reports_add(struct rnn__trainer *t, struct rnn__fault *f);
 /* Curves are gathered from here on, for report.html and loss.svg. */
 int rnn__report_begin(struct rnn__trainer *t, struct rnn__fault *f);
 /* Writes both; `end` says how the run ended. */
@@ -293,8 +353,8 @@ int rnn__report_end(struct rnn__trainer *t, const char *end, struct rnn__fault *
 void rnn__log_validation(struct rnn__trainer *t);
 /* Leaves the run's last state as a checkpoint unless it is one already. */
 int rnn__save_last(struct rnn__trainer *t, struct rnn__fault *f);
-/* When the folder holds an older run: leaves this one's first state, then removes the
-   other's checkpoints, which --resume would take for this run's. */
+/* When the folder holds another run's checkpoints, which --resume would take for this
+   run's: leaves this one's first state, then removes them. */
 int rnn__save_first(struct rnn__trainer *t, struct rnn__fault *f);
 
 #endif

@@ -43,6 +43,8 @@ static const struct option {
     {"init", TEXT, FIELD(init), 0, "FILE", "parameters from a safetensors file"},
     {"resume", RESUME, FIELD(resume), 0, "[DIR]", "go on where a run stopped"},
     {"out", TEXT, FIELD(out), 0, "DIR", "the run's folder (runs/NAME)"},
+    {"overwrite", FLAG, FIELD(overwrite), 0, NULL,
+     "the folder may hold another run; its checkpoints go"},
     {"log", TEXT, FIELD(log), 0, "FILE", "every chunk as JSON lines"},
     {"threads", COUNT, FIELD(threads), 1, "N", "default: the physical cores"},
     {"seed", COUNT, FIELD(seed), 0, "N", "of parameters, dropout, shuffling, sampling"},

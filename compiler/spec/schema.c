@@ -242,6 +242,16 @@ static void check_text(Check *c, const Value *v)
         wrong(c, v, "a text");
 }
 
+/* A run writes in its own folder alone, whoever wrote the spec. */
+static void check_file_name(Check *c, const Value *v)
+{
+    const char *text = v->t->kind == TREE_SCALAR ? v->t->text : "";
+    if (!*text || *text == '.' || strchr(text, '/'))
+        wrong(c, v,
+              "the name of a file in the run's folder, without a folder; --log may "
+              "name a log elsewhere");
+}
+
 static void check_identifier(Check *c, const Value *v)
 {
     if (v->t->kind != TREE_SCALAR || !is_identifier(v->t->text))
@@ -588,6 +598,7 @@ static const struct {
     {"flag", check_flag},
     {"text", check_text},
     {"texts", check_texts},
+    {"file_name", check_file_name},
     {"integers", check_integers},
     {"identifier", check_identifier},
     {"word", check_word},

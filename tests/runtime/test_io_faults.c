@@ -88,50 +88,17 @@ static const struct rnn__io bad_io = {
     bad_open,  bad_close, bad_read, bad_pread, bad_write,  bad_fsync,  bad_ftruncate,
     bad_fstat, bad_stat,  bad_lock, bad_mkdir, bad_rename, bad_unlink, bad_opendir};
 
-static char errors[1 << 14];
-
 /* Runs the trainer in this process, over the given table. */
 static int run_over(const struct rnn__io *io, const char *line)
 {
-    char words[1024], *argv[32] = {(char[]){"trainer"}};
-    int argc = 1;
-    snprintf(words, sizeof words, "%s", line);
-    for (char *word = strtok(words, " "); word; word = strtok(NULL, " "))
-        argv[argc++] = word;
-    fflush(NULL);
-    int kept = dup(2), file = open("errors.txt", O_RDWR | O_CREAT | O_TRUNC, 0666);
-    dup2(file, 2);
     n_call = n_saved = 0;
     rnn__io = io;
-    int status = trainer_main(argc, argv);
+    int status = run_settings(trainer_settings, line);
     rnn__io = &rnn__io_system;
-    ssize_t n = pread(file, errors, sizeof errors - 1, 0);
-    errors[n < 0 ? 0 : n] = '\0';
-    close(file);
-    dup2(kept, 2);
-    close(kept);
     return status;
 }
 
 /* ---- what must hold after any of them ---- */
-
-/* Tensors of two checkpoints, byte by byte. */
-static bool same_tensors(const char *a, const char *b)
-{
-    struct rnn__fault f = {0};
-    struct rnn__safetensors s = {.fd = -1}, t = {.fd = -1};
-    bool same = rnn__safetensors_open(&s, a, &f) == 0 &&
-                rnn__safetensors_open(&t, b, &f) == 0 && s.n_tensor == t.n_tensor;
-    for (int i = 0; same && i < s.n_tensor; i++) {
-        uint32_t x = 0, y = 1;
-        const struct rnn__tensor *other = rnn__safetensors_find(&t, s.tensor[i].name);
-        same = other && rnn__safetensors_sum(&s, &s.tensor[i], &x, &f) == 0 &&
-               rnn__safetensors_sum(&t, other, &y, &f) == 0 && x == y;
-    }
-    rnn__safetensors_close(&s);
-    rnn__safetensors_close(&t);
-    return same;
-}
 
 static void check_end(int status, const char *what)
 {
@@ -336,11 +303,9 @@ static int run_behind(void (*prepare)(void), const char *line)
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
-        char words[256], *argv[16] = {(char[]){"trainer"}};
-        int argc = 1, err = open("errors.txt", O_RDWR | O_CREAT | O_TRUNC, 0666);
-        snprintf(words, sizeof words, "%s", line);
-        for (char *word = strtok(words, " "); word; word = strtok(NULL, " "))
-            argv[argc++] = word;
+        char words[1024], *argv[32];
+        int argc = command_words(line, words, argv);
+        int err = open("errors.txt", O_RDWR | O_CREAT | O_TRUNC, 0666);
         dup2(err, 2);
         close(err);
         prepare();
@@ -398,9 +363,7 @@ static void test_standard_output_that_cannot_be_written_is_an_error(void)
 int main(void)
 {
     scratch_open_in_memory();
-    trainer_corpus();
-    if (chdir(scratch_folder) != 0)
-        return 1;
+    command_begin();
     CHECK(run_over(&rnn__io_system, "--quiet --out whole") == 0, "%s", errors);
     test_any_call_may_fail_once();
     test_the_disk_may_be_full_from_any_call_on();
@@ -410,8 +373,5 @@ int main(void)
     test_a_file_size_limit_is_an_error();
     test_closed_standard_files_do_not_become_checkpoints();
     test_standard_output_that_cannot_be_written_is_an_error();
-    if (chdir("/") != 0)
-        return 1;
-    scratch_close();
-    return check_result();
+    return command_end();
 }

@@ -148,9 +148,7 @@ int main(int argc, char **argv)
     if (length < 0)
         return 1;
     scratch_open_in_memory();
-    trainer_corpus();
-    if (chdir(scratch_folder) != 0)
-        return 1;
+    command_begin();
     run_whole();
     int n = argc > 1 && !strace ? atoi(argv[1]) : 50;
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : (uint64_t)trainer_now();
@@ -162,8 +160,5 @@ int main(int argc, char **argv)
         test_killed_at_random_instants(n, &seed);
         test_told_to_stop_at_random_instants(n / 2, &seed);
     }
-    if (chdir("/") != 0)
-        return 1;
-    scratch_close();
-    return check_result();
+    return command_end();
 }

@@ -230,7 +230,8 @@ static void test_kernels_are_timed_where_they_were_compiled_for_it(void)
           "%s", said);
     CHECK(strstr(written("trace.json"), "\"name\": \"forward ") != NULL,
           "no kernel is drawn");
-    CHECK(RUN(trainer, "--out", folder, "--profile") == 0, "%s", written("err.txt"));
+    CHECK(RUN(trainer, "--out", folder, "--overwrite", "--profile") == 0, "%s",
+          written("err.txt"));
     said = written("err.txt");
     CHECK(strstr(said, "compiled without marks") && !strstr(said, "kernels, all"), "%s",
           said);

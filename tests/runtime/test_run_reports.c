@@ -3,14 +3,9 @@
  * a pipe, the trace of its times, the report; figures and events that do not exist.
  */
 #define _XOPEN_SOURCE 700 /* pseudo-terminals */
-#include "bigram_model.h"
 #include "chart.h"
-#include "check.h"
-#include "rnn_config.h"
-#include "safetensors.h"
-#include "scratch.h"
+#include "command.h"
 
-#include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
 #include <pthread.h>
@@ -26,44 +21,22 @@
     "            \"valid\": {\"text\": \"corpus.txt\", \"streams\": 2}},"                \
     " \"train\": {\"epochs\": 4, \"seed\": 1, \"handlers\": [" handlers "]}}"
 
-static char errors[1 << 16];
-
-/* Runs the trainer; what it says is in `errors`. A terminal instead of a file when given.
- */
+/* Runs the trainer with a terminal for its messages. */
 static int run_to(const char *json, const char *line, int terminal)
 {
-    char words[1024], *argv[32] = {(char[]){"trainer"}};
+    char words[1024], *argv[32];
     struct rnn_config config = {json, NULL, "name: bigram\n"};
-    int argc = 1;
-    snprintf(words, sizeof words, "%s", line);
-    for (char *word = strtok(words, " "); word; word = strtok(NULL, " "))
-        argv[argc++] = word;
+    int argc = command_words(line, words, argv);
     fflush(NULL);
     int kept = dup(2);
-    int file = terminal >= 0
-                   ? dup(terminal)
-                   : open(scratch_path("stderr"), O_RDWR | O_CREAT | O_TRUNC, 0666);
-    dup2(file, 2);
-    close(file);
+    dup2(terminal, 2);
     int status = rnn_trainer_main(argc, argv, &bigram, &config);
-    if (terminal < 0) {
-        ssize_t n = pread(2, errors, sizeof errors - 1, 0);
-        errors[n < 0 ? 0 : n] = '\0';
-    }
     dup2(kept, 2);
     close(kept);
     return status;
 }
 
-static int run(const char *json, const char *line) { return run_to(json, line, -1); }
-
-static int count(const char *text, const char *part)
-{
-    int n = 0;
-    for (; (text = strstr(text, part)); text += strlen(part))
-        n++;
-    return n;
-}
+static int run(const char *json, const char *line) { return run_settings(json, line); }
 
 static char *contents(const char *path, size_t *n)
 {
@@ -265,9 +238,9 @@ static void test_progress_has_escape_codes_on_a_terminal_alone(void)
     CHECK(run(SETTINGS(""), "train --out runs/file") == 0, "failed");
     CHECK(!strchr(errors, '\033') && !strchr(errors, '\r'), "%s", errors);
     CHECK(count(errors, "Epoch [") == 4 && strstr(errors, "chunks/s"), "%s", errors);
-    CHECK(run(SETTINGS(""), "train --out runs/file --no-progress") == 0, "failed");
+    CHECK(run(SETTINGS(""), "train --out runs/file2 --no-progress") == 0, "failed");
     CHECK(count(errors, "Epoch [") == 0, "%s", errors);
-    CHECK(run(SETTINGS(""), "train --out runs/file --quiet") == 0, "failed");
+    CHECK(run(SETTINGS(""), "train --out runs/file3 --quiet") == 0, "failed");
     CHECK_TEXT(errors, "");
     close(terminal);
     close(master);
@@ -323,18 +296,11 @@ static void test_averages_are_validated_and_saved(void)
     for (char *at = log; (at = strstr(at, "\"validation\"")); at++)
         snprintf(last, sizeof last, "%s", at);
     sscanf(strstr(last, "\"loss\": ") + 8, "%63[0-9.e-]", found);
-    fflush(stdout);
-    int kept = dup(1), file = open("out", O_RDWR | O_CREAT | O_TRUNC, 0666);
-    dup2(file, 1);
-    close(file);
-    CHECK(run(SETTINGS(""), "eval --init runs/ema/ema.safetensors") == 0, "%s", errors);
-    CHECK(run(SETTINGS(""), "eval --out runs/ema") == 0, "%s", errors);
-    fflush(stdout);
-    dup2(kept, 1);
-    close(kept);
     /* by its averages and by its checkpoint: both as the run's own validation */
-    CHECK(count(contents("out", &n), found) == 2, "%s is not in %s twice", found,
-          contents("out", &n));
+    CHECK(run(SETTINGS(""), "eval --init runs/ema/ema.safetensors") == 0, "%s", errors);
+    CHECK(strstr(output, found), "%s is not in %s", found, output);
+    CHECK(run(SETTINGS(""), "eval --out runs/ema") == 0, "%s", errors);
+    CHECK(strstr(output, found), "%s is not in %s", found, output);
 }
 
 /* Averages, a table and TensorBoard's scalars of a run in two parts are those of one. */
@@ -497,13 +463,8 @@ static void test_text_of_a_picture_is_escaped(void)
 
 int main(void)
 {
-    char corpus[162];
     scratch_open();
-    for (size_t i = 0; i < sizeof corpus; i++)
-        corpus[i] = (char)('a' + i % 5);
-    scratch_write("corpus.txt", corpus, sizeof corpus);
-    if (chdir(scratch_folder) != 0)
-        return 1;
+    command_begin();
     test_a_figure_or_event_that_does_not_exist_is_a_mistake();
     test_a_table_has_a_column_for_each_figure();
     test_tensorboards_records_are_framed_and_summed();
@@ -518,6 +479,5 @@ int main(void)
     test_a_resumed_report_shows_all_of_the_run();
     test_an_interrupted_run_leaves_a_report_and_a_whole_trace();
     test_text_of_a_picture_is_escaped();
-    scratch_close();
-    return check_result();
+    return command_end();
 }

@@ -3,14 +3,9 @@
  * in the run's folder, what it prints, how it ends.
  */
 #include "array_file.h"
-#include "bigram_model.h"
-#include "check.h"
+#include "command.h"
 #include "npy_bytes.h"
-#include "rnn_config.h"
-#include "safetensors.h"
-#include "scratch.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -24,8 +19,6 @@ static const char settings[] =
     "    {\"checkpoint\": {\"every\": \"epoch\", \"keep\": 2, \"best\": \"valid.loss\"}},"
     "    {\"log\": {\"every\": \"chunk\"}}]}}";
 
-static char output[1 << 16], errors[1 << 16];
-
 /* The bigram, which here notes the longest state that an evaluation went on from. */
 static float longest_seen;
 
@@ -38,67 +31,7 @@ static int watched_eval(struct rnn_chunk *c, int thread)
     return bigram_eval(c, thread);
 }
 
-static int redirect(int fd, const char *name)
-{
-    int kept = dup(fd), file = open(scratch_path(name), O_RDWR | O_CREAT | O_TRUNC, 0666);
-    dup2(file, fd);
-    close(file);
-    return kept;
-}
-
-static void restore(int fd, int kept, char *out, size_t capacity)
-{
-    ssize_t n = pread(fd, out, capacity - 1, 0);
-    out[n < 0 ? 0 : n] = '\0';
-    dup2(kept, fd);
-    close(kept);
-}
-
-/* Runs the trainer with the words of a command line; what it prints is in output, errors.
- */
-static int run_settings(const char *json, const char *line)
-{
-    char words[1024], *argv[32] = {(char[]){"trainer"}};
-    struct rnn_config config = {json, scratch_folder, "name: bigram\n"};
-    int argc = 1;
-    snprintf(words, sizeof words, "%s", line);
-    for (char *word = strtok(words, " "); word; word = strtok(NULL, " "))
-        argv[argc++] = word;
-    fflush(stdout);
-    int out = redirect(1, "stdout"), err = redirect(2, "stderr");
-    struct rnn_model model = bigram;
-    model.eval = watched_eval;
-    int status = rnn_trainer_main(argc, argv, &model, &config);
-    fflush(stdout);
-    restore(1, out, output, sizeof output);
-    restore(2, err, errors, sizeof errors);
-    return status;
-}
-
 static int run(const char *line) { return run_settings(settings, line); }
-
-static int count(const char *text, const char *part)
-{
-    int n = 0;
-    for (; (text = strstr(text, part)); text += strlen(part))
-        n++;
-    return n;
-}
-
-/* The bytes of two files are the same. */
-static bool same_file(const char *a, const char *b)
-{
-    char *x = calloc(2, 1 << 16), *y = x + (1 << 16);
-    FILE *f = fopen(a, "rb"), *g = fopen(b, "rb");
-    size_t n = f ? fread(x, 1, 1 << 16, f) : 0, m = g ? fread(y, 1, 1 << 16, g) : 1;
-    bool same = n == m && n > 0 && memcmp(x, y, n) == 0;
-    if (f)
-        fclose(f);
-    if (g)
-        fclose(g);
-    free(x);
-    return same;
-}
 
 static void read_table(const char *path, float out[25])
 {
@@ -280,7 +213,7 @@ static void test_exit_status_tells_whose_mistake_it_was(void)
         snprintf(line, sizeof line, "%s%s", list[i].line,
                  strstr(list[i].line, "--out") || strstr(list[i].line, "--resume")
                      ? ""
-                     : " --out runs/x");
+                     : " --overwrite --out runs/x");
         int status = run(line);
         CHECK(status == list[i].status, "%s: exit status %d, expected %d\n%s", line, status,
               list[i].status, errors);
@@ -316,7 +249,7 @@ static void test_every_tensor_that_does_not_fit_is_told(void)
     };
     CHECK(rnn__safetensors_write("runs/other.safetensors", list, 2, NULL, &f) == 0, "%s",
           f.sentence);
-    CHECK(run("--out runs/x --init runs/other.safetensors") == 9, "%s", errors);
+    CHECK(run("--out runs/y --init runs/other.safetensors") == 9, "%s", errors);
     CHECK(strstr(errors, "table: [2, 3] in the file, the model needs [5, 5]"), "%s",
           errors);
     CHECK(strstr(errors, "optimizer.m: the model has no such parameter"), "%s", errors);
@@ -393,7 +326,8 @@ static void test_keep_counts_checkpoints_from_before_an_interruption(void)
 static void test_an_older_run_in_the_folder_is_replaced(void)
 {
     CHECK(run("--out runs/o --quiet") == 0, "%s", errors);
-    CHECK(run("--out runs/o --quiet --seed 2 --max-iterations 1") == 0, "%s", errors);
+    CHECK(run("--out runs/o --overwrite --quiet --seed 2 --max-iterations 1") == 0, "%s",
+          errors);
     CHECK(scratch_exists("runs/o/checkpoint_1.safetensors") &&
               scratch_exists("runs/o/checkpoint_0.safetensors") &&
               !scratch_exists("runs/o/checkpoint_8.safetensors"),
@@ -713,7 +647,8 @@ static void test_an_evaluation_carries_where_its_own_data_go_on(void)
             "\"valid\": {%s}}, \"tbptt\": {\"carry\": \"%s\"}}",
             list[i].train, list[i].valid, list[i].carry);
         longest_seen = 0;
-        CHECK(run_settings(json, "--quiet --out runs/carry") == 0, "%s", errors);
+        CHECK(run_settings(json, "--quiet --overwrite --out runs/carry") == 0, "%s",
+              errors);
         CHECK(longest_seen == list[i].longest, "%s: an evaluation went on from step %g",
               json, (double)longest_seen);
     }
@@ -728,7 +663,7 @@ static void test_a_stream_is_judged_by_the_source(void)
         "{\"name\": \"s\", \"data\": {\"train\": {\"x\": \"x.npy\", \"y\": \"y.npy\"}}, "
         "\"tbptt\": {\"carry\": \"stream\"}}";
     CHECK(run_settings(text, "--quiet --out runs/stream") == 0, "%s", errors);
-    CHECK(run_settings(sequences, "--quiet --out runs/stream") == 3, "%s", errors);
+    CHECK(run_settings(sequences, "--quiet --out runs/stream2") == 3, "%s", errors);
     CHECK(strstr(errors, "tbptt.carry: stream goes on with data in streams"), "%s", errors);
 }
 
@@ -748,19 +683,17 @@ static void test_one_source_may_stand_alone(void)
                      "--quiet") == 0,
         "%s", errors);
     CHECK(scratch_exists("runs/npy/checkpoint_1.safetensors"), "runs/NAME");
-    CHECK(run_settings("{\"name\": \"npy\"}", "--quiet") == 4, "%s", errors);
+    CHECK(run_settings("{\"name\": \"npy2\"}", "--quiet") == 4, "%s", errors);
     CHECK(run_settings("{\"data\": ", "--quiet") == 3, "%s", errors);
 }
 
 int main(void)
 {
-    char corpus[162];
     scratch_open();
-    for (size_t i = 0; i < sizeof corpus; i++)
-        corpus[i] = (char)('a' + i % 5);
-    scratch_write("corpus.txt", corpus, sizeof corpus);
-    if (chdir(scratch_folder) != 0)
-        return 1;
+    command_begin();
+    struct rnn_model watched = bigram;
+    watched.eval = watched_eval;
+    command_model = &watched;
     test_a_run_leaves_log_checkpoints_and_spec();
     test_a_trace_names_events_as_fired();
     test_the_same_seed_gives_the_same_run();
@@ -791,8 +724,5 @@ int main(void)
     test_a_stream_is_judged_by_the_source();
     test_help_and_info();
     test_one_source_may_stand_alone();
-    if (chdir("/") != 0)
-        return 1;
-    scratch_close();
-    return check_result();
+    return command_end();
 }

@@ -47,46 +47,14 @@ int __wrap_posix_memalign(void **out, size_t alignment, size_t n)
 }
 /* NOLINTEND */
 
-static char errors[1 << 14];
-
 /* Runs the trainer in this process with the n-th allocation failing. */
 static int run(const char *line, int n)
 {
-    char words[1024], *argv[32] = {(char[]){"trainer"}};
-    int argc = 1;
-    snprintf(words, sizeof words, "%s", line);
-    for (char *word = strtok(words, " "); word; word = strtok(NULL, " "))
-        argv[argc++] = word;
-    fflush(NULL);
-    int kept = dup(2), file = open("errors.txt", O_RDWR | O_CREAT | O_TRUNC, 0666);
-    dup2(file, 2);
     n_made = 0;
     fail_at = n;
-    int status = trainer_main(argc, argv);
+    int status = run_settings(trainer_settings, line);
     fail_at = 0;
-    ssize_t got = pread(file, errors, sizeof errors - 1, 0);
-    errors[got < 0 ? 0 : got] = '\0';
-    close(file);
-    dup2(kept, 2);
-    close(kept);
     return status;
-}
-
-static bool same_tensors(const char *a, const char *b)
-{
-    struct rnn__fault f = {0};
-    struct rnn__safetensors s = {.fd = -1}, t = {.fd = -1};
-    bool same = rnn__safetensors_open(&s, a, &f) == 0 &&
-                rnn__safetensors_open(&t, b, &f) == 0 && s.n_tensor == t.n_tensor;
-    for (int i = 0; same && i < s.n_tensor; i++) {
-        uint32_t x = 0, y = 1;
-        const struct rnn__tensor *other = rnn__safetensors_find(&t, s.tensor[i].name);
-        same = other && rnn__safetensors_sum(&s, &s.tensor[i], &x, &f) == 0 &&
-               rnn__safetensors_sum(&t, other, &y, &f) == 0 && x == y;
-    }
-    rnn__safetensors_close(&s);
-    rnn__safetensors_close(&t);
-    return same;
 }
 
 /* `first`: a command line to run before, undisturbed; or NULL. */
@@ -114,14 +82,9 @@ static void sweep(const char *first, const char *line, int step)
 int main(void)
 {
     scratch_open_in_memory();
-    trainer_corpus();
-    if (chdir(scratch_folder) != 0)
-        return 1;
+    command_begin();
     CHECK(run("--quiet --out whole", 0) == 0, "%s", errors);
     sweep(NULL, "--quiet --out f", 11);
     sweep("--quiet --out f --max-iterations 5", "--quiet --resume f", 11);
-    if (chdir("/") != 0)
-        return 1;
-    scratch_close();
-    return check_result();
+    return command_end();
 }

@@ -7,13 +7,8 @@
 #ifndef RNNC_TRAINER_RUN_H
 #define RNNC_TRAINER_RUN_H
 
-#include "bigram_model.h"
-#include "check.h"
-#include "rnn_config.h"
-#include "safetensors.h"
-#include "scratch.h"
+#include "command.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -32,14 +27,6 @@ static const char trainer_settings[] =
 static const char *const trainer_results[] = {"checkpoint_8.safetensors", "log.jsonl",
                                               "checkpoint_best.safetensors"};
 
-static inline void trainer_corpus(void)
-{
-    char corpus[162];
-    for (size_t i = 0; i < sizeof corpus; i++)
-        corpus[i] = (char)('a' + i % 5);
-    scratch_write("corpus.txt", corpus, sizeof corpus);
-}
-
 static inline int trainer_main(int argc, char **argv)
 {
     struct rnn_config config = {trainer_settings, NULL, "name: bigram\n"};
@@ -49,15 +36,12 @@ static inline int trainer_main(int argc, char **argv)
 /* A child that runs the trainer, its messages to a file in the scratch folder. */
 static inline pid_t trainer_fork(const char *line)
 {
-    char words[1024], *argv[32] = {(char[]){"trainer"}};
-    int argc = 1;
+    char words[1024], *argv[32];
     fflush(NULL);
     pid_t child = fork();
     if (child != 0)
         return child;
-    snprintf(words, sizeof words, "%s", line);
-    for (char *word = strtok(words, " "); word; word = strtok(NULL, " "))
-        argv[argc++] = word;
+    int argc = command_words(line, words, argv);
     int err = open("errors.txt", O_WRONLY | O_CREAT | O_TRUNC, 0666);
     dup2(err, 2);
     signal(SIGINT, SIG_DFL); /* a background job of a shell ignores it */
@@ -74,20 +58,10 @@ static inline int trainer_wait(pid_t child)
 
 static inline bool trainer_same(const char *a, const char *b, const char *name)
 {
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", a, name);
-    FILE *f = fopen(path, "rb");
-    snprintf(path, sizeof path, "%s/%s", b, name);
-    FILE *g = fopen(path, "rb");
-    int x = 0, y = 0;
-    while (f && g && x == y && x != EOF)
-        x = getc(f), y = getc(g);
-    bool same = f && g && x == y;
-    if (f)
-        fclose(f);
-    if (g)
-        fclose(g);
-    return same;
+    char x[256], y[256];
+    snprintf(x, sizeof x, "%s/%s", a, name);
+    snprintf(y, sizeof y, "%s/%s", b, name);
+    return same_file(x, y);
 }
 
 /* Whether the folder holds a checkpoint to go on from; else a run begins anew. */
@@ -117,12 +91,12 @@ static inline void trainer_finish(const char *folder, const char *expected,
                                   const char *what)
 {
     int status = trainer_wait(trainer_fork(trainer_line(folder)));
-    char *errors = scratch_read("errors.txt");
-    CHECK(status == 0, "%s: exit status %d: %s", what, status, errors);
+    char *said = scratch_read("errors.txt");
+    CHECK(status == 0, "%s: exit status %d: %s", what, status, said);
     for (int i = 0; i < 3; i++)
         CHECK(trainer_same(folder, expected, trainer_results[i]), "%s: %s differs", what,
               trainer_results[i]);
-    free(errors);
+    free(said);
 }
 
 /* Splitmix64: a test's own random numbers, from a seed that it prints. */

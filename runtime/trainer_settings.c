@@ -1,0 +1,189 @@
+/*
+ * trainer_settings.c — the settings of a run: what the spec says, what --set and the
+ * options of the command line say after it, checked before anything is opened.
+ *
+ * A trainer that was built knows nothing of the spec's language: --set changes numbers that
+ * the model reads while it runs, and the keys that shape no code. Any other key is refused
+ * with the command that builds a trainer with it.
+ */
+#include "engine.h"
+#include "trainer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const carry_words[RNN__CARRY_COUNT] = {"none", "batch", "stream"};
+static const char *const report_words[] = {"unweighted", "weighted"};
+static const char *const train_keys[] = {"epochs", "max_iterations", "seed", "threads",
+                                         "log",    "handlers",       NULL};
+
+int64_t rnn__window_of(const struct rnn__trainer *t)
+{
+    return t->tbptt_window ? t->tbptt_window : t->tbptt_step;
+}
+
+/* New steps of a chunk, and those of its window: 0 where the model knows them. */
+static int read_steps(struct rnn__trainer *t, const json_t *tbptt, struct rnn__fault *f)
+{
+    int code = rnn__get_integer(tbptt, "tbptt", "step", 1, &t->tbptt_step, f);
+    if (!code)
+        code = rnn__get_integer(tbptt, "tbptt", "window", 1, &t->tbptt_window, f);
+    if (!code && rnn__tbptt_check_steps(t->model, t->tbptt_step, rnn__window_of(t)) != 0)
+        code = rnn__fault(f, RNN__ESPEC, "%s", rnn_engine_error(NULL));
+    return code;
+}
+
+static int read_tbptt(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    const json_t *tbptt = json_object_get(t->json, "tbptt");
+    t->carry = RNN__CARRY_AS_DATA;
+    int code = read_steps(t, tbptt, f);
+    if (!code)
+        code = rnn__get_word(tbptt, "tbptt", "carry", carry_words, RNN__CARRY_COUNT,
+                             &t->carry, f);
+    return code ? code
+                : rnn__get_word(tbptt, "tbptt", "report", report_words, 2, &t->report, f);
+}
+
+static int read_train(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    const json_t *train = json_object_get(t->json, "train");
+    const struct rnn__options *o = t->options;
+    int64_t seed = 0;
+    t->epochs = 1;
+    t->max_iterations = RNN_NONE;
+    int code = rnn__check_keys(train, "train", train_keys, f);
+    if (!code)
+        code = rnn__get_integer(train, "train", "epochs", 1, &t->epochs, f);
+    if (!code)
+        code = rnn__get_integer(train, "train", "seed", 0, &seed, f);
+    if (!code)
+        code = rnn__get_integer(train, "train", "threads", 0, &t->threads, f);
+    if (!code)
+        code = rnn__get_integer(train, "train", "max_iterations", 1, &t->max_iterations, f);
+    t->seed = (uint64_t)(o->seed == RNN_NONE ? seed : o->seed);
+    if (o->threads != RNN_NONE)
+        t->threads = o->threads;
+    if (o->max_iterations != RNN_NONE)
+        t->max_iterations = o->max_iterations;
+    return code;
+}
+
+/* A number that the model reads while it runs; false: no such number. */
+static bool is_scalar(const struct rnn_model *m, const char *name)
+{
+    for (int i = 0; i < m->n_scalar; i++)
+        if (!m->scalar[i].counter && strcmp(m->scalar[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static int set_scalar(struct rnn__trainer *t, const char *name, const char *value,
+                      struct rnn__fault *f)
+{
+    json_t *text = json_string(value);
+    double number;
+    bool good = rnn__is_number(text, &number);
+    json_decref(text);
+    if (!good)
+        return rnn__fault(f, RNN_EINVAL, "--set %s: '%s' is not a number", name, value);
+    t->number[t->n_number].name = name;
+    t->number[t->n_number++].value = number;
+    return 0;
+}
+
+static int refuse_key(struct rnn__trainer *t, const char *key, const char *value,
+                      struct rnn__fault *f)
+{
+    const char *spec = json_string_value(json_object_get(t->json, "spec"));
+    rnn__fault(
+        f, RNN_EINVAL,
+        "--set %s: is compiled into this program; build another: rnnc build %s --set "
+        "%s=%s -o PATH",
+        key, spec ? spec : "SPEC", key, value);
+    rnn__fault_add(f,
+                   "\nkeys that may change now: train.*, data.*, tbptt.step, tbptt.carry, "
+                   "tbptt.report");
+    for (int i = 0; i < t->model->n_scalar; i++)
+        if (!t->model->scalar[i].counter)
+            rnn__fault_add(f, ", %s", t->model->scalar[i].name);
+    return f->code;
+}
+
+static bool changes_a_run(const char *key)
+{
+    static const char *const exact[] = {"tbptt.step", "tbptt.carry", "tbptt.report"};
+    for (size_t i = 0; i < sizeof exact / sizeof *exact; i++)
+        if (strcmp(key, exact[i]) == 0)
+            return true;
+    return strncmp(key, "train.", 6) == 0 || strncmp(key, "data.", 5) == 0;
+}
+
+/* KEY=VALUE; `set` is a copy that lives with the trainer. */
+static int apply_set(struct rnn__trainer *t, char *set, struct rnn__fault *f)
+{
+    char *equals = strchr(set, '=');
+    if (!equals || equals == set)
+        return rnn__fault(f, RNN_EINVAL, "--set %s: is not KEY=VALUE", set);
+    *equals = '\0';
+    if (is_scalar(t->model, set))
+        return set_scalar(t, set, equals + 1, f);
+    if (changes_a_run(set))
+        return rnn__set_path(t->json, set, equals + 1, f);
+    return refuse_key(t, set, equals + 1, f);
+}
+
+static int apply_sets(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    int code = 0;
+    t->number = calloc((size_t)t->options->n_set + 1, sizeof *t->number);
+    if (!t->number)
+        return rnn__fault_memory(f);
+    for (int i = 0; i < t->options->n_set && !code; i++) {
+        char *copy = rnn__path_join(NULL, t->options->set[i]);
+        code = rnn__attach(t, copy, free, f);
+        if (!code)
+            code = apply_set(t, copy, f);
+    }
+    return code;
+}
+
+static int read_out(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    const struct rnn__options *o = t->options;
+    t->name = json_string_value(json_object_get(t->json, "name"));
+    if (!t->name)
+        t->name = t->model->name;
+    const char *given = o->out ? o->out : o->resume;
+    t->out = given ? rnn__path_join(NULL, given) : rnn__path_join("runs", t->name);
+    if (!t->out)
+        return rnn__fault_memory(f);
+    for (size_t n = strlen(t->out); n > 1 && t->out[n - 1] == '/'; n--)
+        t->out[n - 1] = '\0';
+    return 0;
+}
+
+int rnn__trainer_read(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    json_error_t error;
+    t->saved_chunks = RNN_NONE;
+    t->lock = t->source_lock = -1;
+    t->keep = 2;
+    t->json = json_loads(t->config->json ? t->config->json : "{}", JSON_REJECT_DUPLICATES,
+                         &error);
+    if (rnn__json_take_failure())
+        return rnn__fault_memory(f);
+    if (!json_is_object(t->json))
+        return rnn__fault(f, RNN__ESPEC, "the settings are damaged: %s", error.text);
+    int code = apply_sets(t, f);
+    if (!code)
+        code = read_train(t, f);
+    if (!code)
+        code = read_tbptt(t, f);
+    if (!code)
+        code = read_out(t, f);
+    const json_t *vocabulary = json_object_get(t->json, "vocabulary");
+    if (!code && vocabulary)
+        code = rnn__vocabulary_from_json(&t->vocabulary, vocabulary, f);
+    return code;
+}

@@ -1,0 +1,232 @@
+/*
+ * test_run_folder.c — whose a run's folder is: a run that goes on elsewhere takes all of
+ * its own along and nothing of another's; one that cannot begin changes nothing.
+ */
+#include "command.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+/* 4 streams of 40 steps in batches of 20: 2 iterations of 3 chunks an epoch. */
+#define SETTINGS(train)                                                                  \
+    "{\"name\": \"bigram\", \"spec\": \"specs/bigram.yaml\","                            \
+    " \"data\": {\"train\": {\"text\": \"corpus.txt\", \"streams\": 4, \"length\": 20}," \
+    "            \"valid\": {\"text\": \"corpus.txt\", \"streams\": 2}},"                \
+    " \"train\": {\"epochs\": 4, \"seed\": 1, " train "}}"
+
+static const char settings[] =
+    SETTINGS("\"handlers\": [{\"checkpoint\": {\"keep\": 2, \"best\": \"valid.loss\"}},"
+             "{\"log\": {\"every\": \"chunk\"}}]");
+
+static int run(const char *line) { return run_settings(settings, line); }
+
+/* ---- a run that goes on in another folder ---- */
+
+static void test_a_run_that_goes_on_elsewhere_takes_its_log_along(void)
+{
+    CHECK(run("--out runs/whole --quiet") == 0, "%s", errors);
+    CHECK(run("--out runs/a --quiet --max-iterations 3") == 0, "%s", errors);
+    char *before = scratch_read("runs/a/log.jsonl");
+    CHECK(run("--resume runs/a --out runs/b --quiet") == 0, "%s", errors);
+    CHECK(same_file("runs/b/log.jsonl", "runs/whole/log.jsonl"), "logs differ");
+    CHECK(
+        same_file("runs/b/checkpoint_8.safetensors", "runs/whole/checkpoint_8.safetensors"),
+        "last states differ");
+    char *after = scratch_read("runs/a/log.jsonl");
+    CHECK_TEXT(after, before);
+    CHECK(!scratch_exists("runs/a/checkpoint_8.safetensors"),
+          "the first folder is as it was");
+    free(before);
+    free(after);
+}
+
+/* B holds another run, further on than A's. */
+static void test_a_run_does_not_go_on_in_the_folder_of_another(void)
+{
+    CHECK(run("--out runs/other --quiet --seed 2") == 0, "%s", errors);
+    char *before = scratch_read("runs/other/log.jsonl");
+    CHECK(run("--resume runs/a --out runs/other --quiet") == 2, "%s", errors);
+    CHECK(strstr(errors,
+                 "runs/other: holds checkpoints of another run; give this one --out "
+                 "DIR, go on with --resume runs/other, or have them removed by "
+                 "--overwrite"),
+          "%s", errors);
+    char *after = scratch_read("runs/other/log.jsonl");
+    CHECK_TEXT(after, before);
+    CHECK(run("--resume runs/a --out runs/other --overwrite --quiet --max-iterations 4") ==
+              0,
+          "%s", errors);
+    CHECK(!scratch_exists("runs/other/checkpoint_8.safetensors") &&
+              !scratch_exists("runs/other/checkpoint_6.safetensors"),
+          "the other run's are left");
+    CHECK(run("--resume runs/other --quiet") == 0, "%s", errors);
+    CHECK(same_file("runs/other/log.jsonl", "runs/whole/log.jsonl"), "logs differ");
+    free(before);
+    free(after);
+}
+
+/* One folder under two names is one folder. */
+static void test_the_same_folder_by_another_name_is_no_other(void)
+{
+    CHECK(run("--out runs/s --quiet --max-iterations 3") == 0, "%s", errors);
+    CHECK(run("--resume runs/s --out runs/../runs/s/ --quiet") == 0, "%s", errors);
+    CHECK(same_file("runs/s/log.jsonl", "runs/whole/log.jsonl"), "logs differ");
+}
+
+/* A process that holds the lock of a folder while `line` is run; the exit status of that.
+ */
+static int run_beside_a_trainer(const char *lock, const char *line)
+{
+    int ready[2], done[2];
+    char byte;
+    if (pipe(ready) != 0 || pipe(done) != 0)
+        return -1;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        int fd = open(lock, O_RDWR);
+        _exit(fd < 0 || rnn__io->lock(fd) != 0 || write(ready[1], "", 1) != 1 ||
+              read(done[0], &byte, 1) != 1);
+    }
+    CHECK(read(ready[0], &byte, 1) == 1, "child");
+    int status = run(line);
+    CHECK(write(done[1], "", 1) == 1, "child");
+    waitpid(child, NULL, 0);
+    return status;
+}
+
+static void test_a_run_at_work_is_not_gone_on_with_elsewhere(void)
+{
+    CHECK(run_beside_a_trainer("runs/a/.lock", "--resume runs/a --out runs/b2") == 5, "%s",
+          errors);
+    CHECK(strstr(errors, "runs/a: another trainer is writing here"), "%s", errors);
+    CHECK(!scratch_exists("runs/b2"), "a folder is left");
+}
+
+/* ---- a run that cannot begin ---- */
+
+static void test_a_run_that_cannot_begin_changes_nothing(void)
+{
+    static const char *const list[] = {
+        "--init corpus.txt",
+        "--init gone.safetensors",
+        "--init wrong.safetensors",
+        "--set data.train.text=gone.txt",
+        "--set data.valid.streams=1000",
+        "--set train.handlers.checkpoint.keep=x",
+        "--set train.handlers.log.every=x",
+        "--log gone/log.jsonl",
+        "--trace-out gone/trace.json",
+    };
+    float x[6] = {0};
+    struct rnn__fault f = {0};
+    struct rnn__tensor table = {
+        .name = "table", .dtype = RNN__F32, .rank = 2, .dim = {2, 3}, .size = 6, .data = x};
+    CHECK(rnn__safetensors_write("wrong.safetensors", &table, 1, NULL, &f) == 0, "%s",
+          f.sentence);
+    CHECK(run("--out runs/n --quiet --seed 3 --max-iterations 2") == 0, "%s", errors);
+    char *log = scratch_read("runs/n/log.jsonl"), *spec = scratch_read("runs/n/spec.yaml");
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        char line[256];
+        snprintf(line, sizeof line, "--out runs/n --overwrite --quiet %s", list[i]);
+        CHECK(run(line) != 0, "%s: began", line);
+        char *now = scratch_read("runs/n/log.jsonl");
+        CHECK(strcmp(now, log) == 0, "%s: the log has changed", line);
+        free(now);
+        now = scratch_read("runs/n/spec.yaml");
+        CHECK(strcmp(now, spec) == 0, "%s: spec.yaml has changed", line);
+        free(now);
+        CHECK(scratch_exists("runs/n/checkpoint_2.safetensors"), "%s: no checkpoint", line);
+        snprintf(line, sizeof line, "--out runs/none --quiet %s", list[i]);
+        CHECK(run(line) != 0 && (i > 6 || !scratch_exists("runs/none")),
+              "%s: a folder is left", line);
+    }
+    free(log);
+    free(spec);
+}
+
+static void test_a_new_run_does_not_take_the_place_of_another(void)
+{
+    CHECK(run("--out runs/whole --quiet --seed 9") == 2, "%s", errors);
+    CHECK(strstr(errors, "runs/whole: holds checkpoints of another run"), "%s", errors);
+    CHECK(run("--out runs/best --quiet") == 0, "%s", errors);
+    for (int i = 0; i <= 8; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "runs/best/checkpoint_%d.safetensors", i);
+        unlink(path);
+    }
+    CHECK(run("--out runs/best --quiet") == 2, "only the best is there: %s", errors);
+}
+
+/* ---- files ---- */
+
+/* Two writers of one file would cut and mingle each other's lines. */
+static void test_one_file_has_one_writer(void)
+{
+    static const struct {
+        const char *settings, *line;
+    } list[] = {
+        {SETTINGS("\"handlers\": [{\"log\": {\"every\": \"chunk\"}}, {\"log\": "
+                  "{\"every\": \"epoch\"}}]"),
+         ""},
+        {SETTINGS("\"handlers\": [{\"trace\": {\"file\": \"log.jsonl\"}}]"), ""},
+        {SETTINGS("\"handlers\": []"), "--log runs/twice/log.jsonl"},
+        {SETTINGS("\"handlers\": []"), "--log runs/link.jsonl"},
+        {SETTINGS("\"handlers\": []"), "--log x.json --trace-out ./x.json"},
+    };
+    scratch_write("runs/link.jsonl", "", 0);
+    unlink("runs/link.jsonl");
+    CHECK(symlink("twice/log.jsonl", "runs/link.jsonl") == 0, "symlink");
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        char line[128];
+        snprintf(line, sizeof line, "--out runs/twice --quiet %s", list[i].line);
+        int status = run_settings(list[i].settings, line);
+        CHECK(status == 2 || status == 3, "%d: status %d: %s", (int)i, status, errors);
+        CHECK(strstr(errors, "is written by two; give one of them another file"), "%d: %s",
+              (int)i, errors);
+    }
+    CHECK(run("--out runs/data --quiet --log corpus.txt") == 2, "%s", errors);
+    CHECK(strstr(errors, "corpus.txt: is a file of the data"), "%s", errors);
+    char *corpus = scratch_read("corpus.txt");
+    CHECK(strlen(corpus) == 162, "the corpus has %d bytes", (int)strlen(corpus));
+    free(corpus);
+}
+
+/* The settings name no file elsewhere, and none that the run itself writes. */
+static void test_settings_name_files_of_the_runs_folder(void)
+{
+    static const char *const list[] = {"/tmp/log.jsonl", "../log.jsonl",
+                                       "sub/log.jsonl",  ".lock",
+                                       "spec.yaml",      "checkpoint_9.safetensors"};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        static const char *const key[] = {"log.file", "handlers.log.file",
+                                          "handlers.trace.file"};
+        for (int k = 0; k < 3; k++) {
+            char line[128];
+            snprintf(line, sizeof line, "--out runs/names --quiet --set train.%s=%s",
+                     key[k], list[i]);
+            CHECK(run_settings(SETTINGS("\"log\": {}, \"handlers\": []"), line) == 3,
+                  "%s: %s", line, errors);
+            CHECK(strstr(errors, list[i]), "%s: %s", line, errors);
+        }
+    }
+    CHECK(!scratch_exists("runs/names"), "a folder is left");
+    CHECK(run("--out runs/names --quiet --set train.handlers.trace.file=t.txt") == 0, "%s",
+          errors);
+    CHECK(scratch_exists("runs/names/t.txt"), "the trace");
+}
+
+int main(void)
+{
+    scratch_open();
+    command_begin();
+    test_a_run_that_goes_on_elsewhere_takes_its_log_along();
+    test_a_run_does_not_go_on_in_the_folder_of_another();
+    test_the_same_folder_by_another_name_is_no_other();
+    test_a_run_at_work_is_not_gone_on_with_elsewhere();
+    test_a_run_that_cannot_begin_changes_nothing();
+    test_a_new_run_does_not_take_the_place_of_another();
+    test_one_file_has_one_writer();
+    test_settings_name_files_of_the_runs_folder();
+    return command_end();
+}
