@@ -147,7 +147,8 @@ static const struct {
     {"pass", offsetof(rnn_state_dict, pass)},
     {"position", offsetof(rnn_state_dict, position)},
 };
-static const char pending_key[] = "pending", output_key[] = "output";
+static const char pending_key[] = "pending", handler_key[] = "pending_handler",
+                  output_key[] = "output";
 enum { N_PROGRESS = sizeof progress_list / sizeof *progress_list };
 
 static int64_t *progress_field(rnn_state_dict *d, int i)
@@ -165,6 +166,7 @@ static json_t *progress_json(rnn_state_dict *d)
         json_object_set_new(entries, d->entry[i].name, exact(d->entry[i].value));
     json_object_set_new(progress, "entries", entries);
     json_object_set_new(progress, pending_key, json_integer(d->pending));
+    json_object_set_new(progress, handler_key, json_integer(d->pending_handler));
     json_object_set_new(progress, output_key,
                         d->output.null ? json_null() : exact(d->output.value));
     return progress;
@@ -557,6 +559,13 @@ static void add_new_entries(struct rnn__trainer *t, const struct rnn__safetensor
     }
 }
 
+/* A missing number is 0, one that is too large -1, which none of the fields may be. */
+static int32_t int32_of(const json_t *value)
+{
+    json_int_t number = json_integer_value(value);
+    return number >= 0 && number <= INT32_MAX ? (int32_t)number : -1;
+}
+
 static int load_progress(struct rnn__trainer *t, const struct rnn__safetensors *s,
                          struct rnn__fault *f)
 {
@@ -572,7 +581,8 @@ static int load_progress(struct rnn__trainer *t, const struct rnn__safetensors *
     json_object_foreach(entries, name, value) if (d.n_entry < RNN_STATE_ENTRIES_MAX)
         d.entry[d.n_entry++] = (rnn_state_entry){.name = name, .value = exact_value(value)};
     add_new_entries(t, s, &d);
-    d.pending = (int32_t)json_integer_value(json_object_get(progress, pending_key));
+    d.pending = int32_of(json_object_get(progress, pending_key));
+    d.pending_handler = int32_of(json_object_get(progress, handler_key));
     const json_t *output = json_object_get(progress, output_key);
     d.output = (rnn_output){.value = exact_value(output), .null = !json_is_string(output)};
     int code = rnn_state_load(t->engine, &d);

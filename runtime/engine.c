@@ -561,7 +561,7 @@ static int start_anew(rnn_engine *e, const rnn_iterable *data, const rnn_run_opt
     s->batch = NULL;
     e->pass = e->position = 0;
     e->opened = e->data_open = e->seek = e->loaded = e->epoch_open = false;
-    e->pending = 0;
+    e->pending = e->paused.event = e->paused.handle = 0;
     e->whole_epoch = true;
     e->phase = RNN__BEGIN;
     return 0;

@@ -103,6 +103,9 @@ struct rnn_engine {
     bool chunk_open;       /* the chunk of state.time_iteration is not done */
     bool epoch_open;       /* state.epoch has not had its EPOCH_COMPLETED */
     int pending;           /* loaded: the event to be fired before anything else; 0: none */
+    struct {
+        int event, handle; /* 0: none */
+    } paused; /* the handler that could not come to its end, to be called again */
 
     bool has_data, data_open;
     rnn_iterable data;

@@ -325,8 +325,11 @@ static int call(rnn_engine *e, int event, int i)
     if (e->profile && h.name)
         rnn__profile_handler(e->profile, h.name, rnn__seconds() - begin);
     if (status == RNN_PAUSED &&
-        (event == RNN_ITERATION_COMPLETED || event == RNN_EPOCH_COMPLETED))
+        (event == RNN_ITERATION_COMPLETED || event == RNN_EPOCH_COMPLETED)) {
+        e->paused.event = event;
+        e->paused.handle = h.handle;
         return RNN_PAUSED;
+    }
     if (status >= 0)
         return 0;
     if (e->raised != status) /* it did not say why */
@@ -335,15 +338,27 @@ static int call(rnn_engine *e, int event, int i)
     return status;
 }
 
+/* The handle of the first handler to be called: an event that is fired again goes on with
+   the one that paused it. Handles grow in the order of the handlers. */
+static int first_handle(rnn_engine *e, int event)
+{
+    int handle = e->paused.event == event ? e->paused.handle : 0;
+    if (handle)
+        e->paused.event = e->paused.handle = 0;
+    return handle;
+}
+
 int rnn__fire(rnn_engine *e, int event)
 {
+    int first = first_handle(e, event);
     e->state.last_event = event;
     e->event[event].depth++;
     int n = e->event[event].n_handler;
     int status = 0;
     double begin = e->profile ? rnn__profile_fires(e->profile, event) : 0;
     for (int i = 0; i < n && status == 0; i++)
-        status = call(e, event, i);
+        if (e->event[event].handler[i].handle >= first)
+            status = call(e, event, i);
     if (e->profile)
         rnn__profile_fired(e->profile, event, n > 0, begin);
     e->event[event].depth--;

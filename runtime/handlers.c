@@ -3,8 +3,8 @@
  *
  * Settings list them by name, in any order; they are hung in the order of the table
  * below, so that a validation comes before those who judge by it, and a checkpoint
- * after them all; handlers before a validation may be called again for an event in which
- * it was interrupted. Standard ones are there without being asked for.
+ * after them all. An event whose validation was interrupted goes on with it, in a resumed
+ * run too. Standard ones are there without being asked for.
  */
 #include "engine.h"
 #include "trainer.h"
@@ -246,8 +246,8 @@ static int add_trace(struct rnn__trainer *t, const json_t *options, const char *
 
 /* ---- validate ---- */
 
-/* A signal ends a validation on its way: the event counts as not fired, and a resumed run
-   fires it again. Events that cannot be fired again wait for the validation's end. */
+/* A signal ends a validation on its way: the run pauses in the event, and a resumed run
+   goes on with the validation. Events that cannot be gone on with wait for its end. */
 static int validate(rnn_engine *e, int event, void *user)
 {
     struct rnn__trainer *t = user;
@@ -256,26 +256,11 @@ static int validate(rnn_engine *e, int event, void *user)
     int code = rnn__validate(t, again, &f);
     if (code < 0)
         return rnn_raise(e, code, "%s", f.sentence);
-    t->unfinished = code == RNN_PAUSED;
     if (code == 0) {
         rnn__log_validation(t);
         code = rnn_fire(e, t->validated);
     }
     return code;
-}
-
-static int mark_files(rnn_engine *e, int event, void *user)
-{
-    (void)e, (void)event;
-    rnn__mark_files(user);
-    return 0;
-}
-
-/* Before all other handlers of the two. */
-static int hang_marks(struct rnn__trainer *t, struct rnn__fault *f)
-{
-    int code = rnn__hang(t, RNN_ITERATION_COMPLETED, NULL, mark_files, t, f);
-    return code ? code : rnn__hang(t, RNN_EPOCH_COMPLETED, NULL, mark_files, t, f);
 }
 
 static int add_validate(struct rnn__trainer *t, const json_t *options, const char *where,
@@ -414,7 +399,6 @@ int rnn__handlers_add(struct rnn__trainer *t, struct rnn__fault *f)
         return rnn__trainer_failed(t, t->engine, t->validated, f);
     json_array_foreach(list, at,
                        entry) if ((code = check_entry(entry, f)) != 0) return code;
-    code = hang_marks(t, f);
     for (int i = 0; i < N_KIND && !code; i++)
         code = add_kind(t, &kind_list[i], list, f);
     return code;

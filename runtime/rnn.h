@@ -137,7 +137,7 @@ typedef struct rnn_engine rnn_engine;
  * has raised an exception (rnn_raise gives it a sentence). A handler of
  * ITERATION_COMPLETED or EPOCH_COMPLETED that cannot come to an end (its own run was
  * interrupted) may return RNN_PAUSED: the handlers behind it are not called, the run
- * pauses, and the event is fired again, from its first handler, when the run goes on.
+ * pauses, and when it goes on, so does the event, with this handler.
  */
 typedef int rnn_handler(rnn_engine *e, int event, void *user);
 
@@ -390,6 +390,9 @@ typedef struct rnn_state_dict {
     /* RNN_ITERATION_COMPLETED or RNN_EPOCH_COMPLETED when that is still to be fired
        (again), before anything else; 0: neither */
     int32_t pending;
+    /* the handle of the handler that it goes on with, in a run with the same handlers; 0:
+       all of the event's */
+    int32_t pending_handler;
     rnn_output output; /* of the last batch: what the pending event's handlers see */
     int32_t n_entry;
     rnn_state_entry entry[RNN_STATE_ENTRIES_MAX]; /* attributes kept */

@@ -218,14 +218,8 @@ json_t *rnn__files_json(const struct rnn__trainer *t)
     for (const struct rnn__run_file *file = t->file; file; file = file->next)
         if (!(file->flags & RNN__FILE_ANEW))
             json_object_set_new(files, name_within(t, file->path),
-                                json_integer(t->unfinished ? file->mark : file->out.bytes));
+                                json_integer(file->out.bytes));
     return files;
-}
-
-void rnn__mark_files(struct rnn__trainer *t)
-{
-    for (struct rnn__run_file *file = t->file; file; file = file->next)
-        file->mark = file->out.bytes;
 }
 
 void rnn__files_free(struct rnn__trainer *t)

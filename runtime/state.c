@@ -148,6 +148,7 @@ int rnn_state_save(const rnn_engine *e, rnn_state_dict *out)
 {
     const rnn_engine_state *s = &e->state;
     bool by_iters = s->max_iters != RNN_NONE;
+    int pending = pending_event(e);
     rnn_state_dict d = {
         .epoch_length = s->epoch_length,
         .iteration = s->iteration - e->in_process,
@@ -157,7 +158,8 @@ int rnn_state_save(const rnn_engine *e, rnn_state_dict *out)
         .time_iteration = s->time_iteration - e->chunk_open,
         .pass = e->pass,
         .position = e->position - (e->position > 0 && e->in_process),
-        .pending = pending_event(e),
+        .pending = pending,
+        .pending_handler = pending && pending == e->paused.event ? e->paused.handle : 0,
         .output = s->output,
     };
     for (int i = 0; i < e->attributes.n; i++) {
@@ -205,6 +207,9 @@ static int check_pending(rnn_engine *e, rnn_state_dict *d)
     if (!good)
         return rnn__fail(e, RNN_EINVAL, "state has a pending event %d that it cannot have",
                          (int)d->pending);
+    if (d->pending_handler < 0 || (d->pending_handler > 0 && d->pending == 0))
+        return rnn__fail(e, RNN_EINVAL, "state has a handler %d of no pending event",
+                         (int)d->pending_handler);
     if (d->pending == RNN_ITERATION_COMPLETED && last)
         d->epoch--;
     return 0;
@@ -286,6 +291,8 @@ int rnn_state_load(rnn_engine *e, const rnn_state_dict *in)
     if (d.pending)
         s->output = d.output;
     e->pending = d.pending;
+    e->paused.event = d.pending_handler ? d.pending : 0;
+    e->paused.handle = d.pending_handler;
     e->epoch_open = d.pending != 0;
     e->pass = d.pass;
     e->position = d.position;

@@ -65,8 +65,7 @@ struct rnn__kept {
 struct rnn__run_file {
     struct rnn__out out; /* fd -1 until rnn__open_files */
     char *path;
-    int flags;    /* of rnn__file_flag */
-    int64_t mark; /* its length when the event in progress began */
+    int flags; /* of rnn__file_flag */
     bool told;
     struct rnn__run_file *next;
 };
@@ -109,9 +108,8 @@ struct rnn__trainer {
     int64_t saved_chunks; /* time_iteration of the last checkpoint; RNN_NONE: none */
     int saved_pending;    /* its pending event */
     char *last_checkpoint;
-    int64_t keep;    /* numbered checkpoints that stay */
-    bool unfinished; /* the event in progress was interrupted, and will be fired again */
-    int validated;   /* the event VALIDATION_COMPLETED */
+    int64_t keep;        /* numbered checkpoints that stay */
+    int validated;       /* the event VALIDATION_COMPLETED */
     const char *hanging; /* the handler being made: its name in profiles */
     bool bar_is_drawn;   /* the terminal's line is a progress bar */
     char said[256];      /* the engine's last notice: why the run ended */
@@ -235,8 +233,6 @@ char *rnn__file_before(const struct rnn__trainer *t, const struct rnn__run_file 
 /* Opens all: empty, or, resumed, with what the checkpoint knows of them. RNN_EIO; where two
    are one, RNN__ESPEC or RNN_EINVAL, and all are as they were. */
 int rnn__open_files(struct rnn__trainer *t, struct rnn__fault *f);
-/* Notes the lengths, before the first handler of an event that may be fired again. */
-void rnn__mark_files(struct rnn__trainer *t);
 void rnn__flush_files(struct rnn__trainer *t, bool sync);
 json_t *rnn__files_json(const struct rnn__trainer *t);
 void rnn__files_free(struct rnn__trainer *t);

@@ -280,6 +280,13 @@ struct unfinished {
     int event, calls, pause_at;
 };
 
+static int count_call(rnn_engine *e, int event, void *user)
+{
+    (void)e, (void)event;
+    ++*(int *)user;
+    return 0;
+}
+
 static int pause_once(rnn_engine *e, int event, void *user)
 {
     struct unfinished *u = user;
@@ -295,16 +302,18 @@ static int end_seen(rnn_engine *e, int event, void *user)
 }
 
 /* The run pauses with the event; in this engine and in one that loads the state the event
-   is fired again, with the batch's output. */
+   is fired again, with the batch's output, to the handlers that have not had it. */
 static void pause_in(int event, int at, const char *expected)
 {
     struct source source = {.n = 2};
     rnn_iterable data = source_iterable(&source, true, true);
     for (int again = 0; again < 2; again++) {
         struct unfinished u = {event, 0, at};
+        int n_before = 0;
         char seen[256] = "";
         rnn_engine *e = engine();
         rnn_state_dict d;
+        rnn_on(e, event, NULL, count_call, &n_before);
         rnn_on(e, event, NULL, pause_once, &u);
         rnn_on(e, event, NULL, end_seen, seen);
         int status = rnn_engine_run(e, &data, &(rnn_run_options){.max_epochs = 2});
@@ -314,12 +323,15 @@ static void pause_in(int event, int at, const char *expected)
         if (again) {
             rnn_close(e);
             e = engine();
+            rnn_on(e, event, NULL, count_call, &n_before);
             rnn_on(e, event, NULL, pause_once, &u);
             rnn_on(e, event, NULL, end_seen, seen);
             CHECK(rnn_state_load(e, &d) == 0, "%s", rnn_engine_error(e));
         }
         CHECK(rnn_engine_run(e, &data, NULL) == 0, "%s", rnn_engine_error(e));
         CHECK_TEXT(seen, expected);
+        CHECK(n_before == (event == RNN_EPOCH_COMPLETED ? 2 : 4),
+              "the handler before was called %d times", n_before);
         CHECK(rnn_state_of(e)->iteration == 4 && rnn_state_of(e)->epoch == 2, "%d.%d",
               (int)rnn_state_of(e)->epoch, (int)rnn_state_of(e)->iteration);
         rnn_close(e);

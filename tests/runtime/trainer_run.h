@@ -1,8 +1,8 @@
 /*
  * trainer_run.h — a short run of the bigram model with everything that a resume must bring
- * back: a log of every chunk, validations that a best checkpoint and early stopping judge
- * by, checkpoints in the middle of batches, and between an epoch's last batch and its end.
- * 24 chunks, 8 batches, 4 epochs.
+ * back: a log of every chunk, averages, validations that a best checkpoint and early
+ * stopping judge by, checkpoints in the middle of batches, and between an epoch's last
+ * batch and its end. 24 chunks, 8 batches, 4 epochs.
  */
 #ifndef RNNC_TRAINER_RUN_H
 #define RNNC_TRAINER_RUN_H
@@ -21,7 +21,8 @@ static const char trainer_settings[] =
     "    {\"checkpoint\": {\"on\": \"TIME_ITERATION_COMPLETED\", \"every\": 5, \"best\": "
     "\"valid.loss\"}},"
     "    {\"checkpoint\": {\"every\": 2}},"
-    "    {\"early_stopping\": {\"patience\": 3}}, {\"log\": {\"every\": \"chunk\"}}]}}";
+    "    {\"ema\": {\"momentum\": 0.3}}, {\"early_stopping\": {\"patience\": 3}}, "
+    "{\"log\": {\"every\": \"chunk\"}}]}}";
 
 /* Files to compare when a run is done. */
 static const char *const trainer_results[] = {"checkpoint_8.safetensors", "log.jsonl",
