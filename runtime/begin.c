@@ -115,7 +115,8 @@ static int resume_from(struct rnn__trainer *t, const char *path, struct rnn__fau
         return code;
     t->saved_chunks = rnn_state_of(t->engine)->time_iteration;
     t->saved_pending = place.pending;
-    return 0;
+    t->last_checkpoint = rnn__path_join(NULL, path);
+    return t->last_checkpoint ? 0 : rnn__fault_memory(f);
 }
 
 /* Parameters of --init, or all of a checkpoint. */

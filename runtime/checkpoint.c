@@ -18,6 +18,7 @@
 #include "trainer.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -254,6 +255,21 @@ int rnn__checkpoint_place(struct rnn__trainer *t, struct rnn__place *place,
     *place = (struct rnn__place){d.iteration, INT64_MAX, d.pending};
     if ((int64_t)iteration == d.iteration + 1 && step > 0)
         *place = (struct rnn__place){d.iteration + 1, (int64_t)chunk, 0};
+    return 0;
+}
+
+int rnn__checkpoint_sound(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    const struct rnn_model *m = t->model;
+    rnn_blocks b;
+    int code = rnn_get_blocks(t->engine, &b);
+    if (code)
+        return rnn__trainer_failed(t, t->engine, code, f);
+    for (int i = 0; i < m->n_param; i++)
+        for (int64_t j = 0; m->param[i].trained && j < m->param[i].size; j++)
+            if (!isfinite(rnn_real_at(b.params, m->dtype, m->param[i].offset + j)))
+                return rnn__fault(f, RNN_ENUMERIC, "the parameter '%s' is not finite",
+                                  m->param[i].name);
     return 0;
 }
 

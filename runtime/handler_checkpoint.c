@@ -9,7 +9,8 @@
  * keeps the state with the best value of a metric as checkpoint_best.safetensors besides;
  * an equal value is no better, as in Ignite. A checkpoint that cannot be written
  * is told of, and the run goes on with the old ones intact; the last state is written
- * whatever happened before, and there a failure is one of the run.
+ * whatever happened before, and there a failure is one of the run. Parameters that are not
+ * finite are nothing to go on with: no checkpoint is made of them.
  */
 #include "trainer.h"
 
@@ -29,9 +30,12 @@ static const char best_value[] = "checkpoint.best", best_seen[] = "checkpoint.be
    before. */
 static int save(struct rnn__trainer *t, struct rnn__place place, struct rnn__fault *f)
 {
+    int code = rnn__checkpoint_sound(t, f);
+    if (code)
+        return code;
     char *name = rnn__checkpoint_path(t, place);
     rnn__flush_files(t, true);
-    int code = name ? rnn__checkpoint_save(t, name, f) : rnn__fault_memory(f);
+    code = name ? rnn__checkpoint_save(t, name, f) : rnn__fault_memory(f);
     if (code) {
         free(name);
         return code;
@@ -47,7 +51,9 @@ static int save(struct rnn__trainer *t, struct rnn__place place, struct rnn__fau
 static int write_best(struct rnn__trainer *t, struct rnn__fault *f)
 {
     char *path = rnn__path_join(t->out, "checkpoint_best.safetensors");
-    int code = path ? rnn__checkpoint_save(t, path, f) : rnn__fault_memory(f);
+    int code = path ? rnn__checkpoint_sound(t, f) : rnn__fault_memory(f);
+    if (!code)
+        code = rnn__checkpoint_save(t, path, f);
     free(path);
     return code;
 }

@@ -23,7 +23,8 @@
  * state dict keeps (enum rnn__kept).
  *
  * The state is double-buffered. A chunk reads one block and writes the other; they
- * are swapped once the update is through, so the carried state is whole at any event.
+ * are swapped once the update is through, so the carried state is whole at any event. A
+ * chunk whose loss is not finite updates nothing, and its state is not carried either.
  *
  * Windows. With tbptt_window > tbptt_step the procedure gets the steps from window0 on, the
  * new ones from loss_from, and starts from a block of its own:
@@ -329,6 +330,20 @@ static void swap_states(struct rnn__tbptt *t)
     t->fresh = false;
 }
 
+/* A chunk whose loss is not finite leaves nothing behind: the next one begins with the
+   state that it found, and with the rows that started with it. */
+static void pass_over(rnn_engine *e, struct rnn__tbptt *t)
+{
+    if (t->window0 < t->step0) { /* they started in older steps */
+        set_starts(t, RNN__START_NONE);
+        *kept(e, RNN__KEPT_STARTS) = RNN__START_NONE;
+    }
+    if (t->window[0])
+        memcpy(t->window[0], t->state[0], state_bytes(t->model));
+    t->window0 = t->step0 + t->steps;
+    *kept(e, RNN__KEPT_WINDOW) = (double)t->window0;
+}
+
 /* ---- an update of several chunks ---- */
 
 static int find_accumulate(const struct rnn_model *m)
@@ -586,18 +601,28 @@ static int start_chunk(rnn_engine *e, struct rnn__tbptt *t)
     return rnn__fire(e, RNN_TIME_ITERATION_STARTED);
 }
 
+/* It has updated nothing: its loss is not finite. */
+static bool is_lost(const struct rnn__tbptt *t)
+{
+    return t->trains && t->chunk.weight > 0 && !t->chunk.finite;
+}
+
 static int finish_chunk(rnn_engine *e, struct rnn__tbptt *t)
 {
     int status = compute(e, t);
     if (status < 0)
         return status;
-    swap_states(t);
-    move_window(e, t);
     add_loss(e, t);
     add_metrics(t);
+    if (is_lost(t)) {
+        pass_over(e, t);
+    } else {
+        swap_states(t);
+        move_window(e, t);
+        t->first_chunk = false;
+        *kept(e, RNN__KEPT_CARRIED) = 1;
+    }
     t->step0 += t->steps;
-    t->first_chunk = false;
-    *kept(e, RNN__KEPT_CARRIED) = 1;
     *kept(e, RNN__KEPT_STEP) = (double)t->step0;
     *kept(e, RNN__KEPT_CHUNK) += 1;
     e->chunk_open = false;

@@ -231,10 +231,16 @@ static void report_end(struct rnn__trainer *t)
 static int diverged(struct rnn__trainer *t, struct rnn__fault *f)
 {
     const rnn_engine_state *s = rnn_state_of(t->engine);
-    return rnn__fault(f, RNN_ENUMERIC,
-                      "the loss is not finite (epoch %" PRId64 ", iteration %" PRId64
-                      ", chunk %" PRId64 "); that chunk has updated nothing",
-                      s->epoch, s->iteration, s->chunk);
+    struct rnn__fault lost = {0};
+    rnn__fault(f, RNN_ENUMERIC,
+               "the loss is not finite (epoch %" PRId64 ", iteration %" PRId64
+               ", chunk %" PRId64 "); that chunk has updated nothing",
+               s->epoch, s->iteration, s->chunk);
+    if (rnn__checkpoint_sound(t, &lost) == 0)
+        return f->code;
+    rnn__fault_add(f, ", but before it %s; %s stands", lost.sentence,
+                   t->last_checkpoint ? t->last_checkpoint : "no checkpoint");
+    return f->code;
 }
 
 /* Whether --max-iterations, which is no part of the state, is reached already. */
@@ -338,7 +344,8 @@ static int train(struct rnn__trainer *t, int *status, struct rnn__fault *f)
         last = unreported;
         saved = reported;
     }
-    report_end(t);
+    if (!saved)
+        report_end(t);
     if (saved && code >= 0) {
         *f = last;
         return saved;

@@ -169,6 +169,8 @@ int rnn__signals_status(void);
 
 /* Writes everything that a run goes on from. */
 int rnn__checkpoint_save(struct rnn__trainer *t, const char *path, struct rnn__fault *f);
+/* RNN_ENUMERIC when a trained parameter is not finite: nothing is to be gone on with. */
+int rnn__checkpoint_sound(struct rnn__trainer *t, struct rnn__fault *f);
 /* Parameters alone, by name, every mismatch told; the vocabulary when t has none. */
 int rnn__checkpoint_init(struct rnn__trainer *t, const char *path, struct rnn__fault *f);
 /* The averages that a run with ema has left in its checkpoint, in place of the parameters:

@@ -78,6 +78,9 @@ static void bigram_walk(struct rnn_chunk *c, bool learn)
         c->metrics[0] = c->running[0] / c->running[1];
     }
     bigram_count_steps(c);
+    float *left = c->state_out;
+    for (int64_t b = 0; b < c->rows && !c->finite; b++) /* what such a loss comes from */
+        left[b] = NAN;
 }
 
 static int bigram_grad(struct rnn_chunk *c, int thread)

@@ -33,16 +33,19 @@ static int watched_eval(struct rnn_chunk *c, int thread)
 
 static int run(const char *line) { return run_settings(settings, line); }
 
-static void read_table(const char *path, float out[25])
+static void read_tensor(const char *path, const char *name, float out[25])
 {
     struct rnn__fault f = {0};
     struct rnn__safetensors s;
     memset(out, 0, 25 * sizeof *out);
     CHECK(rnn__safetensors_open(&s, path, &f) == 0, "%s", f.sentence);
-    const struct rnn__tensor *t = rnn__safetensors_find(&s, "table");
-    CHECK(t && rnn__safetensors_read_float(&s, t, out, &f) == 0, "%s", f.sentence);
+    const struct rnn__tensor *t = rnn__safetensors_find(&s, name);
+    CHECK(t && t->size <= 25 && rnn__safetensors_read_float(&s, t, out, &f) == 0, "%s",
+          f.sentence);
     rnn__safetensors_close(&s);
 }
+
+static void read_table(const char *path, float out[25]) { read_tensor(path, "table", out); }
 
 /* Whether every line is a JSON object; the n-th of an event goes to *found (borrowed). */
 static json_t *log_line(const char *text, const char *event, int n)
@@ -232,6 +235,30 @@ static void test_divergence_keeps_the_last_finite_state(void)
     char *log = scratch_read("runs/nan/log.jsonl");
     CHECK(strstr(log, "\"loss\": null"), "log:\n%s", log);
     free(log);
+    /* the chunk is passed over: what it found is what the next one finds */
+    read_tensor("runs/nan/checkpoint_3_chunk_1.safetensors", "state.seen", table);
+    CHECK(table[0] == 40, "state %g", (double)table[0]);
+    CHECK(run("--resume runs/nan --quiet --set blow_up=0 --max-iterations 4") == 0, "%s",
+          errors);
+    read_tensor("runs/nan/checkpoint_4.safetensors", "state.seen", table);
+    CHECK(table[0] == 40 - 8, "state %g", (double)table[0]);
+}
+
+/* An update with a gradient that was too large: the loss is lost a chunk later. */
+static void test_parameters_that_are_lost_replace_no_checkpoint(void)
+{
+    CHECK(run("--out runs/inf --quiet --max-iterations 4") == 0, "%s", errors);
+    CHECK(run("--resume runs/inf --quiet --set optimizer.lr=1e39") == 6, "%s", errors);
+    CHECK(strstr(errors, "the parameter 'table' is not finite; runs/inf/"
+                         "checkpoint_4.safetensors stands"),
+          "%s", errors);
+    CHECK(scratch_exists("runs/inf/checkpoint_2.safetensors") &&
+              !scratch_exists("runs/inf/checkpoint_5.safetensors") &&
+              !scratch_exists("runs/inf/checkpoint_5_chunk_2.safetensors"),
+          "checkpoints");
+    CHECK(run("--resume runs/inf --quiet --set optimizer.lr=1") == 0, "%s", errors);
+    CHECK(same_file("runs/inf/checkpoint_8.safetensors", "runs/a/checkpoint_8.safetensors"),
+          "last states differ");
 }
 
 static void test_every_tensor_that_does_not_fit_is_told(void)
@@ -704,6 +731,7 @@ int main(void)
     test_sample_goes_on_from_the_prompt();
     test_exit_status_tells_whose_mistake_it_was();
     test_divergence_keeps_the_last_finite_state();
+    test_parameters_that_are_lost_replace_no_checkpoint();
     test_every_tensor_that_does_not_fit_is_told();
     test_a_damaged_checkpoint_is_noticed();
     test_behind_a_damaged_checkpoint_the_one_before_is_taken();
