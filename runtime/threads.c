@@ -2,14 +2,16 @@
  * threads.c — the team: a fixed number of threads that sleep between chunks, and
  * meet at barriers within one.
  *
- * A barrier is a count of those who have arrived and a generation: the last one
- * resets the count and raises the generation, which is what the others watch. They
- * spin for about as long as the shortest stage of a kernel takes, then give the
- * processor away: with more threads than processors a spinning one would keep the
- * last from arriving.
+ * A barrier: each thread counts on a cache line of its own the barriers that it has come
+ * to, and watches the others' counts reach its own. A line is written by one thread alone,
+ * so that two threads pass in the time of one exchange of lines. They spin for about as
+ * long as the shortest stage of a kernel takes, then give the processor away: with more
+ * threads than processors a spinning one would keep the last from arriving.
  *
- * Between chunks a thread spins as long, then sleeps on a condition. The caller is
- * thread 0, so that a team of one is a plain call.
+ * Between chunks a thread spins as long, then sleeps on a condition. Who posts a job locks
+ * only where some sleep: each side writes its own word (the job, the count of sleepers)
+ * before it reads the other's, in one total order, so that not both miss. The caller is
+ * thread 0: a team of one is a plain call.
  */
 #include "threads.h"
 #include "engine.h"
@@ -21,6 +23,12 @@
 
 enum { SPINS = 4000 };
 
+/* Written by its thread alone. */
+struct seat {
+    _Alignas(64) atomic_uint arrived; /* barriers come to */
+    atomic_uint done;                 /* the last job finished: its number */
+};
+
 struct worker {
     struct rnn__team *team;
     int thread;
@@ -29,18 +37,18 @@ struct worker {
 
 struct rnn__team {
     struct rnn_team base; /* first: kernels know this part alone */
-    atomic_uint generation;
-    atomic_int arrived;
+    struct seat *seat;    /* [n_thread] */
+    struct worker *worker;
+    int n_worker;
 
+    _Alignas(64) atomic_uint job; /* its number; what follows is written before it */
+    rnn_procedure *procedure;     /* NULL: stop */
+    struct rnn_chunk *chunk;
+
+    _Alignas(64) atomic_int n_asleep;
+    atomic_int status; /* of the last worker that failed in this job */
     pthread_mutex_t mutex;
     pthread_cond_t has_job;
-    atomic_uint job; /* its number; changed under the mutex */
-    atomic_int n_working, status;
-    bool stop; /* read after job has changed */
-    rnn_procedure *procedure;
-    struct rnn_chunk *chunk;
-    int n_worker;
-    struct worker *worker;
 };
 
 static void relax(int spin)
@@ -54,23 +62,24 @@ static void relax(int spin)
         sched_yield();
 }
 
+/* Until the count, which only grows (and wraps), is at least `value`. */
+static void wait_until(const atomic_uint *count, unsigned value)
+{
+    for (int spin = 0; (int)(atomic_load_explicit(count, memory_order_acquire) - value) < 0;
+         spin += spin < SPINS)
+        relax(spin);
+}
+
 static void wait_for_all(struct rnn_team *base, int thread)
 {
     struct rnn__team *team = (struct rnn__team *)base;
-    (void)thread;
     if (base->n_thread == 1)
         return;
-    unsigned generation = atomic_load_explicit(&team->generation, memory_order_acquire);
-    if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) + 1 ==
-        base->n_thread) {
-        atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
-        atomic_store_explicit(&team->generation, generation + 1, memory_order_release);
-        return;
-    }
-    for (int spin = 0;
-         atomic_load_explicit(&team->generation, memory_order_acquire) == generation;
-         spin += spin < SPINS)
-        relax(spin);
+    atomic_uint *own = &team->seat[thread].arrived;
+    unsigned arrived = atomic_load_explicit(own, memory_order_relaxed) + 1;
+    atomic_store_explicit(own, arrived, memory_order_release);
+    for (int i = 0; i < base->n_thread; i++)
+        wait_until(&team->seat[i].arrived, arrived);
 }
 
 static void wait_for_job(struct rnn__team *team, unsigned seen)
@@ -81,17 +90,26 @@ static void wait_for_job(struct rnn__team *team, unsigned seen)
         relax(0);
     }
     pthread_mutex_lock(&team->mutex);
+    atomic_fetch_add(&team->n_asleep, 1);
     while (atomic_load(&team->job) == seen)
         pthread_cond_wait(&team->has_job, &team->mutex);
+    atomic_fetch_sub(&team->n_asleep, 1);
     pthread_mutex_unlock(&team->mutex);
 }
 
-static void post_job(struct rnn__team *team)
+/* Returns the job's number. */
+static unsigned post_job(struct rnn__team *team, rnn_procedure *procedure,
+                         struct rnn_chunk *chunk)
 {
-    pthread_mutex_lock(&team->mutex);
-    atomic_fetch_add_explicit(&team->job, 1, memory_order_release);
-    pthread_cond_broadcast(&team->has_job);
-    pthread_mutex_unlock(&team->mutex);
+    team->procedure = procedure;
+    team->chunk = chunk;
+    unsigned job = atomic_fetch_add(&team->job, 1) + 1;
+    if (atomic_load(&team->n_asleep) > 0) {
+        pthread_mutex_lock(&team->mutex);
+        pthread_cond_broadcast(&team->has_job);
+        pthread_mutex_unlock(&team->mutex);
+    }
+    return job;
 }
 
 static void *work(void *argument)
@@ -100,12 +118,12 @@ static void *work(void *argument)
     struct rnn__team *team = w->team;
     for (unsigned seen = 0;; seen++) {
         wait_for_job(team, seen);
-        if (team->stop)
+        if (!team->procedure)
             return NULL;
         int status = team->procedure(team->chunk, w->thread);
         if (status != 0)
             atomic_store(&team->status, status);
-        atomic_fetch_sub_explicit(&team->n_working, 1, memory_order_release);
+        atomic_store_explicit(&team->seat[w->thread].done, seen + 1, memory_order_release);
     }
 }
 
@@ -113,16 +131,12 @@ int rnn__team_run(struct rnn__team *team, rnn_procedure *procedure, struct rnn_c
 {
     if (team->n_worker == 0)
         return procedure(chunk, 0);
-    team->procedure = procedure;
-    team->chunk = chunk;
-    atomic_store(&team->status, 0);
-    atomic_store(&team->n_working, team->n_worker);
-    post_job(team);
+    atomic_store_explicit(&team->status, 0, memory_order_relaxed);
+    unsigned job = post_job(team, procedure, chunk);
     int status = procedure(chunk, 0);
-    for (int spin = 0; atomic_load_explicit(&team->n_working, memory_order_acquire) > 0;
-         spin += spin < SPINS)
-        relax(spin);
-    return status ? status : atomic_load(&team->status);
+    for (int i = 1; i <= team->n_worker; i++)
+        wait_until(&team->seat[i].done, job);
+    return status ? status : atomic_load_explicit(&team->status, memory_order_relaxed);
 }
 
 /* Workers take no signals: those are for the threads that the program knows. */
@@ -148,7 +162,8 @@ int rnn__team_new(struct rnn__team **out, int n_thread, const rnn_allocator *a)
     pthread_mutex_init(&team->mutex, NULL);
     pthread_cond_init(&team->has_job, NULL);
     team->worker = rnn__alloc(a, (size_t)n_thread * sizeof *team->worker, 64);
-    int status = team->worker ? 0 : RNN_ENOMEM;
+    team->seat = rnn__alloc(a, (size_t)n_thread * sizeof *team->seat, 64);
+    int status = team->worker && team->seat ? 0 : RNN_ENOMEM;
     for (int i = 1; i < n_thread && status == 0; i++)
         status = start_worker(team);
     if (status < 0) {
@@ -163,12 +178,12 @@ void rnn__team_free(struct rnn__team *team, const rnn_allocator *a)
 {
     if (!team)
         return;
-    team->stop = true;
-    post_job(team);
+    post_job(team, NULL, NULL);
     for (int i = 0; i < team->n_worker; i++)
         pthread_join(team->worker[i].id, NULL);
     pthread_cond_destroy(&team->has_job);
     pthread_mutex_destroy(&team->mutex);
+    rnn__free(a, team->seat);
     rnn__free(a, team->worker);
     rnn__free(a, team);
 }
