@@ -2,6 +2,8 @@
  * command_run.c — rnnc run: compile in memory, then train with the trainer's own command
  * line. Also what other commands share: a unit for a command line, a model from a unit.
  */
+#include <time.h>
+
 #include "commands.h"
 #include "config.h"
 #include "graph/describe.h"
@@ -42,9 +44,7 @@ int compiled_make(Unit *u, bool interpreter, Compiled *out)
     }
     struct rnn_model *tables =
         graph_describe(u->arena, u->graph, u->steps_max, u->rows_max);
-    EmitModule *m = emit_plan(u->arena, u->diag, u->plan, tables, u->target);
-    out->jit = m ? jit_new(m, u->diag) : NULL;
-    emit_free(m);
+    out->jit = jit_plan(u->arena, u->diag, u->plan, tables, u->target);
     diag_flush(u->diag);
     if (!out->jit)
         return EXIT_MACHINE;
@@ -70,10 +70,26 @@ static int train(Arena *arena, const CommandLine *c, const Unit *u,
     return rnn_trainer_main(c->n_rest + 1, argv, model, &config);
 }
 
+static double now_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* What stands between a spec and its first chunk. */
+static void say_times(double begun, double planned)
+{
+    double end = now_seconds();
+    fprintf(stderr, "rnnc run: compiled in %.3f s (passes %.3f s, machine code %.3f s)\n",
+            end - begun, planned - begun, end - planned);
+}
+
 int command_run(Arena *arena, const CommandLine *c)
 {
     int status = EXIT_DONE;
     Compiled compiled;
+    double begun = now_seconds();
     Unit *u = command_unit(arena, c, &status);
     if (!u)
         return status;
@@ -82,7 +98,10 @@ int command_run(Arena *arena, const CommandLine *c)
         return EXIT_SPEC;
     if (c->verbose && !c->interpreter)
         explain_notes(u->plan, u->diag);
+    double planned = now_seconds();
     status = compiled_make(u, c->interpreter, &compiled);
+    if (c->verbose && !c->interpreter && status == EXIT_DONE)
+        say_times(begun, planned);
     if (status == EXIT_DONE)
         status = train(arena, c, u, compiled.model);
     compiled_free(&compiled);

@@ -47,7 +47,8 @@ static const OptionHelp options[] = {
     {"--grad", "",
      "check: every gradient against complex step (status 6: not finite, 70: wrong)"},
     {"--markdown", "", "list: as a table of Markdown"},
-    {"-v", "", "notes on performance: what was not fused and why"},
+    {"-v", "",
+     "notes on performance: what was not fused and why; run: how long it compiled"},
 };
 
 static void print_help(FILE *out)

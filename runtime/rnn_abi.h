@@ -219,7 +219,7 @@ struct rnn_model {
     rnn_procedure *update; /* gradients in; parameters, optimizer state, packed copies */
     rnn_procedure *eval;   /* forward, loss, metrics */
     rnn_procedure *step;   /* forward alone; outputs */
-    const void *context;   /* the interpreter's; NULL in generated code */
+    const void *context;   /* the interpreter's or the JIT's; NULL in what is built */
 };
 
 #endif

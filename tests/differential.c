@@ -812,10 +812,8 @@ static Runner *compile(const Course *c, const Target *target, bool fuse)
         u->plan->threads_max = THREADS_MOST;
     struct rnn_model *tables =
         graph_describe(c->arena, u->graph, u->steps_max, u->rows_max);
-    EmitModule *m = emit_plan(c->arena, u->diag, u->plan, tables, target);
-    Jit *jit = m ? jit_new(m, u->diag) : NULL;
+    Jit *jit = jit_plan(c->arena, u->diag, u->plan, tables, target);
     diag_flush(u->diag);
-    emit_free(m);
     return jit ? runner_new(c->arena, jit_model(jit)) : NULL;
 }
 

@@ -4,7 +4,8 @@
  * One path for both ways to run: the plan becomes one LLVM module with the
  * procedures and the constant tables of `struct rnn_model` (symbol
  * rnn_model_NAME), the module becomes an object in memory, and the object is
- * either written out or handed to the JIT.
+ * either written out or handed to the JIT; a plan for the JIT becomes several, by
+ * procedures.
  */
 #ifndef RNNC_EMIT_H
 #define RNNC_EMIT_H
@@ -57,6 +58,10 @@ typedef struct Jit Jit;
 /* Compiles and links in memory; the model stays valid until jit_free. NULL after an error.
  */
 Jit *jit_new(EmitModule *m, Diag *d);
+/* The same of a plan, in parts: what training does not call is compiled when it is first
+   called, so everything given must outlive the Jit, and the arena and d are then its. */
+Jit *jit_plan(Arena *arena, Diag *d, const Plan *plan, const struct rnn_model *tables,
+              const Target *target);
 const struct rnn_model *jit_model(const Jit *jit);
 void jit_free(Jit *jit);
 

@@ -36,6 +36,7 @@ typedef struct {
     Frame frame;
     LLVMTypeRef procedure_param[2], nest_param[7];
     LLVMValueRef wait; /* void (ptr chunk, i64 thread): the barrier */
+    bool apart;        /* other procedures of the plan may stand in other modules */
 } Emitter;
 
 /* ---- address.c: where a value lives ---- */
@@ -111,14 +112,28 @@ void kernels_describe(Arena *arena, const Plan *p, struct rnn_model *to);
 
 /* ---- procedure.c, model.c ---- */
 
-/* The functions of struct rnn_model in order: init pack train grad update eval step. */
-enum { N_PROCEDURE = 7 };
-void procedures_emit(Emitter *e, LLVMValueRef procedure[N_PROCEDURE]);
+/* The functions of struct rnn_model in order. */
+typedef enum {
+    CALL_INIT,
+    CALL_PACK,
+    CALL_TRAIN,
+    CALL_GRAD,
+    CALL_UPDATE,
+    CALL_EVAL,
+    CALL_STEP,
+    N_PROCEDURE
+} Call;
+enum { CALL_ALL = (1 << N_PROCEDURE) - 1 };
+
+/* Emits those of the set, a bit for each Call; the others stay NULL. */
+void procedures_emit(Emitter *e, unsigned set, LLVMValueRef procedure[N_PROCEDURE]);
+/* The name under which an emitter with `apart` lets a procedure be found. */
+const char *procedure_symbol(Arena *arena, Call call);
 /* The constant struct rnn_model, under the symbol. */
 void model_emit(Emitter *e, const struct rnn_model *tables,
                 LLVMValueRef procedure[N_PROCEDURE], const char *symbol);
 
-/* ---- object.c ---- */
+/* ---- emit.c, object.c ---- */
 
 struct EmitModule {
     Emitter e;
@@ -126,8 +141,18 @@ struct EmitModule {
     const char *symbol;
 };
 
+/* Makes LLVM know its targets and our options; again is fine. */
+void llvm_begin(void);
 /* The machine of the target, its layout and triple set on the module; false after an error.
  */
 bool machine_open(EmitModule *m, Diag *d);
+/* The tables, with what is known of the plan's code. */
+struct rnn_model emit_describe(Arena *arena, const Plan *plan,
+                               const struct rnn_model *tables, const Target *target);
+/* A module of the set's procedures, without the tables themselves; NULL after an error in
+ * d. */
+EmitModule *emit_procedures(Arena *arena, Diag *d, const Plan *plan,
+                            const struct rnn_model *tables, const Target *target,
+                            unsigned set);
 
 #endif

@@ -3,10 +3,9 @@
  *
  * The JIT gets the very object that would be written: made by our own target machine
  * for the named level, not for the CPU at hand. No pass pipeline runs before; code
- * generation at its usual level. Each output is made from a copy of the module, since
- * code generation rewrites what it is given.
+ * generation at its usual level. A file is made from a copy of the module, since code
+ * generation rewrites what it is given.
  */
-#include <llvm-c/LLJIT.h>
 #include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/TargetMachine.h>
@@ -37,21 +36,17 @@ static void set_options(void)
     set = true;
 }
 
+void llvm_begin(void)
+{
+    initialize_targets();
+    set_options();
+}
+
 /* Takes LLVM's message into d; always false. */
 static bool report(Diag *d, const char *doing, char *why)
 {
     diag_error(d, (Loc){.source = NULL}, "%s: LLVM says: %s", doing, why ? why : "nothing");
     LLVMDisposeMessage(why);
-    return false;
-}
-
-static bool check(Diag *d, const char *doing, LLVMErrorRef error)
-{
-    if (!error)
-        return true;
-    char *why = LLVMGetErrorMessage(error);
-    diag_error(d, (Loc){.source = NULL}, "%s: LLVM says: %s", doing, why);
-    LLVMDisposeErrorMessage(why);
     return false;
 }
 
@@ -61,8 +56,7 @@ bool machine_open(EmitModule *m, Diag *d)
     LLVMModuleRef module = m->e.ir.module;
     LLVMTargetRef target;
     char *why = NULL;
-    initialize_targets();
-    set_options();
+    llvm_begin();
     if (LLVMGetTargetFromTriple(t->triple, &target, &why))
         return report(d, t->name, why);
     m->machine =
@@ -110,68 +104,4 @@ bool emit_write_asm(EmitModule *m, Diag *d, const char *path)
 bool emit_write_object(EmitModule *m, Diag *d, const char *path)
 {
     return write_code(m, d, path, LLVMObjectFile);
-}
-
-/* ---- in memory ---- */
-
-struct Jit {
-    LLVMOrcLLJITRef lljit;
-    const struct rnn_model *model;
-};
-
-/* Lets generated code find libm in this process. */
-static bool add_process_symbols(LLVMOrcLLJITRef lljit, Diag *d)
-{
-    LLVMOrcDefinitionGeneratorRef process;
-    char prefix = LLVMOrcLLJITGetGlobalPrefix(lljit);
-    LLVMErrorRef error =
-        LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, prefix, NULL, NULL);
-    if (!check(d, "symbols of the process", error))
-        return false;
-    LLVMOrcJITDylibAddGenerator(LLVMOrcLLJITGetMainJITDylib(lljit), process);
-    return true;
-}
-
-static bool add_object(LLVMOrcLLJITRef lljit, EmitModule *m, Diag *d)
-{
-    char *why = NULL;
-    LLVMMemoryBufferRef object;
-    LLVMModuleRef copy = LLVMCloneModule(m->e.ir.module);
-    bool failed = LLVMTargetMachineEmitToMemoryBuffer(m->machine, copy, LLVMObjectFile,
-                                                      &why, &object);
-    LLVMDisposeModule(copy);
-    if (failed)
-        return report(d, "code generation", why);
-    LLVMOrcJITDylibRef library = LLVMOrcLLJITGetMainJITDylib(lljit);
-    return check(d, "linking", LLVMOrcLLJITAddObjectFile(lljit, library, object));
-}
-
-static bool find_model(Jit *jit, EmitModule *m, Diag *d)
-{
-    LLVMOrcExecutorAddress address = 0;
-    LLVMErrorRef error = LLVMOrcLLJITLookup(jit->lljit, &address, m->symbol);
-    jit->model = (const struct rnn_model *)(uintptr_t)address;
-    return check(d, m->symbol, error);
-}
-
-Jit *jit_new(EmitModule *m, Diag *d)
-{
-    Jit *jit = NEW(m->e.arena, Jit);
-    if (!check(d, "just-in-time compiler", LLVMOrcCreateLLJIT(&jit->lljit, NULL)))
-        return NULL;
-    if (add_process_symbols(jit->lljit, d) && add_object(jit->lljit, m, d) &&
-        find_model(jit, m, d))
-        return jit;
-    jit_free(jit);
-    return NULL;
-}
-
-const struct rnn_model *jit_model(const Jit *jit) { return jit->model; }
-
-void jit_free(Jit *jit)
-{
-    if (!jit || !jit->lljit)
-        return;
-    LLVMConsumeError(LLVMOrcDisposeLLJIT(jit->lljit));
-    jit->lljit = NULL;
 }

@@ -11,10 +11,27 @@
 #include <math.h>
 #include <stddef.h>
 
-static const char *const procedure_name[PROC_COUNT] = {
-    [PROC_INIT] = "init",     [PROC_PACK] = "pack", [PROC_GRAD] = "grad",
-    [PROC_UPDATE] = "update", [PROC_EVAL] = "eval", [PROC_STEP] = "step",
+static const struct {
+    Call call;
+    const char *name;
+} procedures[PROC_COUNT] = {
+    [PROC_INIT] = {CALL_INIT, "init"}, [PROC_PACK] = {CALL_PACK, "pack"},
+    [PROC_GRAD] = {CALL_GRAD, "grad"}, [PROC_UPDATE] = {CALL_UPDATE, "update"},
+    [PROC_EVAL] = {CALL_EVAL, "eval"}, [PROC_STEP] = {CALL_STEP, "step"},
 };
+
+static const char *call_name(Call call)
+{
+    for (int i = 0; i < PROC_COUNT; i++)
+        if (procedures[i].call == call)
+            return procedures[i].name;
+    return "train"; /* of grad and update: no procedure of the plan */
+}
+
+const char *procedure_symbol(Arena *arena, Call call)
+{
+    return arena_print(arena, "rnnc_%s", call_name(call));
+}
 
 /* ---- the barrier ---- */
 
@@ -287,11 +304,12 @@ static void emit_results(Emitter *e, const Procedure *p)
 /* ---- procedures ---- */
 
 /* int name(struct rnn_chunk *chunk, int thread), around body(e, chunk, i64 thread). */
-static LLVMValueRef declare_procedure(Emitter *e, const char *name)
+static LLVMValueRef declare_procedure(Emitter *e, Call call)
 {
     LLVMTypeRef param[] = {e->ir.ptr, e->ir.i32};
+    const char *name = e->apart ? procedure_symbol(e->arena, call) : call_name(call);
     LLVMValueRef f = ir_declare(&e->ir, name, e->ir.i32, 2, param);
-    LLVMSetLinkage(f, LLVMInternalLinkage);
+    LLVMSetLinkage(f, e->apart ? LLVMExternalLinkage : LLVMInternalLinkage);
     return f;
 }
 
@@ -307,9 +325,9 @@ static IrPlace procedure_begin(Emitter *e, LLVMValueRef f)
 static LLVMValueRef emit_procedure(Emitter *e, ProcId id)
 {
     const Procedure *p = &e->plan->proc[id];
-    LLVMValueRef f = declare_procedure(e, procedure_name[id]);
+    LLVMValueRef f = declare_procedure(e, procedures[id].call);
     IrPlace place = procedure_begin(e, f);
-    emit_stages(e, p, procedure_name[id]);
+    emit_stages(e, p, procedures[id].name);
     emit_results(e, p);
     ir_end(&e->ir, place, ir_int_of(e->ir.i32, 0));
     return f;
@@ -328,7 +346,7 @@ static LLVMValueRef emit_train(Emitter *e, LLVMValueRef grad, LLVMValueRef updat
 {
     Ir *ir = &e->ir;
     const Procedure *p = &e->plan->proc[PROC_GRAD];
-    LLVMValueRef f = declare_procedure(e, "train");
+    LLVMValueRef f = declare_procedure(e, CALL_TRAIN);
     IrPlace place = procedure_begin(e, f);
     LLVMValueRef arg[] = {ir_param(ir, 0), ir_param(ir, 1)};
     ir_call(ir, grad, 2, arg);
@@ -350,7 +368,13 @@ static LLVMValueRef emit_train(Emitter *e, LLVMValueRef grad, LLVMValueRef updat
     return f;
 }
 
-void procedures_emit(Emitter *e, LLVMValueRef procedure[N_PROCEDURE])
+/* One that this module has, or that another one will have. */
+static LLVMValueRef procedure_for(Emitter *e, LLVMValueRef *procedure, Call call)
+{
+    return procedure[call] ? procedure[call] : declare_procedure(e, call);
+}
+
+void procedures_emit(Emitter *e, unsigned set, LLVMValueRef procedure[N_PROCEDURE])
 {
     Ir *ir = &e->ir;
     LLVMTypeRef param[] = {ir->ptr, ir->i64, ir->i64, ir->i64, ir->i64, ir->i64, ir->i64};
@@ -359,16 +383,16 @@ void procedures_emit(Emitter *e, LLVMValueRef procedure[N_PROCEDURE])
     e->procedure_param[0] = ir->ptr;
     e->procedure_param[1] = ir->i64;
     e->wait = barrier_function(e);
-    LLVMValueRef f[PROC_COUNT];
+    for (int i = 0; i < N_PROCEDURE; i++)
+        procedure[i] = NULL;
     for (int id = 0; id < PROC_COUNT; id++) {
+        Call call = procedures[id].call;
         ir->cold = id == PROC_INIT;
-        f[id] = emit_procedure(e, (ProcId)id);
+        if (set & 1u << call)
+            procedure[call] = emit_procedure(e, (ProcId)id);
     }
     ir->cold = false;
-    LLVMValueRef train = emit_train(e, f[PROC_GRAD], f[PROC_UPDATE]);
-    LLVMValueRef all[N_PROCEDURE] = {f[PROC_INIT], f[PROC_PACK],   train,
-                                     f[PROC_GRAD], f[PROC_UPDATE], f[PROC_EVAL],
-                                     f[PROC_STEP]};
-    for (int i = 0; i < N_PROCEDURE; i++)
-        procedure[i] = all[i];
+    if (set & 1u << CALL_TRAIN)
+        procedure[CALL_TRAIN] = emit_train(e, procedure_for(e, procedure, CALL_GRAD),
+                                           procedure_for(e, procedure, CALL_UPDATE));
 }

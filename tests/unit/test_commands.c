@@ -188,6 +188,13 @@ static void test_a_chunk_beyond_all_memory_is_a_mistake_of_the_spec(void)
           output);
 }
 
+static void test_a_run_says_how_long_it_compiled(void)
+{
+    int status = RUN("run", in_root("tests/parity/lstm_mse_sgd.yaml"), "info", "-v");
+    CHECK(status == 0 && says("compiled in ") && says("machine code"), "status %d: %s",
+          status, output);
+}
+
 static void check_gradients_of(const char *file)
 {
     char path[1024];
@@ -324,6 +331,7 @@ int main(int argc, char **argv)
     test_check_says_mistakes_and_ends_with_3();
     test_data_that_cannot_tell_a_length_are_told();
     test_a_stream_is_judged_by_the_source();
+    test_a_run_says_how_long_it_compiled();
     test_a_chunk_beyond_all_memory_is_a_mistake_of_the_spec();
     test_gradients_of_the_parity_specs_agree_with_complex_step();
     test_gradients_that_are_not_finite_end_with_6();

@@ -1145,6 +1145,38 @@ static void test_the_model_says_what_its_tables_said(void)
     fixture_close(&f);
 }
 
+/* Of a plan in parts, `step` is made when a team's threads call it all at once; what they
+   compute has the bits of the module whole. */
+static void test_a_part_is_made_when_it_is_first_called(void)
+{
+    enum { THREADS = 4 };
+    int64_t n = 23;
+    const char *why;
+    const Target *target = target_find(NULL, &why);
+    float whole[STEPS * ROWS * 23];
+    Fixture f;
+    fixture_open(&f);
+    int x = add_input(&f, 0, n), y = add_outputs(&f, n);
+    Sweep *s = add_sweep(&f, add_nest(&f, timed(&f, PROC_STEP, false)), 1, &n, 0);
+    store(&f, s, map(&f, s, OP_TANH, load(&f, s, at1(x, 1)), 0, 0), at1(y, 1));
+    compile(&f);
+    run_threads(&f, f.chunk.model->step, THREADS);
+    memcpy(whole, f.outputs, sizeof whole);
+    memset(f.outputs, 0, sizeof whole);
+    Jit *parts = jit_plan(f.arena, f.diag, &f.plan, &f.tables, target);
+    CHECK(parts != NULL, "not compiled");
+    if (parts) {
+        f.chunk.model = jit_model(parts);
+        for (int i = 0; i < 2; i++)
+            run_threads(&f, f.chunk.model->step, THREADS);
+        CHECK(memcmp(whole, f.outputs, sizeof whole) == 0, "other bits");
+        CHECK(f.chunk.model->workspace_bytes == jit_model(f.jit)->workspace_bytes,
+              "tables");
+    }
+    jit_free(parts);
+    fixture_close(&f);
+}
+
 /* Every level's code can be made here, if not run. */
 static void test_all_targets_make_objects(void)
 {
@@ -1181,6 +1213,7 @@ int main(void)
     test_draws_are_named_by_step_row_and_unit();
     test_train_updates_when_there_is_something_to_learn_from();
     test_the_model_says_what_its_tables_said();
+    test_a_part_is_made_when_it_is_first_called();
     test_all_targets_make_objects();
     return check_result();
 }
