@@ -132,6 +132,7 @@ Graph *build_pass(Arena *arena, Diag *d, const Spec *spec)
                .training = NO_NODE,
                .tbptt = {NO_NODE, NO_NODE, NO_NODE, NO_NODE},
                .gradient_norm = NO_NODE};
+    b.g->dtype = str_eq(spec_text(spec, "dtype", "f32"), "f64") ? RNN_F64 : RNN_F32;
     b.use = NEW_ARRAY(arena, uint8_t *, spec->n_def);
     Scope *model = scope_new(&b, NULL, spec->model, (Loc){0});
     model->naming = root;

@@ -3,10 +3,13 @@
  * operation of the table, every variant of truncated BPTT: interpreter against unfused
  * against fused.
  *
- *     test_library cells|losses|optimizers|functions|ops|variants|ops_everywhere [NAME]
+ *     test_library cells|losses|optimizers|functions|ops|variants|f64|ops_everywhere [NAME]
  *
  * The library is walked (library_specs.h), so a new definition is tested as it is added;
  * an operation that no expression of the table below reaches fails.
+ *
+ * f64 is a part of all of it with `dtype: f64`; RNNC_TRIAL_DTYPE=f64 in the environment,
+ * the other parts whole.
  */
 #include <stdlib.h>
 
@@ -18,13 +21,22 @@ enum { STEPS = 4, ROWS = 3 };
 
 static const char *const outcome_words[] = {"passed", "failed", "refused", "unsuitable"};
 
-static Outcome try_text(const char *name, const char *text)
+/* As the text is, or with reals of double. */
+static Outcome try_dtype(const char *name, const char *text, const char *dtype)
 {
-    Trial t = {.name = name, .text = text, .steps = STEPS, .rows = ROWS, .seed = 1};
+    Arena *a = arena_new();
+    const char *all = dtype ? arena_print(a, "dtype: %s\n%s", dtype, text) : text;
+    Trial t = {.name = name, .text = all, .steps = STEPS, .rows = ROWS, .seed = 1};
     Outcome o = differential_run(&t);
     if (o == TRIAL_FAILED || getenv("RNNC_VERBOSE"))
-        fprintf(stderr, "%s: %s\n%s\n", name, outcome_words[o], text);
+        fprintf(stderr, "%s: %s\n%s\n", name, outcome_words[o], all);
+    arena_free(a);
     return o;
+}
+
+static Outcome try_text(const char *name, const char *text)
+{
+    return try_dtype(name, text, getenv("RNNC_TRIAL_DTYPE"));
 }
 
 /* ---- definitions ---- */
@@ -348,6 +360,33 @@ static void test_variants_of_truncated_bptt_agree(const char *name)
     }
 }
 
+/* ---- reals of double ---- */
+
+/* The elementary functions, which double has recipes of its own for, and every twelfth
+   other expression; the variants, which have states, windows, resets and several products.
+ */
+static void test_doubles_agree(Arena *a, const char *name)
+{
+    static const char *const functions[] = {"exp", "log", "tanh", "erf",
+                                            "sin", "cos", "mod",  "^w"};
+    for (int i = 0; i < COUNT(expressions); i++) {
+        bool wanted = i % 12 == 0 || name;
+        for (int k = 0; k < COUNT(functions); k++)
+            wanted = wanted || strstr(expressions[i], functions[k]);
+        if (!wanted || (name && !str_eq(name, expressions[i])))
+            continue;
+        const char *text = expression_spec(a, expressions[i], i % COUNT(places));
+        Outcome o = try_dtype(expressions[i], text, "f64");
+        CHECK(o == TRIAL_PASSED, "%s: %s", expressions[i], outcome_words[o]);
+    }
+    for (int i = 0; i < COUNT(variants); i++) {
+        if (name && !str_eq(name, variants[i].name))
+            continue;
+        Outcome o = try_dtype(variants[i].name, variants[i].text, "f64");
+        CHECK(o == TRIAL_PASSED, "%s: %s", variants[i].name, outcome_words[o]);
+    }
+}
+
 /* ---- no operation without a trial ---- */
 
 static void mark_ops(const char *text, bool *seen)
@@ -409,6 +448,8 @@ int main(int argc, char **argv)
         test_every_operation_is_tried(a);
     if (!part || str_eq(part, "variants"))
         test_variants_of_truncated_bptt_agree(name);
+    if (!part || str_eq(part, "f64"))
+        test_doubles_agree(a, name);
     arena_free(a);
     return check_result();
 }
