@@ -180,6 +180,26 @@ int rnn__stamp_of(int fd, const char *path, struct rnn__stamp *out, struct rnn__
     return 0;
 }
 
+int rnn__unchanged(int fd, const char *path, const struct rnn__stamp *then,
+                   struct rnn__fault *f)
+{
+    struct rnn__stamp now;
+    int code = rnn__stamp_of(fd, path, &now, f);
+    if (code)
+        return code;
+    if (now.bytes != then->bytes)
+        return rnn__fault(f, RNN_EDATA,
+                          "%s: has changed since it was opened: it had %lld bytes, now it "
+                          "has %lld; data must stay as they are while they are read",
+                          path, (long long)then->bytes, (long long)now.bytes);
+    if (now.seconds != then->seconds || now.nanoseconds != then->nanoseconds)
+        return rnn__fault(f, RNN_EDATA,
+                          "%s: has been written to since it was opened; data must stay "
+                          "as they are while they are read",
+                          path);
+    return 0;
+}
+
 int rnn__scratch_file(struct rnn__fault *f)
 {
     const char *folder = getenv("TMPDIR");

@@ -82,6 +82,9 @@ struct rnn__stamp {
     int64_t bytes, seconds, nanoseconds;
 };
 int rnn__stamp_of(int fd, const char *path, struct rnn__stamp *out, struct rnn__fault *f);
+/* RNN_EDATA when somebody has written to the file since the stamp was taken. */
+int rnn__unchanged(int fd, const char *path, const struct rnn__stamp *then,
+                   struct rnn__fault *f);
 /* A file without a name, to read and write, gone with its descriptor: in $TMPDIR, else in
    /tmp. The descriptor, or RNN_EIO. */
 int rnn__scratch_file(struct rnn__fault *f);

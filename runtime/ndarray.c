@@ -298,18 +298,5 @@ const char *rnn__ndarray_text(const struct rnn__ndarray *a, int64_t element,
 
 int rnn__ndarray_unchanged(const struct rnn__ndarray *a, struct rnn__fault *f)
 {
-    struct rnn__stamp now;
-    int code = rnn__stamp_of(a->fd, a->name, &now, f);
-    if (code)
-        return code;
-    if (now.bytes != a->stamp.bytes)
-        return rnn__fault(f, RNN_EDATA,
-                          "%s: has changed since it was opened: it had %lld bytes, now it "
-                          "has %lld; data must stay as they are while they are read",
-                          a->name, (long long)a->stamp.bytes, (long long)now.bytes);
-    if (now.seconds != a->stamp.seconds || now.nanoseconds != a->stamp.nanoseconds)
-        return rnn__ndarray_bad(a, f,
-                                "has been written to since it was opened; data must stay "
-                                "as they are while they are read");
-    return 0;
+    return rnn__unchanged(a->fd, a->name, &a->stamp, f);
 }

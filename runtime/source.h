@@ -3,7 +3,7 @@
  *
  *   source_arrays.c  {x: a.npy, y: b.npy}, npz, safetensors, raw, csv: sequences, or one
  *                    series in parallel streams; container.h is where its arrays come from
- *   source_text.c    {text: corpus.txt}         a corpus in parallel streams
+ *   source_text.c    {text: corpus.txt}         a corpus in streams, which text.c reads
  *   source_random.c  {random: true}             for trying and timing
  *   window.c         batches of files, in memory a window at a time
  *   source.c         which of them (the one table), and a source as an iterable

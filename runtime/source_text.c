@@ -5,8 +5,7 @@
  *       train: {text: corpus.txt, level: char, part: [0, 0.9], streams: 32, length: 512}
  *
  * The part of the text, n symbols, is cut into S streams of (n - 1) / S steps: row s
- * of the batch is stream s. Input x at a step is a symbol, y the symbol behind it, so
- * both are the same numbers in memory, one apart, and no batch copies anything:
+ * of the batch is stream s. Input x at a step is a symbol, y the symbol behind it:
  *
  *     stream 0            stream 1            …
  *     |a b c d e f g h i j|k l m n o p q r s t|
@@ -15,10 +14,12 @@
  *
  * Without `length` a pass is one batch, whole streams. With it, batches of `length`
  * steps follow each other, each going on where the last one stopped; the first of a
- * pass starts anew.
+ * pass starts anew. Windows of them are in memory (window.c), read from the file (text.c).
  */
 #include "settings.h"
 #include "source.h"
+#include "text.h"
+#include "window.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -30,8 +31,9 @@ struct text_source {
     int64_t streams, length; /* length 0: whole streams */
     double begin, end;       /* of the text, 0 to 1 */
     bool drop_last;
-    int32_t *text; /* classes; the part begins at `first` */
-    int64_t first, steps;
+    struct rnn__text text;
+    int64_t first, steps; /* where the part begins; of a stream */
+    struct rnn__windows *windows;
     uint8_t *start; /* [streams]: ones */
 };
 
@@ -102,30 +104,87 @@ static int check_input(const struct text_source *s, const struct rnn_input *inpu
 
 /* ---- opening ---- */
 
-static int load_text(struct text_source *s, struct rnn__fault *f)
+/* Where the part and its streams begin. */
+static int lay_streams(struct text_source *s, struct rnn__fault *f)
+{
+    s->first = (int64_t)floor(s->begin * (double)s->text.n);
+    int64_t symbols = (int64_t)floor(s->end * (double)s->text.n) - s->first;
+    s->steps = (symbols - 1) / s->streams;
+    if (symbols >= 2 && s->steps >= 1)
+        return 0;
+    return rnn__fault(f, RNN_EDATA, "%s: %lld symbols are too few for %lld streams (%s)",
+                      s->text.path, (long long)symbols, (long long)s->streams,
+                      s->setup.where);
+}
+
+static int open_text(struct text_source *s, struct rnn__fault *f)
 {
     char *path = NULL;
     enum rnn__level level;
-    int64_t n = 0;
     int code = rnn__source_text_file(&s->setup, &path, &level, f);
     if (!code && level != s->setup.vocabulary->level)
         code = rnn__fault(f, RNN__ESPEC, "%s.level: is not the one that the model learned",
                           s->setup.where);
     if (!code)
-        code = rnn__vocabulary_encode_file(s->setup.vocabulary, path, &s->text, &n, f);
+        code = rnn__text_open(&s->text, path, s->setup.vocabulary, f);
     if (!code)
         code = rnn__source_uses(&s->setup, path, f);
-    if (!code) {
-        s->first = (int64_t)floor(s->begin * (double)n);
-        int64_t symbols = (int64_t)floor(s->end * (double)n) - s->first;
-        s->steps = (symbols - 1) / s->streams;
-        if (symbols < 2 || s->steps < 1)
-            code = rnn__fault(f, RNN_EDATA,
-                              "%s: %lld symbols are too few for %lld streams (%s)", path,
-                              (long long)symbols, (long long)s->streams, s->setup.where);
-    }
     free(path);
+    return code ? code : lay_streams(s, f);
+}
+
+/* ---- batches ---- */
+
+static int64_t batch_steps(const struct text_source *s)
+{
+    return s->length && s->length < s->steps ? s->length : s->steps;
+}
+
+static int64_t n_batch(const struct text_source *s)
+{
+    int64_t length = batch_steps(s);
+    return s->steps / length + (s->steps % length != 0 && !s->drop_last);
+}
+
+static void batch_at(const void *user, int64_t position, struct rnn__rectangle *out)
+{
+    const struct text_source *s = user;
+    int64_t length = batch_steps(s), step = position * length, left = s->steps - step;
+    *out = (struct rnn__rectangle){
+        .rows = s->streams, .step = step, .steps = left < length ? left : length};
+}
+
+static int fill(void *user, const struct rnn__window_part *part, struct rnn__fault *f)
+{
+    const struct text_source *s = user;
+    int64_t step = s->first + part->batch.step + part->from.step0;
+    int code = 0;
+    for (int i = 0; i < s->model->n_input; i++)
+        for (int64_t row = 0; row < s->streams && !code; row++)
+            code = rnn__text_read(
+                &s->text, step + row * s->steps + ahead_of(&s->model->input[i]),
+                part->steps, (int32_t *)(void *)part->out[i] + row * part->room, f);
     return code;
+}
+
+/* ---- the source ---- */
+
+static int open_windows(struct text_source *s, struct rnn__fault *f)
+{
+    s->start = malloc((size_t)s->streams);
+    if (!s->start)
+        return rnn__fault_memory(f);
+    memset(s->start, 1, (size_t)s->streams);
+    return rnn__windows_open(&s->windows,
+                             &(struct rnn__windowed){.where = s->setup.where,
+                                                     .model = s->model,
+                                                     .batches = n_batch(s),
+                                                     .rows = s->streams,
+                                                     .steps = batch_steps(s),
+                                                     .batch = batch_at,
+                                                     .fill = fill,
+                                                     .user = s},
+                             f);
 }
 
 static int source_open(void *user, const struct rnn_model *model, char *sentence,
@@ -138,20 +197,10 @@ static int source_open(void *user, const struct rnn_model *model, char *sentence
     for (int i = 0; i < model->n_input && !code; i++)
         code = check_input(s, &model->input[i], &f);
     if (!code)
-        code = load_text(s, &f);
-    if (!code) {
-        s->start = malloc((size_t)s->streams);
-        if (s->start)
-            memset(s->start, 1, (size_t)s->streams);
-        else
-            code = rnn__fault_memory(&f);
-    }
+        code = open_text(s, &f);
+    if (!code)
+        code = open_windows(s, &f);
     return code ? rnn__source_failed(&f, sentence, capacity) : 0;
-}
-
-static int64_t batch_steps(const struct text_source *s)
-{
-    return s->length && s->length < s->steps ? s->length : s->steps;
 }
 
 static int source_describe(void *user, rnn_source_info *out, char *sentence,
@@ -159,11 +208,9 @@ static int source_describe(void *user, rnn_source_info *out, char *sentence,
 {
     const struct text_source *s = user;
     (void)sentence, (void)capacity;
-    int64_t length = batch_steps(s);
-    bool rest = s->steps % length != 0 && !s->drop_last;
-    *out = (rnn_source_info){.batches = s->steps / length + rest,
+    *out = (rnn_source_info){.batches = n_batch(s),
                              .rows = s->streams,
-                             .steps = length,
+                             .steps = batch_steps(s),
                              .streams = true,
                              .continues = s->length > 0};
     return 0;
@@ -172,26 +219,16 @@ static int source_describe(void *user, rnn_source_info *out, char *sentence,
 static int source_read(void *user, int64_t pass, int64_t position, rnn_batch *out,
                        char *sentence, size_t capacity)
 {
-    const struct text_source *s = user;
-    (void)pass, (void)sentence, (void)capacity;
-    int64_t length = batch_steps(s), at = position * length, left = s->steps - at;
-    out->steps = left < length ? left : length;
-    out->rows = s->streams;
+    struct text_source *s = user;
     out->start = position == 0 ? s->start : NULL;
-    for (int i = 0; i < s->model->n_input; i++)
-        out->input[i] = (rnn_array){
-            .data = s->text + s->first + at + ahead_of(&s->model->input[i]),
-            .steps = out->steps,
-            .step_stride = 1,
-            .row_stride = s->steps,
-        };
-    return 0;
+    return rnn__windows_read(s->windows, pass, position, out, sentence, capacity);
 }
 
 static void source_close(void *user)
 {
     struct text_source *s = user;
-    free(s->text);
+    rnn__windows_close(s->windows);
+    rnn__text_close(&s->text);
     free(s->start);
     free(s);
 }
@@ -204,6 +241,7 @@ int rnn__text_source(rnn_source *out, const struct rnn__source_setup *setup,
     if (!s)
         return rnn__fault_memory(f);
     s->setup = *setup;
+    s->text.fd = -1;
     *out = (rnn_source){source_open, source_describe, source_read, source_close, s};
     return 0;
 }

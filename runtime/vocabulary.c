@@ -1,7 +1,7 @@
 /*
  * vocabulary.c — symbols of texts, scanned, encoded and decoded.
  *
- * One reader walks a text symbol by symbol and serves scanning (what symbols are
+ * One reader takes the symbols of a stretch of text, and serves scanning (what symbols are
  * there) and encoding (which class is each). UTF-8 is checked strictly: overlong
  * forms, surrogates and values past U+10FFFF are mistakes in the data.
  */
@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { CODE_MAX = 0x10FFFF, BLOCK_BYTES = 65536, UTF8_BYTES_MAX = 4 };
 
@@ -58,69 +57,80 @@ static int utf8_write(uint32_t code, char out[static UTF8_BYTES_MAX])
     return more + 1;
 }
 
-/* ---- walking a text ---- */
+/* ---- many symbols ---- */
 
-/* Called for each symbol; returns 0 or the fault's code. */
-typedef int symbol_visitor(void *user, uint32_t code, const char *name, int64_t line,
-                           int64_t byte, struct rnn__fault *f);
-
-struct walk {
-    enum rnn__level level;
-    const char *name;
-    int64_t line, byte; /* of the next symbol; lines from 1, bytes from 0 */
-    symbol_visitor *visit;
-    void *user;
-};
-
-/* Visits the symbols in `bytes` of text; *used of them. At the end of the text (`last`)
-   half a character is a mistake, before it is left for the next block. */
-static int walk_block(struct walk *w, const unsigned char *text, size_t bytes, bool last,
-                      size_t *used, struct rnn__fault *f)
+static int64_t characters(const unsigned char *text, size_t bytes, bool last,
+                          uint32_t *code, size_t *used)
 {
+    int64_t n = 0;
     size_t at = 0;
-    while (at < bytes && (last || w->level == RNN__BYTE || bytes - at >= UTF8_BYTES_MAX)) {
-        uint32_t code = text[at];
-        int n = w->level == RNN__BYTE ? 1 : utf8_read(text + at, bytes - at, &code);
-        if (n == 0)
-            return rnn__fault(f, RNN_EDATA,
-                              "%s:%lld: byte %lld (0x%02X) is no UTF-8; use level: byte",
-                              w->name, (long long)w->line, (long long)w->byte, text[at]);
-        int result = w->visit(w->user, code, w->name, w->line, w->byte, f);
-        if (result)
-            return result;
-        at += (size_t)n;
-        w->byte += n;
-        w->line += code == '\n';
+    while (at < bytes && (last || bytes - at >= UTF8_BYTES_MAX)) {
+        int length = 1;
+        if (text[at] < 0x80)
+            code[n] = text[at];
+        else
+            length = utf8_read(text + at, bytes - at, &code[n]);
+        if (length == 0)
+            break;
+        at += (size_t)length;
+        n++;
     }
     *used = at;
-    return 0;
+    return n;
 }
 
-static int walk_file(struct walk *w, int fd, int64_t size, struct rnn__fault *f)
+int64_t rnn__symbols(enum rnn__level level, const unsigned char *text, size_t bytes,
+                     bool last, uint32_t *code, size_t *used)
 {
-    unsigned char *block = malloc(BLOCK_BYTES);
-    int code = block ? 0 : rnn__fault_memory(f);
-    while (!code && w->byte < size) {
-        size_t used = 0;
-        int64_t left = size - w->byte;
-        size_t bytes = left < BLOCK_BYTES ? (size_t)left : BLOCK_BYTES;
-        code = rnn__read_at(fd, w->name, w->byte, block, bytes, f);
-        if (!code)
-            code = walk_block(w, block, bytes, (int64_t)bytes == left, &used, f);
-    }
-    free(block);
-    return code;
+    if (level == RNN__CHAR)
+        return characters(text, bytes, last, code, used);
+    for (size_t i = 0; i < bytes; i++)
+        code[i] = text[i];
+    *used = bytes;
+    return (int64_t)bytes;
+}
+
+bool rnn__symbols_broke(size_t used, size_t bytes, bool last)
+{
+    return used < bytes && (last || bytes - used >= UTF8_BYTES_MAX);
+}
+
+int rnn__no_utf8(const char *name, int64_t line, int64_t byte, unsigned char what,
+                 struct rnn__fault *f)
+{
+    return rnn__fault(f, RNN_EDATA,
+                      "%s:%lld: byte %lld (0x%02X) is no UTF-8; use level: byte", name,
+                      (long long)line, (long long)byte, what);
 }
 
 /* ---- scanning ---- */
 
-static int mark(void *user, uint32_t code, const char *name, int64_t line, int64_t byte,
-                struct rnn__fault *f)
+struct scan {
+    const char *path;
+    int fd;
+    int64_t size, at, line;
+    unsigned char *seen; /* [CODE_MAX + 1] */
+    unsigned char text[BLOCK_BYTES];
+    uint32_t code[BLOCK_BYTES];
+};
+
+static int scan_block(struct scan *s, enum rnn__level level, struct rnn__fault *f)
 {
-    (void)name, (void)line, (void)byte, (void)f;
-    unsigned char *seen = user;
-    seen[code] = 1;
-    return 0;
+    int64_t left = s->size - s->at;
+    size_t used, bytes = left < BLOCK_BYTES ? (size_t)left : BLOCK_BYTES;
+    bool last = (int64_t)bytes == left;
+    int code = rnn__read_at(s->fd, s->path, s->at, s->text, bytes, f);
+    if (code)
+        return code;
+    int64_t n = rnn__symbols(level, s->text, bytes, last, s->code, &used);
+    for (int64_t i = 0; i < n; i++) {
+        s->seen[s->code[i]] = 1;
+        s->line += s->code[i] == '\n';
+    }
+    s->at += (int64_t)used;
+    return rnn__symbols_broke(used, bytes, last)
+               ? rnn__no_utf8(s->path, s->line, s->at, s->text[used], f)
+               : 0;
 }
 
 static int collect(struct rnn__vocabulary *v, const unsigned char *seen,
@@ -141,20 +151,25 @@ static int collect(struct rnn__vocabulary *v, const unsigned char *seen,
 int rnn__vocabulary_scan(struct rnn__vocabulary *v, const char *path, enum rnn__level level,
                          struct rnn__fault *f)
 {
-    int64_t size = 0;
     *v = (struct rnn__vocabulary){.level = level};
-    int fd = rnn__open_file(path, &size, f);
-    if (fd < 0)
-        return fd;
-    unsigned char *seen = calloc(CODE_MAX + 1, 1);
-    struct walk w = {.level = level, .name = path, .line = 1, .visit = mark, .user = seen};
-    int code = seen ? walk_file(&w, fd, size, f) : rnn__fault_memory(f);
+    struct scan *s = calloc(1, sizeof *s);
+    if (!s)
+        return rnn__fault_memory(f);
+    s->path = path;
+    s->line = 1;
+    s->seen = calloc(CODE_MAX + 1, 1);
+    s->fd = rnn__open_file(path, &s->size, f);
+    int code = s->fd < 0 ? s->fd : s->seen ? 0 : rnn__fault_memory(f);
+    while (!code && s->at < s->size)
+        code = scan_block(s, level, f);
     if (!code)
-        code = collect(v, seen, f);
+        code = collect(v, s->seen, f);
     if (!code && v->n == 0)
         code = rnn__fault(f, RNN_EDATA, "%s: is empty", path);
-    free(seen);
-    rnn__io->close(fd);
+    if (s->fd >= 0)
+        rnn__io->close(s->fd);
+    free(s->seen);
+    free(s);
     if (code)
         rnn__vocabulary_free(v);
     return code;
@@ -181,65 +196,60 @@ int64_t rnn__vocabulary_find(const struct rnn__vocabulary *v, uint32_t code)
     return low < v->n && v->code[low] == code ? low : -1;
 }
 
-struct encoder {
-    const struct rnn__vocabulary *v;
-    int32_t *out; /* room for one class a byte */
-    int64_t n;
-    int32_t ascii[128]; /* class + 1 of frequent codes, 0: look it up */
-};
-
-static int encode_one(void *user, uint32_t code, const char *name, int64_t line,
-                      int64_t byte, struct rnn__fault *f)
+struct rnn__encoder rnn__encoder_of(const struct rnn__vocabulary *v)
 {
-    struct encoder *e = user;
-    bool frequent = code < 128;
-    int64_t class =
-        frequent && e->ascii[code] ? e->ascii[code] - 1 : rnn__vocabulary_find(e->v, code);
-    if (class < 0)
-        return rnn__fault(
-            f, RNN_EDATA,
-            "%s:%lld: byte %lld: %s 0x%02X is not among the %lld that the model "
-            "knows",
-            name, (long long)line, (long long)byte,
-            e->v->level == RNN__BYTE ? "byte" : "character", code, (long long)e->v->n);
-    if (frequent)
-        e->ascii[code] = (int32_t) class + 1;
-    e->out[e->n++] = (int32_t) class;
-    return 0;
-}
-
-static int encoded(struct encoder *e, int code, int32_t **out, int64_t *n)
-{
-    if (code) {
-        free(e->out);
-        return code;
-    }
-    *out = e->out;
-    *n = e->n;
-    return 0;
-}
-
-static struct encoder encoder_of(const struct rnn__vocabulary *v, size_t symbols)
-{
-    struct encoder e = {.v = v};
-    if (symbols < SIZE_MAX / sizeof(int32_t))
-        e.out = malloc((symbols + 1) * sizeof(int32_t));
+    struct rnn__encoder e = {.v = v};
+    for (uint32_t code = 0; code < 256; code++)
+        e.frequent[code] = (int32_t)rnn__vocabulary_find(v, code);
     return e;
 }
 
-int rnn__vocabulary_encode_file(const struct rnn__vocabulary *v, const char *path,
-                                int32_t **out, int64_t *n, struct rnn__fault *f)
+int64_t rnn__encode(const struct rnn__encoder *e, const uint32_t *code, int64_t n,
+                    int32_t *out)
 {
-    int64_t size = 0;
-    int fd = rnn__open_file(path, &size, f);
-    if (fd < 0)
-        return fd;
-    struct encoder e = encoder_of(v, (size_t)size);
-    struct walk w = {
-        .level = v->level, .name = path, .line = 1, .visit = encode_one, .user = &e};
-    int code = e.out ? walk_file(&w, fd, size, f) : rnn__fault_memory(f);
-    rnn__io->close(fd);
-    return encoded(&e, code, out, n);
+    int64_t i = 0;
+    for (; i < n; i++) {
+        out[i] = code[i] < 256 ? e->frequent[code[i]]
+                               : (int32_t)rnn__vocabulary_find(e->v, code[i]);
+        if (out[i] < 0)
+            break;
+    }
+    return i;
+}
+
+int rnn__unknown_symbol(const struct rnn__vocabulary *v, uint32_t code, const char *name,
+                        int64_t line, int64_t byte, struct rnn__fault *f)
+{
+    char text[UTF8_BYTES_MAX + 1] = "";
+    bool shown = v->level == RNN__CHAR && code > ' ' && code != 0x7F;
+    rnn__fault(f, RNN_EDATA, "%s:%lld: byte %lld: %s 0x%02X", name, (long long)line,
+               (long long)byte, v->level == RNN__BYTE ? "byte" : "character", code);
+    if (shown) {
+        text[utf8_write(code, text)] = '\0';
+        rnn__fault_add(f, " '%s'", text);
+    }
+    return rnn__fault_add(f, " is not among the %lld that the model knows",
+                          (long long)v->n);
+}
+
+/* Line of a place in text. */
+static int64_t line_of(const char *text, size_t at)
+{
+    int64_t line = 1;
+    for (size_t i = 0; i < at; i++)
+        line += text[i] == '\n';
+    return line;
+}
+
+/* Says what the first `known` of the text's symbols have behind them. */
+static int bad_symbol(const struct rnn__encoder *e, const char *text, const uint32_t *code,
+                      int64_t known, const char *name, struct rnn__fault *f)
+{
+    char room[UTF8_BYTES_MAX];
+    size_t at = 0;
+    for (int64_t i = 0; i < known; i++)
+        at += e->v->level == RNN__BYTE ? 1 : (size_t)utf8_write(code[i], room);
+    return rnn__unknown_symbol(e->v, code[known], name, line_of(text, at), (int64_t)at, f);
 }
 
 int rnn__vocabulary_encode(const struct rnn__vocabulary *v, const char *text, size_t bytes,
@@ -247,12 +257,26 @@ int rnn__vocabulary_encode(const struct rnn__vocabulary *v, const char *text, si
                            struct rnn__fault *f)
 {
     size_t used = 0;
-    struct encoder e = encoder_of(v, bytes);
-    struct walk w = {
-        .level = v->level, .name = name, .line = 1, .visit = encode_one, .user = &e};
-    int code = e.out ? walk_block(&w, (const unsigned char *)text, bytes, true, &used, f)
-                     : rnn__fault_memory(f);
-    return encoded(&e, code, out, n);
+    const struct rnn__encoder e = rnn__encoder_of(v);
+    uint32_t *symbol = calloc(bytes + 1, sizeof *symbol);
+    *out = calloc(bytes + 1, sizeof **out);
+    int code = symbol && *out ? 0 : rnn__fault_memory(f);
+    if (!code) {
+        *n =
+            rnn__symbols(v->level, (const unsigned char *)text, bytes, true, symbol, &used);
+        int64_t known = rnn__encode(&e, symbol, *n, *out);
+        if (known < *n)
+            code = bad_symbol(&e, text, symbol, known, name, f);
+        else if (used < bytes)
+            code = rnn__no_utf8(name, line_of(text, used), (int64_t)used,
+                                (unsigned char)text[used], f);
+    }
+    free(symbol);
+    if (code) {
+        free(*out);
+        *out = NULL;
+    }
+    return code;
 }
 
 int rnn__vocabulary_decode(const struct rnn__vocabulary *v, int64_t class,

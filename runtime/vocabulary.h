@@ -34,12 +34,35 @@ void rnn__vocabulary_free(struct rnn__vocabulary *v);
 int64_t rnn__vocabulary_find(const struct rnn__vocabulary *v, uint32_t code);
 
 /*
- * The text of a file as classes; *out is the caller's to free, *n its length. A symbol
- * outside the vocabulary is RNN_EDATA with its line and byte.
+ * The symbols of a stretch of text: their codes to code[0 … bytes), how many is returned,
+ * how many bytes they took goes to *used. It stops before what is no UTF-8, and, unless the
+ * stretch is the `last` one, before its last three bytes at the earliest: a character may
+ * go on behind them.
  */
-int rnn__vocabulary_encode_file(const struct rnn__vocabulary *v, const char *path,
-                                int32_t **out, int64_t *n, struct rnn__fault *f);
-/* The same for text in memory; `name` stands in messages. */
+int64_t rnn__symbols(enum rnn__level level, const unsigned char *text, size_t bytes,
+                     bool last, uint32_t *code, size_t *used);
+/* Whether rnn__symbols stopped at what is none. */
+bool rnn__symbols_broke(size_t used, size_t bytes, bool last);
+
+/* A vocabulary made ready for many symbols. */
+struct rnn__encoder {
+    const struct rnn__vocabulary *v;
+    int32_t frequent[256]; /* classes of small codes; -1: none */
+};
+struct rnn__encoder rnn__encoder_of(const struct rnn__vocabulary *v);
+/* Classes of the codes; how many were known, before one that was not. */
+int64_t rnn__encode(const struct rnn__encoder *e, const uint32_t *code, int64_t n,
+                    int32_t *out);
+/* "NAME:LINE: byte 3: byte 0x0A is not among the …". RNN_EDATA. */
+int rnn__unknown_symbol(const struct rnn__vocabulary *v, uint32_t code, const char *name,
+                        int64_t line, int64_t byte, struct rnn__fault *f);
+int rnn__no_utf8(const char *name, int64_t line, int64_t byte, unsigned char what,
+                 struct rnn__fault *f);
+
+/*
+ * Text in memory as classes; *out is the caller's to free, *n its length. A symbol outside
+ * the vocabulary is RNN_EDATA with its line and byte; `name` stands in messages.
+ */
 int rnn__vocabulary_encode(const struct rnn__vocabulary *v, const char *text, size_t bytes,
                            const char *name, int32_t **out, int64_t *n,
                            struct rnn__fault *f);

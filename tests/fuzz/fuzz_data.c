@@ -16,16 +16,25 @@
  */
 #include "../runtime/sources.h"
 
+static const struct rnn_input text_inputs[] = {
+    {.name = "x", .kind = RNN_CLASS, .size = 1, .classes = 0x110000},
+    {.name = "y", .kind = RNN_CLASS, .size = 1, .classes = 0x110000, .for_loss_only = true},
+};
+static const struct rnn_model text_model = {
+    .name = "text", .steps_max = 4, .rows_max = 2, .n_input = 2, .input = text_inputs};
+
 static const struct {
     char letter;
     const char *json;
-    bool x_alone; /* the file is that of the one input */
+    const struct rnn_model *model;
 } kinds[] = {
-    {'c', "{\"csv\": \"in\", \"columns\": {\"x\": [\"a\", \"b\"], \"y\": \"c\"}}", false},
-    {'f', "{\"x\": \"in\"}", true},
-    {'r', "{\"raw\": \"in\", \"shape\": [0, 2, 3], \"batch\": 2}", false},
-    {'s', "{\"safetensors\": \"in\", \"shuffle\": true}", false},
-    {'z', "{\"npz\": \"in\"}", false},
+    {'c', "{\"csv\": \"in\", \"columns\": {\"x\": [\"a\", \"b\"], \"y\": \"c\"}}",
+     &xy_model},
+    {'f', "{\"x\": \"in\"}", &sound_model},
+    {'r', "{\"raw\": \"in\", \"shape\": [0, 2, 3], \"batch\": 2}", &xy_model},
+    {'s', "{\"safetensors\": \"in\", \"shuffle\": true}", &xy_model},
+    {'t', "{\"text\": \"in\"}", &text_model},
+    {'z', "{\"npz\": \"in\"}", &xy_model},
 };
 enum { N_KIND = sizeof kinds / sizeof *kinds };
 
@@ -55,8 +64,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0 || kind == N_KIND)
         return 0;
     scratch_write("in", data + 1, size - 1);
-    if (open_run(&run, kinds[kind].x_alone ? &sound_model : &xy_model, kinds[kind].json) ==
-        0) {
+    struct rnn__fault ignored;
+    rnn__vocabulary_free(&vocabulary);
+    if (kinds[kind].model == &text_model)
+        rnn__vocabulary_scan(&vocabulary, scratch_path("in"), RNN__CHAR, &ignored);
+    if (open_run(&run, kinds[kind].model, kinds[kind].json) == 0) {
         read_all(&run);
         rnn_source_close(&run);
     } else if (!strstr(run.sentence, "/in") && !strstr(run.sentence, "data.train") &&
@@ -137,6 +149,7 @@ int main(int argc, char **argv)
             n += replay(argv[1], d->d_name, rounds);
     if (dir)
         closedir(dir);
+    rnn__vocabulary_free(&vocabulary);
     close_settings();
     if (scratch_folder[0])
         scratch_close();

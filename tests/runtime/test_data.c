@@ -417,7 +417,8 @@ static void test_characters_are_code_points(void)
     CHECK(rnn__vocabulary_scan(&v, path, RNN__CHAR, &f) == 0, "%s", f.sentence);
     CHECK(v.n == 4 && v.code[0] == 'z' && v.code[1] == 0xE4 && v.code[3] == 0x1F600,
           "codes");
-    CHECK(rnn__vocabulary_encode_file(&v, path, &classes, &n, &f) == 0, "%s", f.sentence);
+    CHECK(rnn__vocabulary_encode(&v, utf8, sizeof utf8 - 1, path, &classes, &n, &f) == 0,
+          "%s", f.sentence);
     CHECK(n == 5 && classes[1] == 1 && classes[4] == 0, "%lld symbols", (long long)n);
     CHECK(rnn__vocabulary_decode(&v, 3, bytes) == 4 &&
               memcmp(bytes, "\xF0\x9F\x98\x80", 4) == 0,

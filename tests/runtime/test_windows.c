@@ -106,6 +106,115 @@ static void test_memory_does_not_grow_with_the_sequence(void)
     CHECK(grown < 8 * 1024, "%ld KiB more", grown);
 }
 
+/* ---- texts ---- */
+
+enum { SYMBOLS = 3000000 };
+
+static const struct rnn_input text_inputs[] = {
+    {.name = "x", .kind = RNN_CLASS, .size = 1, .classes = 10},
+    {.name = "y", .kind = RNN_CLASS, .size = 1, .classes = 10, .for_loss_only = true},
+};
+static const struct rnn_model text_model = {
+    .name = "text", .steps_max = 64, .rows_max = 2, .n_input = 2, .input = text_inputs};
+
+/* Ten symbols of one to four bytes; a number in no simple order. */
+static const char *const symbol_list[] = {"a",
+                                          "b",
+                                          "c",
+                                          "d",
+                                          "\n",
+                                          "\xC3\xA4",
+                                          "\xC3\xB6",
+                                          "\xC3\xBC",
+                                          "\xE2\x82\xAC",
+                                          "\xF0\x9F\x98\x80"};
+
+static int symbol_at(int64_t i) { return (int)(rnn__mix((uint64_t)i) % 10); }
+
+/* The symbols, and behind them `last`. */
+static void write_text(const char *last)
+{
+    FILE *file = fopen(scratch_path("long.txt"), "wb");
+    for (int i = 0; i < SYMBOLS; i++)
+        fputs(symbol_list[symbol_at(i)], file);
+    fputs(last, file);
+    if (fclose(file) != 0)
+        exit(1);
+}
+
+/* Class of a symbol of the list: they stand in it by code but for the line's end. */
+static int class_of(int symbol)
+{
+    return symbol == 4 ? 0 : symbol < 4 ? symbol + 1 : symbol;
+}
+
+static void check_text(const rnn_batch *b, int64_t streams_steps, int64_t step0,
+                       int64_t steps)
+{
+    for (int64_t row = 0; row < 2; row++)
+        for (int64_t t = 0; t < steps; t += steps - 1)
+            for (int ahead = 0; ahead < 2; ahead++) {
+                int64_t place = row * streams_steps + step0 + t + ahead;
+                CHECK(class_at(b, ahead, t, row) == class_of(symbol_at(place)),
+                      "symbol %lld is %d", (long long)place, class_at(b, ahead, t, row));
+            }
+}
+
+static void test_a_text_of_any_length_is_in_windows(void)
+{
+    static const int64_t list[] = {1000000, 1000004, 8, 1499990, 0, 700000};
+    struct rnn__fault f = {0};
+    struct rusage before, after;
+    rnn_source_run run;
+    write_text("");
+    CHECK(rnn__vocabulary_scan(&vocabulary, scratch_path("long.txt"), RNN__CHAR, &f) == 0,
+          "%s", f.sentence);
+    getrusage(RUSAGE_SELF, &before);
+    CHECK(open_run(&run, &text_model, "{\"text\": \"long.txt\", \"streams\": 2}") == 0,
+          "%s", run.sentence);
+    run.iterable.restart(run.iterable.user, 0);
+    rnn_batch *b = next_batch(&run);
+    CHECK(b->load && b->steps == (SYMBOLS - 1) / 2, "%lld steps", (long long)b->steps);
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        CHECK(load(b, list[i], 4) == 0, "%s", run.sentence);
+        check_text(b, b->steps, list[i], 4);
+    }
+    for (int64_t at = 0; at + 64 <= b->steps; at += 64) {
+        CHECK(load(b, at, 64) == 0, "%s", run.sentence);
+        check_text(b, b->steps, at, 64);
+    }
+    getrusage(RUSAGE_SELF, &after);
+    long grown = after.ru_maxrss - before.ru_maxrss; /* as classes it were 12,000 KiB */
+    CHECK(grown < 6 * 1024, "%ld KiB more", grown);
+    CHECK(truncate(scratch_path("long.txt"), 100000) == 0, "truncate");
+    CHECK(load(b, 800000, 4) == RNN_EDATA, "a text that shrinks");
+    CHECK(strstr(run.sentence, "long.txt: has changed since it was opened"), "%s",
+          run.sentence);
+    rnn_source_close(&run);
+}
+
+static void test_a_symbol_that_is_none_is_told_with_its_line(void)
+{
+    int64_t line = 1, byte = 0;
+    char expected[128];
+    for (int i = 0; i < SYMBOLS; i++) {
+        line += symbol_at(i) == 4;
+        byte += (int64_t)strlen(symbol_list[symbol_at(i)]);
+    }
+    write_text("z");
+    snprintf(expected, sizeof expected,
+             "long.txt:%lld: byte %lld: character 0x7A 'z' is not among the 10",
+             (long long)line, (long long)byte);
+    refuse(&text_model, "{\"text\": \"long.txt\"}", expected);
+    write_text("\xC3");
+    snprintf(expected, sizeof expected, "long.txt:%lld: byte %lld (0xC3) is no UTF-8",
+             (long long)line, (long long)byte);
+    refuse(&text_model, "{\"text\": \"long.txt\"}", expected);
+    rnn__vocabulary_free(&vocabulary);
+}
+
+/* ---- files that change ---- */
+
 static void expect_change(const rnn_source_run *run, int code, const char *expected)
 {
     CHECK(code == RNN_EDATA, "code %d", code);
@@ -213,6 +322,8 @@ int main(void)
     test_chunks_of_any_stride_are_the_files();
     test_chunks_may_be_asked_for_anywhere();
     test_memory_does_not_grow_with_the_sequence();
+    test_a_text_of_any_length_is_in_windows();
+    test_a_symbol_that_is_none_is_told_with_its_line();
     test_a_file_that_shrinks_is_told();
     test_a_file_that_is_written_to_is_told();
     test_a_permutation_has_each_place_once();
