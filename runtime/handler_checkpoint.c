@@ -80,24 +80,43 @@ static int save_if_best(struct checkpoints *c, struct rnn__fault *f)
     return code;
 }
 
+/* Told of, and no more: the run goes on without. */
+static int tell(const struct rnn__trainer *t, int code, const struct rnn__fault *f)
+{
+    if (!code)
+        return rnn_fire(t->engine, RNN_SAVED_CHECKPOINT);
+    fprintf(stderr, "%s: note: no checkpoint: %s; earlier ones stand, the run goes on\n",
+            t->options->program, f->sentence);
+    return 0;
+}
+
+static int save_now(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    struct rnn__place place;
+    int code = rnn__checkpoint_place(t, &place, f);
+    return code ? code : save(t, place, f);
+}
+
 static int checkpoint(rnn_engine *e, int event, void *user)
 {
     struct checkpoints *c = user;
     struct rnn__fault f = {0};
-    (void)event;
-    struct rnn__place place;
+    (void)e, (void)event;
     int code = save_if_best(c, &f);
-    if (!code)
-        code = rnn__checkpoint_place(c->t, &place, &f);
-    if (!code)
-        code = save(c->t, place, &f);
-    if (code) {
-        fprintf(stderr,
-                "%s: note: no checkpoint: %s; earlier ones stand, the run goes on\n",
-                c->t->options->program, f.sentence);
-        return 0;
-    }
-    return rnn_fire(e, RNN_SAVED_CHECKPOINT);
+    return tell(c->t, code ? code : save_now(c->t, &f), &f);
+}
+
+static int checkpoint_if_asked(rnn_engine *e, int event, void *user)
+{
+    struct rnn__trainer *t = user;
+    struct rnn__fault f = {0};
+    (void)e, (void)event;
+    return rnn__signals_take_wish() ? tell(t, save_now(t, &f), &f) : 0;
+}
+
+int rnn__hang_wish(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    return rnn__hang(t, RNN_TIME_ITERATION_COMPLETED, NULL, checkpoint_if_asked, t, f);
 }
 
 int rnn__save_last(struct rnn__trainer *t, struct rnn__fault *f)

@@ -13,15 +13,21 @@
 
 /* Best, counter and whether there is a best are attributes of the trainer, so that a
    checkpoint keeps them. */
-struct stopping {
+struct rnn__stopping {
     rnn_engine *trainer;
     rnn_early_stopping_options o;
     int best, counter, seen; /* among the trainer's attributes */
+    const struct rnn__stopping *next;
 };
 
-static double *number(const struct stopping *s, int i)
+static double *number(const struct rnn__stopping *s, int i)
 {
     return &s->trainer->attributes.number[i].value;
+}
+
+static bool is_over(const struct rnn__stopping *s)
+{
+    return *number(s, s->counter) >= (double)s->o.patience;
 }
 
 static bool figure(rnn_engine *e, const char *name, double *value)
@@ -36,11 +42,13 @@ static bool figure(rnn_engine *e, const char *name, double *value)
    would let a worse negative score pass. A best that is not a number is beaten by any. */
 static int judge(rnn_engine *e, int event, void *user)
 {
-    struct stopping *s = user;
+    struct rnn__stopping *s = user;
     double value, best = *number(s, s->best);
     (void)event;
     if (!figure(e, s->o.figure, &value))
         return 0;
+    if (is_over(s)) /* it has ended a run that goes on all the same: counted anew */
+        *number(s, s->counter) = 0;
     bool first = *number(s, s->seen) == 0 || isnan(best);
     double gain = s->o.larger ? value - best : best - value;
     bool better = gain > s->o.threshold * (s->o.relative ? fabs(best) : 1);
@@ -48,7 +56,7 @@ static int judge(rnn_engine *e, int event, void *user)
     if (first || better || (gain > 0 && !s->o.cumulative))
         *number(s, s->best) = value;
     *number(s, s->counter) = first || better ? 0 : *number(s, s->counter) + 1;
-    if (*number(s, s->counter) < (double)s->o.patience)
+    if (!is_over(s))
         return 0;
     rnn__note(s->trainer,
               "early stopping: %s has not improved %lld times; its best is %.6g",
@@ -66,25 +74,35 @@ static int kept_number(rnn_engine *e, const char *figure_name, const char *what,
     return code;
 }
 
-int rnn_early_stopping(rnn_engine *trainer, rnn_engine *on, int event,
-                       const rnn_filter *filter, const rnn_early_stopping_options *o)
+/* A handle, or a negative code; *out is the engine's. */
+static int make_stopping(rnn_engine *trainer, rnn_engine *on, int event,
+                         const rnn_filter *filter, const rnn_early_stopping_options *o,
+                         struct rnn__stopping **out)
 {
     if (!o->figure || o->patience < 1 || !(o->threshold >= 0))
         return rnn__fail(trainer, RNN_EINVAL,
                          "early stopping needs a figure, a patience of 1 or more and a "
                          "threshold of 0 or more");
     size_t bytes = strlen(o->figure) + 1;
-    struct stopping *s = rnn__own(trainer, sizeof *s + bytes);
+    struct rnn__stopping *s = rnn__own(trainer, sizeof *s + bytes);
     if (!s)
         return rnn__fail(trainer, RNN_ENOMEM, "no memory for early stopping");
-    *s = (struct stopping){.trainer = trainer, .o = *o};
+    *s = (struct rnn__stopping){.trainer = trainer, .o = *o};
     s->o.figure = memcpy(s + 1, o->figure, bytes);
+    *out = s;
     int code = kept_number(trainer, o->figure, "best", &s->best);
     if (!code)
         code = kept_number(trainer, o->figure, "counter", &s->counter);
     if (!code)
         code = kept_number(trainer, o->figure, "seen", &s->seen);
     return code ? code : rnn_on(on, event, filter, judge, s);
+}
+
+int rnn_early_stopping(rnn_engine *trainer, rnn_engine *on, int event,
+                       const rnn_filter *filter, const rnn_early_stopping_options *o)
+{
+    struct rnn__stopping *s;
+    return make_stopping(trainer, on, event, filter, o, &s);
 }
 
 int rnn__add_early_stopping(struct rnn__trainer *t, const json_t *options,
@@ -119,9 +137,22 @@ int rnn__add_early_stopping(struct rnn__trainer *t, const json_t *options,
         code = rnn__read_filter(options, where, &when, f);
     if (code)
         return code;
-    int handle = rnn_early_stopping(t->engine, t->engine, when.event,
-                                    when.filtered ? &when.filter : NULL, &o);
-    return handle > 0 ? 0 : rnn__trainer_failed(t, t->engine, handle, f);
+    struct rnn__stopping *s;
+    int handle = make_stopping(t->engine, t->engine, when.event,
+                               when.filtered ? &when.filter : NULL, &o, &s);
+    if (handle <= 0)
+        return rnn__trainer_failed(t, t->engine, handle, f);
+    s->next = t->stopping;
+    t->stopping = s;
+    return 0;
+}
+
+bool rnn__is_stopped(const struct rnn__trainer *t)
+{
+    const struct rnn__stopping *s = t->stopping;
+    while (s && !is_over(s))
+        s = s->next;
+    return s != NULL;
 }
 
 /* ---- a time limit: as Ignite's TimeLimit ---- */

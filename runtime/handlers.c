@@ -193,9 +193,14 @@ int rnn__read_mode(const json_t *options, const char *where, const char *watched
                    bool *larger, struct rnn__fault *f)
 {
     static const char *const words[] = {"min", "max"};
-    const char *dot = strrchr(watched, '.');
-    int mode = strcmp(dot ? dot + 1 : watched, "loss") != 0;
+    bool is_loss = strcmp(watched, "loss") == 0 || strcmp(watched, "valid.loss") == 0;
+    int mode = is_loss ? 0 : -1;
     int code = rnn__get_word(options, where, "mode", words, 2, &mode, f);
+    if (!code && mode < 0)
+        code =
+            rnn__fault(f, RNN__ESPEC,
+                       "%s: is more of '%s' better, or less? say mode: max, or mode: min",
+                       where, watched);
     *larger = mode == 1;
     return code;
 }
@@ -401,5 +406,5 @@ int rnn__handlers_add(struct rnn__trainer *t, struct rnn__fault *f)
                        entry) if ((code = check_entry(entry, f)) != 0) return code;
     for (int i = 0; i < N_KIND && !code; i++)
         code = add_kind(t, &kind_list[i], list, f);
-    return code;
+    return code ? code : rnn__hang_wish(t, f);
 }

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -532,7 +533,10 @@ uint64_t rnn__little_endian(const unsigned char *at, int n)
 /* Reflected polynomial 0x1EDC6F41 of RFC 3720, appendix B.4. table[k][b] is the remainder
    of byte b with k zero bytes behind it, so that eight bytes are taken at once (Kounavis
    and Berry 2008, "slicing by eight"). */
-static void crc_tables(uint32_t table[8][256])
+static uint32_t table[8][256];
+static pthread_once_t table_made = PTHREAD_ONCE_INIT;
+
+static void make_table(void)
 {
     for (uint32_t i = 0; i < 256; i++) {
         uint32_t byte = i;
@@ -547,9 +551,8 @@ static void crc_tables(uint32_t table[8][256])
 
 uint32_t rnn__crc32c(uint32_t crc, const void *data, size_t bytes)
 {
-    uint32_t table[8][256];
     const unsigned char *at = data;
-    crc_tables(table);
+    pthread_once(&table_made, make_table);
     crc = ~crc;
     for (; bytes >= 8; bytes -= 8, at += 8) {
         uint32_t next = 0;

@@ -4,7 +4,8 @@
  * The first SIGINT, SIGTERM or SIGHUP is rnn_interrupt: the chunk in progress ends, the
  * state is left as a checkpoint, no COMPLETED. The second ends the process at once; a
  * checkpoint being written is then lost, never the one before. A signal that was ignored
- * when the program began (nohup, a shell's background job) stays ignored.
+ * when the program began (nohup, a shell's background job) stays ignored. SIGUSR1 asks for
+ * a checkpoint behind the chunk in progress; the run goes on.
  *
  * The handler touches atomics alone. Signals belong to the process: one trainer at a time.
  */
@@ -16,6 +17,7 @@
 
 static _Atomic(rnn_engine *) running, validating;
 static volatile sig_atomic_t first;
+static atomic_bool wish;
 
 static const struct {
     int number;
@@ -26,7 +28,7 @@ enum { N_STOP = sizeof stop_list / sizeof *stop_list };
 static const int ignored_list[] = {SIGPIPE, SIGXFSZ};
 enum { N_IGNORED = sizeof ignored_list / sizeof *ignored_list };
 
-static struct sigaction before[N_STOP + N_IGNORED];
+static struct sigaction before[N_STOP + N_IGNORED], before_wish;
 
 static int status_of(int number)
 {
@@ -48,6 +50,12 @@ static void on_signal(int number)
         rnn_interrupt(evaluator);
 }
 
+static void on_wish(int number)
+{
+    (void)number;
+    atomic_store(&wish, true);
+}
+
 /* Writing into a closed pipe, or beyond the file size limit, is an error, not a death. */
 void rnn__signals_ignore(void)
 {
@@ -66,8 +74,12 @@ void rnn__signals_restore(void)
 void rnn__signals_listen(void)
 {
     struct sigaction stop = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    struct sigaction save = {.sa_handler = on_wish, .sa_flags = SA_RESTART};
     sigemptyset(&stop.sa_mask);
+    sigemptyset(&save.sa_mask);
     first = 0;
+    atomic_store(&wish, false);
+    sigaction(SIGUSR1, &save, &before_wish);
     for (int i = 0; i < N_STOP; i++) {
         sigaction(stop_list[i].number, NULL, &before[i]);
         if (before[i].sa_handler != SIG_IGN)
@@ -79,6 +91,7 @@ void rnn__signals_stop_listening(void)
 {
     for (int i = 0; i < N_STOP; i++)
         sigaction(stop_list[i].number, &before[i], NULL);
+    sigaction(SIGUSR1, &before_wish, NULL);
     rnn__signals_reach(NULL, NULL);
 }
 
@@ -91,5 +104,7 @@ void rnn__signals_reach(rnn_engine *trainer, rnn_engine *evaluator)
     if (first && evaluator)
         rnn_interrupt(evaluator);
 }
+
+bool rnn__signals_take_wish(void) { return atomic_exchange(&wish, false); }
 
 int rnn__signals_status(void) { return first ? status_of(first) : 0; }

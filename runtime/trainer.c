@@ -2,6 +2,7 @@
  * trainer.c — data, engine and evaluator put together; train and eval.
  */
 #include "trainer.h"
+#include "engine.h"
 #include "profile.h"
 
 #include <inttypes.h>
@@ -256,11 +257,26 @@ static bool is_at_limit(struct rnn__trainer *t)
     return true;
 }
 
+/* A run that early stopping has ended stays so, unless more epochs than it had are asked
+   for. */
+static bool is_stopped(struct rnn__trainer *t)
+{
+    const rnn_engine_state *s = rnn_state_of(t->engine);
+    if (!t->source || !rnn__is_stopped(t) || t->epochs > s->max_epochs)
+        return false;
+    rnn__note(t->engine,
+              "the run was ended by early stopping after epoch %" PRId64 " of %" PRId64
+              "; with more epochs (--set train.epochs=%" PRId64
+              "), or more patience, it goes on",
+              s->epoch, s->max_epochs, s->max_epochs + 1);
+    return true;
+}
+
 /* 0, RNN_PAUSED or a negative code. */
 static int run_engine(struct rnn__trainer *t, struct rnn__fault *f)
 {
     rnn_run_options options = {.max_epochs = t->epochs};
-    if (is_at_limit(t))
+    if (is_at_limit(t) || is_stopped(t))
         return 0;
     rnn__signals_reach(t->engine, NULL);
     int code = rnn_engine_run(t->engine, &t->train.iterable, &options);

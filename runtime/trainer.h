@@ -96,6 +96,7 @@ struct rnn__trainer {
     rnn_engine *engine, *evaluator; /* evaluator NULL: nothing to validate with */
 
     struct rnn__attached *attached;
+    const struct rnn__stopping *stopping; /* early stopping's: a list, the engine's */
     struct rnn__kept *kept;
     struct rnn__run_file *file;
     struct rnn__used_files used; /* data files, of train and valid */
@@ -164,6 +165,8 @@ void rnn__signals_stop_listening(void);
 void rnn__signals_reach(rnn_engine *trainer, rnn_engine *evaluator);
 /* The exit status of the first signal, 0 while there was none. */
 int rnn__signals_status(void);
+/* Whether SIGUSR1 has come since this was last asked: a checkpoint is wanted. */
+bool rnn__signals_take_wish(void);
 
 /* ---- checkpoint.c ---- */
 
@@ -306,8 +309,8 @@ int rnn__check_figure(struct rnn__trainer *t, const char *where, const char *key
                       const char *name, struct rnn__fault *f);
 /* The value of "loss" (the last output) or of a metric; false while there is none. */
 bool rnn__watched(struct rnn__trainer *t, const char *name, double *value);
-/* Whether a watched number is better when larger: settings' mode, min or max; by default
-   losses are better small, all else large. */
+/* Whether a watched number is better when larger: settings' mode, min or max; without it
+   only of a loss, which is better small, is that known. RNN__ESPEC. */
 int rnn__read_mode(const json_t *options, const char *where, const char *watched,
                    bool *larger, struct rnn__fault *f);
 
@@ -331,6 +334,8 @@ int rnn__add_profile(struct rnn__trainer *t, const json_t *options, const char *
 int rnn__add_checkpoint(struct rnn__trainer *t, const json_t *options, const char *where,
                         struct rnn__fault *f);
 
+/* Whether early stopping has ended the run, this one or the one that is gone on with. */
+bool rnn__is_stopped(const struct rnn__trainer *t);
 /* Whether terminate_on_nan ended the run. */
 bool rnn__found_not_finite(rnn_engine *e);
 /* The averages' block, laid out as the parameters'; NULL: there are none. */
@@ -351,6 +356,8 @@ int rnn__report_end(struct rnn__trainer *t, const char *end, struct rnn__fault *
 void rnn__log_validation(struct rnn__trainer *t);
 /* Leaves the run's last state as a checkpoint unless it is one already. */
 int rnn__save_last(struct rnn__trainer *t, struct rnn__fault *f);
+/* Writes a checkpoint behind each chunk in which one was asked for by a signal. */
+int rnn__hang_wish(struct rnn__trainer *t, struct rnn__fault *f);
 /* When the folder holds another run's checkpoints, which --resume would take for this
    run's: leaves this one's first state, then removes them. */
 int rnn__save_first(struct rnn__trainer *t, struct rnn__fault *f);

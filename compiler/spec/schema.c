@@ -516,6 +516,22 @@ static void check_figure(Check *c, const Value *v)
                near && !wants_valid ? near : "", near && !wants_valid ? "'?" : "");
 }
 
+/* Of a loss less is better; of any other figure only who wrote it knows. */
+static void check_mode(Check *c, const Tree *options, const char *path)
+{
+    for (int i = 0; options->kind == TREE_MAP && i < options->n; i++) {
+        const Key *row = schema_find(join(c, path, options->key[i]));
+        const Tree *value = options->child[i];
+        if (!row || !str_eq(row->type, "figure") || value->kind != TREE_SCALAR ||
+            str_eq(value->text, "loss") || str_eq(value->text, "valid.loss") ||
+            tree_get(options, "mode"))
+            continue;
+        diag_error(c->d, value->loc,
+                   "is more of '%s' better, or less? say mode: max, or mode: min",
+                   value->text);
+    }
+}
+
 static void check_handler(Check *c, const Tree *entry)
 {
     static const char path[] = "train.handlers[]";
@@ -530,10 +546,13 @@ static void check_handler(Check *c, const Tree *entry)
     Loc loc = is_name ? entry->loc : entry->key_loc[0];
     const char *its_path = join(c, path, name);
     const Tree none = {.kind = TREE_NULL, .loc = loc};
+    int n_before = diag_errors(c->d);
     if (!schema_is_name(name) || !schema_find(its_path))
         unknown_key(c, path, name, loc);
     else
         check_value(c, is_name ? &none : entry->child[0], its_path, loc);
+    if (is_map && diag_errors(c->d) == n_before)
+        check_mode(c, entry->child[0], its_path);
 }
 
 static void check_handlers(Check *c, const Value *v)

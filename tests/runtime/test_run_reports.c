@@ -61,6 +61,8 @@ static void test_a_figure_or_event_that_does_not_exist_is_a_mistake(void)
          "no figure 'valid.los'; did you mean 'valid.loss'?"},
         {SETTINGS("{\"checkpoint\": {\"best\": \"valid.acuracy\"}}"),
          "did you mean 'valid.accuracy'?"},
+        {SETTINGS("{\"checkpoint\": {\"best\": \"valid.accuracy\"}}"),
+         "is more of 'valid.accuracy' better, or less? say mode: max, or mode: min"},
         {SETTINGS("{\"checkpoint\": {\"best\": \"perplexity\"}}"),
          "no figure 'perplexity'; known are loss valid.loss valid.accuracy"},
         {SETTINGS("{\"timer\": {\"on\": \"EPOCH_COMPLETE\"}}"),

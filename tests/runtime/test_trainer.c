@@ -5,6 +5,7 @@
 #include "array_file.h"
 #include "command.h"
 #include "npy_bytes.h"
+#include "trainer.h"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -453,6 +454,33 @@ static void test_a_signal_leaves_a_checkpoint(int number, int expected)
     CHECK(run(line) == 0, "%s", errors);
 }
 
+static void test_a_signal_asks_for_a_checkpoint(void)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(run_settings(
+            "{\"name\": \"b\", \"data\": {\"train\": {\"text\": \"corpus.txt\", "
+            "\"streams\": 4}}, \"train\": {\"handlers\": [{\"checkpoint\": "
+            "false}]}}",
+            "--out runs/usr1 --quiet --set train.epochs=100000000"));
+    struct rnn__found *list;
+    struct rnn__fault f = {0};
+    int n = 0, status = 0;
+    while (!scratch_exists("runs/usr1/log.jsonl")) /* the run has begun */
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    kill(child, SIGUSR1);
+    for (int i = 0; i < 5000 && n == 0; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        CHECK(rnn__folder_list("runs/usr1", &list, &n, &f) == 0, "%s", f.sentence);
+        rnn__found_free(list, n);
+    }
+    CHECK(n == 1 && waitpid(child, &status, WNOHANG) == 0, "%d checkpoints", n);
+    kill(child, SIGTERM);
+    waitpid(child, &status, 0);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 143, "status %x", status);
+}
+
 /* ---- handlers ---- */
 
 static void test_early_stopping_waits_for_patience(void)
@@ -468,6 +496,32 @@ static void test_early_stopping_waits_for_patience(void)
           "progress:\n%s", errors);
     CHECK(strstr(errors, "valid.accuracy="), "progress:\n%s", errors);
     free(log);
+}
+
+static void test_a_run_that_was_stopped_stays_so(void)
+{
+    static const char stops[] = "--resume runs/e --set optimizer.lr=0 "
+                                "--set train.handlers.early_stopping.patience=";
+    static const struct {
+        const char *more;
+        int epochs;
+    } list[] = {{"3 --set train.epochs=50", 4},
+                {"3 --set train.epochs=40", 4},
+                {"5 --set train.epochs=50", 6},
+                {"5 --set train.epochs=51", 11},
+                {"5 --set train.epochs=51", 11}};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        char line[256];
+        snprintf(line, sizeof line, "%s%s", stops, list[i].more);
+        CHECK(run(line) == 0, "%s: %s", line, errors);
+        char *log = scratch_read("runs/e/log.jsonl");
+        CHECK(count(log, "\"epoch_completed\"") == list[i].epochs, "%s: %d epochs", line,
+              count(log, "\"epoch_completed\""));
+        bool stayed = i == 0 || list[i].epochs == list[i - 1].epochs;
+        CHECK(!stayed || strstr(errors, "the run was ended by early stopping after epoch"),
+              "%s: %s", line, errors);
+        free(log);
+    }
 }
 
 static void test_settings_say_what_is_logged_and_kept(void)
@@ -742,7 +796,9 @@ int main(void)
     test_a_second_trainer_is_turned_away();
     test_a_signal_leaves_a_checkpoint(SIGINT, 130);
     test_a_signal_leaves_a_checkpoint(SIGTERM, 143);
+    test_a_signal_asks_for_a_checkpoint();
     test_early_stopping_waits_for_patience();
+    test_a_run_that_was_stopped_stays_so();
     test_settings_say_what_is_logged_and_kept();
     test_predict_answers_each_line_in_its_form();
     test_predict_says_what_is_wrong_with_a_line();
