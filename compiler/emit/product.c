@@ -193,12 +193,14 @@ static void emit_columns(Ir *ir, const Emission *e)
                  .panels = 1,
                  .chains = p->tiling.chains,
                  .halves = p->tiling.halves,
+                 .ahead = p->tiling.ahead,
                  .a = p->a_k == 1 ? TILE_A_ALONG_K : TILE_A_ANY};
 
     if (p->n >= p->panel) {
         for (int rows = 1; rows <= COUNT(p->tiling.panels); rows++) {
             Tile wide = tile;
             wide.rows = rows;
+            wide.ahead = false;
             wide.panels = p->tiling.panels[rows - 1];
             for (; wide.panels > 1; wide.panels /= 2)
                 begin = emit_few_rows(ir, e, wide, begin, end);

@@ -24,6 +24,7 @@ typedef struct {
     Tile tile;
     LLVMValueRef field[TILE_FIELDS];
     LLVMValueRef mask, reversed;
+    LLVMValueRef next_panel; /* the line of its first k that this tile fetches */
     int n; /* accumulators of a chain: [rows][panels][vectors]; chain stands behind chain */
 } Body;
 
@@ -118,12 +119,41 @@ typedef struct {
     LLVMValueRef a[TILE_MAX_ROWS], b[TILE_MAX_PANELS];
 } ChainStart;
 
+static int64_t reals_of_line(const Ir *ir)
+{
+    enum { LINE_BYTES = 64 };
+    return LINE_BYTES / (ir->real == ir->f64 ? 8 : 4);
+}
+
+static void fetch_ahead(Ir *ir, const Body *y, const ChainStart *s, LLVMValueRef a_index,
+                        LLVMValueRef b_index)
+{
+    enum { FIRST_LEVEL = 3, SECOND_LEVEL = 2 };
+    LLVMValueRef line = ir_int(ir, reals_of_line(ir));
+    if (y->tile.a == TILE_A_ALONG_ROWS)
+        ir_prefetch(ir, real_at(ir, real_at(ir, s->a[0], a_index), line), FIRST_LEVEL);
+    else
+        ir_prefetch(ir, real_at(ir, y->next_panel, b_index), SECOND_LEVEL);
+}
+
+/* Which line of each k of the next panel tile number i fetches. */
+static LLVMValueRef next_panel(Ir *ir, const Body *y, LLVMValueRef b, LLVMValueRef i)
+{
+    int64_t pitch = (int64_t)y->tile.pitch * ir->vector, line = reals_of_line(ir);
+    int64_t lines = (pitch + line - 1) / line;
+    LLVMValueRef which = LLVMBuildURem(ir->builder, i, ir_int(ir, lines), "");
+    b = real_at(ir, b, ir_mul(ir, y->field[TILE_K], ir_int(ir, pitch)));
+    return real_at(ir, b, ir_mul(ir, which, ir_int(ir, line)));
+}
+
 /* One k: acc[r][j] += a[r][a_index] * b[j][b_index]. */
 static void multiply(Ir *ir, const Body *y, const ChainStart *s, LLVMValueRef a_index,
                      LLVMValueRef b_index, LLVMValueRef *acc)
 {
     int columns = y->tile.panels * y->tile.vectors;
     LLVMValueRef vector[MAX_ACCUMULATORS];
+    if (y->tile.ahead)
+        fetch_ahead(ir, y, s, a_index, b_index);
     for (int j = 0; j < columns; j++) {
         LLVMValueRef p = real_at(ir, s->b[j / y->tile.vectors], b_index);
         int64_t column = (int64_t)(j % y->tile.vectors) * ir->vector;
@@ -261,6 +291,8 @@ static void build_tile(Ir *ir, Tile tile, LLVMValueRef f)
     LLVMValueRef at[] = {ir_param(ir, 1), ir_param(ir, 3), ir_param(ir, 4)};
     IrLoop l = ir_loop(ir, ir_int(ir, 0), ir_param(ir, 5), 1, 3, at);
     copy(at, l.carried, 3);
+    if (tile.ahead)
+        y.next_panel = next_panel(ir, &y, b, l.i);
     load_init(ir, &y, at[2], acc);
     all_runs(ir, &y, at[0], b, acc);
     store_c(ir, &y, at[1], acc);
@@ -286,9 +318,9 @@ static LLVMValueRef declare(Ir *ir, const char *name, int n_pointer, int n_int)
 static void name_of(char *name, size_t size, const char *prefix, Tile t)
 {
     static const char *const operand[] = {"", "_rows", "_any"};
-    snprintf(name, size, "%s_%dx%dx%dof%d_%d%s%s%s", prefix, t.rows, t.panels, t.vectors,
+    snprintf(name, size, "%s_%dx%dx%dof%d_%d%s%s%s%s", prefix, t.rows, t.panels, t.vectors,
              t.pitch, t.chains, t.halves ? "_halves" : "", operand[t.a],
-             t.masked ? "_masked" : "");
+             t.masked ? "_masked" : "", t.ahead ? "_ahead" : "");
 }
 
 static LLVMValueRef tile_function(Ir *ir, Tile tile)

@@ -31,6 +31,9 @@ typedef struct {
     bool halves; /* half of the chains after the other half, by TILE_REVERSED the second
                     one first; chains of equal length */
     int pitch;   /* vectors of b from k to k: those of its whole panel */
+    bool ahead;  /* each k fetches a line of what comes next: with a along rows, of the rows
+                    below, into the first level; else of the next panel of b, tiles in turn
+                    a line each, into the second */
     bool masked; /* of the last vector only the first TILE_COLUMNS lanes are read and
                     written */
     TileOperand a;

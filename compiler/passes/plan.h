@@ -184,6 +184,7 @@ typedef struct {
     bool alternate;    /* every other step of a scan takes b from its other end: */
     bool halves; /* … by halves of the chains, there being one panel; else by panels */
     Along along;
+    bool ahead;    /* while it multiplies, a tile fetches lines that later ones will read */
     int64_t block; /* SUM: points of a block */
 } Tiling;
 

@@ -183,6 +183,8 @@ static void dump_tiling(const Tiling *g, FILE *out)
         fprintf(out, ", %d chains", g->chains);
     if (g->block > 0)
         fprintf(out, ", blocks of %" PRId64 " points", g->block);
+    if (g->ahead)
+        fprintf(out, ", fetching ahead");
     if (g->alternate)
         fprintf(out, ", back and forth by step%s", g->halves ? " in halves" : "");
     fprintf(out, "\n");

@@ -46,6 +46,8 @@ static void verify_product(const Plan *p, const Contraction *c, const Group *gro
     verify_chains(c, group);
     if (g->vectors * p->target.vector != panel)
         BUG("product %d has tiles of %d vectors, panels of %d", c->node, g->vectors, panel);
+    if (g->ahead && g->chains > 1)
+        BUG("product %d fetches ahead of several chains", c->node);
     if (g->halves && c->n > panel)
         BUG("product %d has halves of chains and several panels", c->node);
     for (int i = 0; i < COUNT(g->panels); i++) {

@@ -11,6 +11,11 @@
  *    chains over runs of k, added up at the end. That changes the order of the sum, so the
  *    number of chains depends on the rows that the plan is made for, never on a call's.
  *
+ * Panels beyond the second-level cache would be waited for: while the tiles go down the
+ * rows of one, they fetch the next. The points of a sum stand far from each other, a line
+ * of each at a time, which no hardware foresees: its tiles fetch the next line of every
+ * point.
+ *
  * A scan of a few rows uses each panel once a step, and panels that are beyond the
  * first-level cache all come from the second, unless a step begins where the one before
  * it ended: every other step takes the panels, or of a single panel the halves of the
@@ -54,7 +59,8 @@ Tiling tiling_of_product(const PlanTarget *t, int panel, int64_t n, int64_t k, i
                 .chains = chains,
                 .alternate = alternate,
                 .halves = alternate && n <= panel && chains > 1 && k % chains == 0,
-                .along = ALONG_LONGEST};
+                .along = ALONG_LONGEST,
+                .ahead = chains == 1 && n * k * t->real_bytes > t->l2_bytes};
     if (chains > 1)
         g.rows = rows_of_chains(t, g.vectors, chains);
     else if (!alternate)
@@ -112,6 +118,7 @@ Tiling tiling_of_sum(const PlanTarget *t, int64_t m, int64_t n)
                     .panels = {1, 1},
                     .chains = 1,
                     .along = ALONG_M,
+                    .ahead = true,
                     .block = large ? BLOCK_OF_LARGE_C : BLOCK};
 }
 

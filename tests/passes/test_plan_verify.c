@@ -247,6 +247,11 @@ static void many_rows(Unit *u) { tiling(u, product_sum)->rows = TILE_MAX_ROWS; }
 static void no_tile(Unit *u) { tiling(u, product)->rows = 0; }
 static void narrow_tile(Unit *u) { tiling(u, product)->vectors++; }
 static void sum_in_chains(Unit *u) { tiling(u, product_sum)->chains = 2; }
+static void chains_ahead(Unit *u)
+{
+    Tiling *g = tiling(u, product);
+    g->chains = 2, g->rows = 1, g->ahead = true;
+}
 static void no_block(Unit *u) { tiling(u, product_sum)->block = 0; }
 static void panels_of_chains(Unit *u)
 {
@@ -367,6 +372,7 @@ static const Case cases[] = {
     {"tile", many_rows, "registers of 16"},
     {"tile", no_tile, "has a tile of 0 rows"},
     {"tile", narrow_tile, "has tiles of"},
+    {"tile", chains_ahead, "fetches ahead of several chains"},
     {"tile", sum_in_chains, "is 2 chains"},
     {"tile", no_block, "blocks of 0 points"},
     {"tile", panels_of_chains, "panels beside its chains"},

@@ -184,6 +184,7 @@ static void build_product(Ir *ir, const Target *target, const ProductCase *t,
     };
     if (!t->constant)
         p.n_begin = argument(ir, 2), p.n_end = argument(ir, 3);
+    p.tiling.ahead = chains == 1; /* of small panels too: it must change nothing */
     if (t->turns)
         p.reversed = LLVMBuildTrunc(ir->builder, argument(ir, 0), ir->i1, "");
     product_emit(ir, &p);
