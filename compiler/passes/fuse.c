@@ -212,8 +212,7 @@ static void make_procedure(Fuse *f, ProcId id)
     if (!f->packing)
         note_persistent(f);
     places_make(f);
-    for (int stage = 0; stage < f->s->n_stage; stage++)
-        stage_make(f, to, stage);
+    stages_make(f, to);
     copy_states(f, to, AT_END, HOME_STATE_OUT);
     if (id == PROC_GRAD && f->g->tbptt_step)
         copy_states(f, to, AT_SAVE, HOME_STATE_SAVED);

@@ -221,81 +221,69 @@ Split nest_split(const Nest *n, Class c)
     return sum || n->sweep[0].rank == 1 ? SPLIT_N : SPLIT_M;
 }
 
-/* All nodes of one nest, in order: contractions first, each a nest; the last takes the
-   sweeps. */
-static void make_nest(Fuse *f, Procedure *proc, int stage_id, int group_id, int at)
+/* Nodes of the schedule that lie in a row: laid[begin] … laid[end - 1]. */
+typedef struct {
+    int begin, end;
+} Range;
+
+typedef bool SameKey(const Slot *a, const Slot *b);
+
+static bool same_stage(const Slot *a, const Slot *b) { return a->stage == b->stage; }
+static bool same_sub(const Slot *a, const Slot *b) { return a->sub == b->sub; }
+static bool same_nest(const Slot *a, const Slot *b) { return a->nest == b->nest; }
+static bool same_sweep(const Slot *a, const Slot *b) { return a->sweep == b->sweep; }
+
+/* The first part of the range whose nodes have the same key. */
+static Range first_part(const Schedule *s, Range r, SameKey *same)
+{
+    Range part = {r.begin, r.begin};
+    while (part.end < r.end &&
+           same(&s->slot[s->laid[part.begin]], &s->slot[s->laid[part.end]]))
+        part.end++;
+    return part;
+}
+
+/* Of a sum's nest the axes that it sums. */
+static void finish_nest(Fuse *f, Nest *nest, Range r)
+{
+    const NodeId *laid = f->s->laid;
+    Class class = f->s->slot[laid[r.begin]].class;
+    nest->split = nest_split(nest, class);
+    if (class == CLASS_SUM || class == CLASS_ROW_SUM)
+        nest->sum = f->g->node[laid[r.begin]].attr.axes;
+}
+
+/* All nodes of one nest: contractions first, each a nest; the last takes the sweeps. */
+static void make_nest(Fuse *f, Procedure *proc, int stage_id, int group_id, Range all)
 {
     const Schedule *s = f->s;
-    const Slot key = s->slot[s->order[at]];
-    NodeId *node = NEW_ARRAY(f->p->arena, NodeId, s->n_order + 1);
     Nest *nest = NULL;
-    int n_sweep = 0;
-    for (int i = at; i < s->n_order; i++) {
-        const Slot *slot = &s->slot[s->order[i]];
-        if (slot->stage != key.stage || slot->sub != key.sub || slot->nest != key.nest)
-            continue;
-        n_sweep = slot->sweep + 1 > n_sweep ? slot->sweep + 1 : n_sweep;
-        if (schedule_is_contraction(f->g, s->order[i])) {
-            Contraction *c = make_contraction(f, s->order[i], stage_id, proc);
+    for (Range r = all, part; r.begin < r.end; r.begin = part.end) {
+        part = first_part(s, r, same_sweep);
+        bool sweep = s->slot[s->laid[r.begin]].sweep >= 0;
+        for (int i = part.begin; !sweep && i < part.end; i++)
+            if (schedule_is_contraction(f->g, s->laid[i])) {
+                Contraction *c = make_contraction(f, s->laid[i], stage_id, proc);
+                nest = nest_add(f->p, &proc->stage[stage_id].group[group_id]);
+                nest->contraction = c;
+            }
+        if (sweep && !nest)
             nest = nest_add(f->p, &proc->stage[stage_id].group[group_id]);
-            nest->contraction = c;
-        }
+        if (sweep)
+            sweep_make(f, nest, &s->laid[part.begin], part.end - part.begin, stage_id);
     }
-    if (!nest && n_sweep > 0)
-        nest = nest_add(f->p, &proc->stage[stage_id].group[group_id]);
-    for (int k = 0; k < n_sweep; k++) {
-        int n = 0;
-        for (int i = at; i < s->n_order; i++) {
-            const Slot *slot = &s->slot[s->order[i]];
-            if (slot->stage == key.stage && slot->sub == key.sub &&
-                slot->nest == key.nest && slot->sweep == k)
-                node[n++] = s->order[i];
-        }
-        if (n > 0)
-            sweep_make(f, nest, node, n, stage_id);
-    }
-    if (nest) {
-        nest->split = nest_split(nest, key.class);
-        const Node *first = &f->g->node[s->order[at]];
-        if (key.class == CLASS_SUM || key.class == CLASS_ROW_SUM)
-            nest->sum = first->attr.axes;
-    }
+    if (nest)
+        finish_nest(f, nest, all);
 }
 
-static bool has_group(const Schedule *s, int stage, int sub)
-{
-    for (int i = 0; i < s->n_order; i++)
-        if (s->slot[s->order[i]].stage == stage && s->slot[s->order[i]].sub == sub)
-            return true;
-    return false;
-}
-
-static void make_group(Fuse *f, Procedure *proc, int stage, int stage_id, int group_id,
-                       int sub)
+static void make_group(Fuse *f, Procedure *proc, int stage_id, int group_id, Range r)
 {
     const Schedule *s = f->s;
-    proc->stage[stage_id].group[group_id].scan = sub & 1;
-    for (int last = -1;;) {
-        int at = -1;
-        for (int i = 0; i < s->n_order; i++) {
-            const Slot *slot = &s->slot[s->order[i]];
-            if (slot->stage == stage && slot->sub == sub && slot->nest > last &&
-                (at < 0 || slot->nest < s->slot[s->order[at]].nest))
-                at = i;
-        }
-        if (at < 0)
-            break;
-        last = s->slot[s->order[at]].nest;
-        make_nest(f, proc, stage_id, group_id, at);
+    proc->stage[stage_id].group[group_id].scan = s->slot[s->laid[r.begin]].sub & 1;
+    for (Range part; r.begin < r.end; r.begin = part.end) {
+        part = first_part(s, r, same_nest);
+        make_nest(f, proc, stage_id, group_id, part);
     }
-}
-
-static Class stage_class(const Schedule *s, int stage)
-{
-    for (int i = 0; i < s->n_order; i++)
-        if (s->slot[s->order[i]].stage == stage)
-            return s->slot[s->order[i]].class;
-    BUG("stage %d is empty", stage);
 }
 
 /* Weights that only this procedure packs are packed ahead of the stage: make_nest then adds
@@ -327,24 +315,28 @@ static void drop_empty_groups(Stage *s)
     s->n_group = n;
 }
 
-void stage_make(Fuse *f, Procedure *proc, int stage)
+static void make_stage(Fuse *f, Procedure *proc, Range r)
 {
-    Class c = stage_class(f->s, stage);
-    int id = proc->n_stage, last_sub = 0, n_group = 0;
+    Class c = f->s->slot[f->s->laid[r.begin]].class;
+    int id = proc->n_stage, n_group = 0;
     Stage *s = stage_add(f->p, proc, stage_kind(c));
     s->backward = c == CLASS_BACKWARD;
-    for (int i = 0; i < f->s->n_order; i++)
-        if (f->s->slot[f->s->order[i]].stage == stage &&
-            f->s->slot[f->s->order[i]].sub > last_sub)
-            last_sub = f->s->slot[f->s->order[i]].sub;
-    for (int sub = 0; sub <= last_sub; sub++) {
-        if (!has_group(f->s, stage, sub))
-            continue;
+    for (Range part; r.begin < r.end; r.begin = part.end) {
+        part = first_part(f->s, r, same_sub);
         s = &proc->stage[id];
         if (n_group++ > 0)
             *PUSH(f->p->arena, s->group, s->n_group, s->group_capacity) = (Group){0};
-        make_group(f, proc, stage, id, n_group - 1, sub);
+        make_group(f, proc, id, n_group - 1, part);
     }
     drop_empty_groups(&proc->stage[id]);
     order_packs(f, proc, id);
+}
+
+void stages_make(Fuse *f, Procedure *proc)
+{
+    Range r = {0, f->s->n_laid};
+    for (Range part; r.begin < r.end; r.begin = part.end) {
+        part = first_part(f->s, r, same_stage);
+        make_stage(f, proc, part);
+    }
 }

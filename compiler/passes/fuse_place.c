@@ -144,8 +144,9 @@ static bool read_in_time(const Fuse *f, NodeId user, int k, NodeId next)
 
 static bool read_later(const Fuse *f, NodeId leaf, NodeId next)
 {
-    for (int i = 0; i < f->s->n_order; i++) {
-        NodeId user = f->s->order[i];
+    const Schedule *s = f->s;
+    for (int i = s->users_at[leaf]; i < s->users_at[leaf + 1]; i++) {
+        NodeId user = s->user[i];
         const Node *n = &f->g->node[user];
         for (int k = 0; k < n->n_arg; k++)
             if (view_base(f->g, n->arg[k]) == leaf && !read_in_time(f, user, k, next))

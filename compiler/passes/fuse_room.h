@@ -78,8 +78,8 @@ void sweep_flatten(Sweep *s);
 Stage *stage_add(Plan *p, Procedure *proc, StageKind kind);
 Nest *nest_add(Plan *p, Group *group);
 Split nest_split(const Nest *n, Class c);
-/* Stage `stage` of the schedule, behind the procedure's others. */
-void stage_make(Fuse *f, Procedure *proc, int stage);
+/* The stages of the schedule, behind those that the procedure has. */
+void stages_make(Fuse *f, Procedure *proc);
 
 /* ---- fuse_size.c ---- */
 

@@ -15,6 +15,8 @@
  */
 #include "passes/schedule.h"
 
+#include <stdlib.h>
+
 #include "passes/rewrite.h"
 
 /* ---- facts about one node ---- */
@@ -176,6 +178,29 @@ static void find_rounds(Schedule *s)
     }
 }
 
+/* How many nodes there are of each class in each round. */
+typedef struct {
+    int *count;
+    int n_round;
+} Census;
+
+static int *census_at(const Census *c, Class class, int round)
+{
+    return &c->count[(int64_t) class * c->n_round + round];
+}
+
+static Census take_census(Arena *arena, const Schedule *s)
+{
+    Census c = {.n_round = 1};
+    for (int i = 0; i < s->n_order; i++)
+        if (s->slot[s->order[i]].round >= c.n_round)
+            c.n_round = s->slot[s->order[i]].round + 1;
+    c.count = NEW_ARRAY(arena, int, (int64_t)CLASS_COUNT *c.n_round);
+    for (int i = 0; i < s->n_order; i++)
+        ++*census_at(&c, s->slot[s->order[i]].class, s->slot[s->order[i]].round);
+    return c;
+}
+
 typedef struct {
     Schedule *s;
     NodeId user;
@@ -194,12 +219,20 @@ static void lower_latest(NodeId need, bool previous_step, void *user)
     *l = latest < *l ? latest : *l;
 }
 
-static bool round_has(const Schedule *s, Class c, int round)
+/* The component's nodes, in order from `begin` on, to a later round that has some of their
+   class already. */
+static void sink_component(Schedule *s, Census *c, int begin, int latest)
 {
-    for (int i = 0; i < s->n_order; i++)
-        if (s->slot[s->order[i]].class == c && s->slot[s->order[i]].round == round)
-            return true;
-    return false;
+    const Slot *first = &s->slot[s->order[begin]];
+    int from = first->round, to = latest < c->n_round ? latest : c->n_round - 1;
+    while (to > from && !*census_at(c, first->class, to))
+        to--;
+    const int end = to > from ? component_end(s, begin) : begin;
+    for (int j = begin; j < end; j++) {
+        Slot *slot = &s->slot[s->order[j]];
+        --*census_at(c, slot->class, from), ++*census_at(c, slot->class, to);
+        slot->round = to;
+    }
 }
 
 /* Users first: a time node, or a tensor, moves to the last round of its class that its
@@ -207,44 +240,39 @@ static bool round_has(const Schedule *s, Class c, int round)
 static void sink(Arena *arena, Schedule *s)
 {
     Sinking k = {.s = s, .latest = NEW_ARRAY(arena, int, s->stages->n_component + 1)};
+    Census census = take_census(arena, s);
     for (int i = 0; i < s->stages->n_component; i++)
         k.latest[i] = INT32_MAX;
     for (int i = s->n_order - 1; i >= 0; i--) {
-        NodeId id = s->order[i];
-        Slot *slot = &s->slot[id];
-        int c = s->stages->component[id], latest = k.latest[c];
+        const Slot *slot = &s->slot[s->order[i]];
+        int c = s->stages->component[s->order[i]];
         bool whole = i == 0 || s->stages->component[s->order[i - 1]] != c;
         bool sinks = is_time(slot->class) || slot->class == CLASS_TENSOR;
-        if (sinks && whole && latest != INT32_MAX) {
-            while (latest > slot->round && !round_has(s, slot->class, latest))
-                latest--;
-            for (int j = i; latest > slot->round && j < component_end(s, i); j++)
-                s->slot[s->order[j]].round = latest;
+        if (!whole)
+            continue;
+        if (sinks && k.latest[c] != INT32_MAX)
+            sink_component(s, &census, i, k.latest[c]);
+        for (int j = i, end = component_end(s, i); j < end; j++) {
+            k.user = s->order[j];
+            visit_needs(s, k.user, lower_latest, &k);
         }
-        if (whole)
-            for (int j = i; j < component_end(s, i); j++) {
-                k.user = s->order[j];
-                visit_needs(s, k.user, lower_latest, &k);
-            }
     }
 }
 
-static void number_stages(Schedule *s)
+/* Rounds in order, in each its classes. */
+static void number_stages(Arena *arena, Schedule *s)
 {
-    int last = 0;
-    for (int i = 0; i < s->n_order; i++)
-        last = s->slot[s->order[i]].round > last ? s->slot[s->order[i]].round : last;
-    for (int round = 0; round <= last; round++)
-        for (Class c = CLASS_NONE + 1; c < CLASS_COUNT; c++) {
-            if (!round_has(s, c, round))
-                continue;
-            for (int i = 0; i < s->n_order; i++) {
-                Slot *slot = &s->slot[s->order[i]];
-                if (slot->class == c && slot->round == round)
-                    slot->stage = s->n_stage;
-            }
-            s->n_stage++;
+    Census c = take_census(arena, s);
+    for (int round = 0; round < c.n_round; round++)
+        for (Class class = CLASS_NONE + 1; class < CLASS_COUNT; class ++) {
+            int *at = census_at(&c, class, round);
+            *at = *at ? s->n_stage++ : -1; /* now the stage's number */
         }
+    for (int i = 0; i < s->n_order; i++) {
+        Slot *slot = &s->slot[s->order[i]];
+        if (slot->class != CLASS_NONE)
+            slot->stage = *census_at(&c, slot->class, slot->round);
+    }
 }
 
 /* ---- groups: maps and scans in turn ---- */
@@ -379,23 +407,34 @@ static void join_scans(Schedule *s)
 
 /* ---- products that start from the other operand of their sum ---- */
 
-/* Whether `id` needs `on` within the step and its group. */
-static bool needs_within(const Schedule *s, NodeId id, NodeId on, bool *seen)
+/* Searches of the graph: `seen` by node, the number of the last search that met it. */
+typedef struct {
+    int *seen, n_search;
+    NodeId *stack;
+} Search;
+
+/* Whether `id` needs `on` within the step and its group: operands stand before users, so
+   the search never goes further back. */
+static bool needs_within(Search *w, const Graph *g, NodeId id, NodeId on)
 {
-    NodeId base = view_base(s->g, id);
-    if (base == on)
-        return true;
-    if (seen[base] || base < on)
-        return false;
-    seen[base] = true;
-    const Node *n = &s->g->node[base];
-    for (int i = 0; i < n->n_arg; i++)
-        if (needs_within(s, n->arg[i], on, seen))
+    int n = 0;
+    w->n_search++;
+    w->stack[n++] = view_base(g, id);
+    while (n > 0) {
+        NodeId base = w->stack[--n];
+        if (base == on)
             return true;
+        for (int i = 0; base > on && i < g->node[base].n_arg; i++) {
+            NodeId next = view_base(g, g->node[base].arg[i]);
+            if (w->seen[next] != w->n_search)
+                w->stack[n++] = next;
+            w->seen[next] = w->n_search;
+        }
+    }
     return false;
 }
 
-static bool can_start_from(Arena *arena, const Schedule *s, NodeId product, NodeId value)
+static bool can_start_from(Search *w, const Schedule *s, NodeId product, NodeId value)
 {
     View v;
     const Graph *g = s->g;
@@ -406,12 +445,14 @@ static bool can_start_from(Arena *arena, const Schedule *s, NodeId product, Node
     bool real = base->op != OP_INPUT && !base->wide && base->op != OP_START &&
                 !(base->op == OP_TOTAL && base->shape.rank == 0);
     bool row = rank == 0 || v.stride[rank - 1] == 1 || v.stride[rank - 1] == 0;
-    return real && row &&
-           !needs_within(s, value, product, NEW_ARRAY(arena, bool, g->n_node + 1));
+    return real && row && !needs_within(w, g, value, product);
 }
 
 static void find_starts(Arena *arena, Schedule *s, const int *uses)
 {
+    int n_node = s->g->n_node;
+    Search w = {.seen = NEW_ARRAY(arena, int, n_node + 1),
+                .stack = NEW_ARRAY(arena, NodeId, n_node + 1)};
     for (int i = 0; s->fuse && i < s->n_order; i++) {
         NodeId id = s->order[i];
         const Node *n = &s->g->node[id];
@@ -424,7 +465,7 @@ static void find_starts(Arena *arena, Schedule *s, const int *uses)
                         s->needed[product] && slot->class != CLASS_SUM &&
                         same_group(slot, &s->slot[id]) && s->slot[id].init == NO_NODE &&
                         slot->fused == NO_NODE;
-            if (fits && can_start_from(arena, s, product, value)) {
+            if (fits && can_start_from(&w, s, product, value)) {
                 slot->fused = id;
                 s->slot[id].init = value;
             }
@@ -514,6 +555,37 @@ static void find_once_nests(Arena *arena, Schedule *s)
         if (slot->class == CLASS_SCALAR)
             slot->nest = 0;
     }
+}
+
+/* ---- all of it in one line ---- */
+
+typedef struct {
+    int key[5]; /* stage, sub, nest, sweep, order */
+} Position;
+
+static int by_position(const void *a, const void *b)
+{
+    const Position *x = a, *y = b;
+    int i = 0;
+    while (i < COUNT(x->key) - 1 && x->key[i] == y->key[i])
+        i++;
+    return (x->key[i] > y->key[i]) - (x->key[i] < y->key[i]);
+}
+
+static void lay_out(Arena *arena, Schedule *s)
+{
+    Position *p = NEW_ARRAY(arena, Position, s->n_order + 1);
+    s->laid = NEW_ARRAY(arena, NodeId, s->n_order + 1);
+    s->n_laid = 0;
+    for (int i = 0; i < s->n_order; i++) {
+        const Slot *slot = &s->slot[s->order[i]];
+        Position at = {{slot->stage, slot->sub, slot->nest, slot->sweep, i}};
+        if (slot->class != CLASS_NONE)
+            p[s->n_laid++] = at;
+    }
+    qsort(p, (size_t)s->n_laid, sizeof *p, by_position);
+    for (int i = 0; i < s->n_laid; i++)
+        s->laid[i] = s->order[p[i].key[4]];
 }
 
 /* ---- sweeps ---- */
@@ -617,15 +689,14 @@ static void enter_sweep(const Schedule *s, Space *sweep, NodeId id)
     sweep->closed = op_defs[n->op]->family == FAMILY_MAKER;
 }
 
-static void sweeps_of_nest(Arena *arena, Schedule *s, int at)
+/* Of the nodes laid[begin] … laid[end - 1], which are one nest's, in order. */
+static void sweeps_of_nest(Arena *arena, Schedule *s, int begin, int end)
 {
     Space *sweep = NULL;
-    int capacity = 0;
-    const Slot key = s->slot[s->order[at]];
-    int n_sweep = 0;
-    for (int i = at; i < s->n_order; i++) {
-        NodeId id = s->order[i];
-        if (!same_nest(&s->slot[id], &key) || !in_sweep(s, id))
+    int capacity = 0, n_sweep = 0;
+    for (int i = begin; i < end; i++) {
+        NodeId id = s->laid[i];
+        if (!in_sweep(s, id))
             continue;
         int k = first_sweep(s, id);
         while (k < n_sweep && !joins_sweep(s, &sweep[k], id))
@@ -644,9 +715,15 @@ static void find_sweeps(Arena *arena, Schedule *s)
 {
     for (int i = 0; i < s->n_order; i++)
         s->slot[s->order[i]].sweep = -1;
-    for (int i = 0; i < s->n_order; i++)
-        if (in_sweep(s, s->order[i]) && s->slot[s->order[i]].sweep < 0)
-            sweeps_of_nest(arena, s, i);
+    lay_out(arena, s); /* nests in one piece each */
+    for (int begin = 0, end; begin < s->n_laid; begin = end) {
+        end = begin + 1;
+        while (end < s->n_laid &&
+               same_nest(&s->slot[s->laid[begin]], &s->slot[s->laid[end]]))
+            end++;
+        sweeps_of_nest(arena, s, begin, end);
+    }
+    lay_out(arena, s);
 }
 
 Schedule *schedule_make(Arena *arena, const Graph *g, const Stages *stages, bool fuse,
@@ -663,7 +740,7 @@ Schedule *schedule_make(Arena *arena, const Graph *g, const Stages *stages, bool
     find_users(arena, s);
     find_rounds(s);
     sink(arena, s);
-    number_stages(s);
+    number_stages(arena, s);
     find_subs(s);
     if (fuse)
         join_scans(s);

@@ -47,6 +47,8 @@ typedef struct {
     Slot *slot;    /* by node */
     NodeId *order; /* needed computed nodes, what is needed first */
     int n_order;
+    NodeId *laid; /* those with code by stage, sub, nest, sweep, then as in order */
+    int n_laid;
     int n_stage;
     /* Users of a computed node's value, seen through views: user[users_at[id]] … , once for
        each operand, in order; users_at has one more entry than there are nodes. */
