@@ -7,8 +7,10 @@
  * Reals are standard normal, classes and flags uniform, integers from 1 to `steps`. A
  * value is a function of seed, sequence, input and place: each epoch has the same data.
  *
- * A batch of up to WINDOW_BYTES is drawn once. Of a longer one as many whole chunks are in
- * memory, drawn anew whenever a chunk lies outside: memory does not grow with the sequence.
+ * A batch of up to PERIOD_BYTES is drawn as a whole. A longer one repeats itself after as
+ * many steps: memory does not grow with the sequence, and nothing is drawn while chunks are
+ * timed. A chunk is contiguous wherever it begins, for the period's first steps stand once
+ * more behind its last.
  */
 #include "settings.h"
 #include "source.h"
@@ -16,17 +18,17 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { WINDOW_BYTES = 4 << 20 };
+enum { PERIOD_BYTES = 4 << 20 };
 
 struct random_source {
     struct rnn__source_setup setup;
     const struct rnn_model *model;
     int64_t batch, steps, sequences;
-    int64_t window_steps;    /* in memory at a time */
-    void **buffer;           /* [n_input], each [batch][window_steps][size], reals or
-                                int32; [batch][size] of an input per sequence */
-    bool filled;             /* they hold … */
-    int64_t position, step0; /* … this batch from this step on */
+    int64_t period;     /* steps after which a sequence repeats itself; at most all */
+    int64_t kept_steps; /* in memory */
+    void **buffer;      /* [n_input], each [batch][kept_steps][size], reals or int32;
+                           [batch][size] of an input per sequence */
+    int64_t filled;     /* the position that they hold, + 1 */
 };
 
 static const char *const option_list[] = {"random", "batch", "steps", "sequences", NULL};
@@ -54,15 +56,20 @@ static int read_settings(struct random_source *s, struct rnn__fault *f)
     return code;
 }
 
-/* Steps of an input that are in memory. */
 static int64_t kept_steps(const struct random_source *s, const struct rnn_input *input)
 {
-    return input->per_sequence ? 1 : s->window_steps;
+    return input->per_sequence ? 1 : s->kept_steps;
 }
 
-static int size_window(struct random_source *s, struct rnn__fault *f)
+static int64_t period_of(const struct random_source *s, const struct rnn_input *input)
 {
-    int64_t step_bytes = 1, bytes;
+    return input->per_sequence ? 1 : s->period;
+}
+
+static int choose_period(struct random_source *s, struct rnn__fault *f)
+{
+    int64_t step_bytes = 1, bytes,
+            chunk = s->model->steps_max > 0 ? s->model->steps_max : 1;
     for (int i = 0; i < s->model->n_input; i++) {
         const struct rnn_input *input = &s->model->input[i];
         int64_t element = (int64_t)rnn_input_bytes(input, s->model->dtype);
@@ -71,17 +78,17 @@ static int size_window(struct random_source *s, struct rnn__fault *f)
                                    &step_bytes))
             return rnn__fault_memory(f);
     }
-    int64_t chunk = s->model->steps_max > 0 ? s->model->steps_max : 1;
-    int64_t n_chunk = WINDOW_BYTES / step_bytes / chunk;
-    s->window_steps = (n_chunk ? n_chunk : 1) * chunk;
-    if (s->window_steps > s->steps)
-        s->window_steps = s->steps;
+    s->period = PERIOD_BYTES / step_bytes;
+    if (s->period < chunk)
+        s->period = chunk;
+    if (s->period >= s->steps || __builtin_add_overflow(s->period, chunk, &s->kept_steps))
+        s->period = s->kept_steps = s->steps;
     return 0;
 }
 
 static int make_buffers(struct random_source *s, struct rnn__fault *f)
 {
-    int code = size_window(s, f);
+    int code = choose_period(s, f);
     if (code)
         return code;
     s->buffer = calloc((size_t)s->model->n_input + 1, sizeof *s->buffer);
@@ -154,47 +161,26 @@ static int64_t rows_of(const struct random_source *s, int64_t position)
 }
 
 /* What is drawn for an element depends on its place in the whole sequence alone. */
-static void fill_input(const struct random_source *s, int i)
+static void fill_input(const struct random_source *s, int64_t position, int i)
 {
     const struct rnn_input *input = &s->model->input[i];
-    int64_t whole = (input->per_sequence ? 1 : s->steps) * input->size;
-    int64_t first = input->per_sequence ? 0 : s->step0 * input->size;
-    int64_t stride = kept_steps(s, input) * input->size, kept = stride;
-    if (kept > whole - first)
-        kept = whole - first;
+    uint64_t whole = (uint64_t)(input->per_sequence ? 1 : s->steps) * (uint64_t)input->size;
+    int64_t kept = kept_steps(s, input) * input->size;
+    int64_t period = period_of(s, input) * input->size;
     uint64_t key = rnn__mix(s->setup.seed ^ rnn__mix((uint64_t)i));
-    for (int64_t row = 0; row < rows_of(s, s->position); row++) {
-        uint64_t place =
-            (uint64_t)(s->position * s->batch + row) * (uint64_t)whole + (uint64_t)first;
+    for (int64_t row = 0; row < rows_of(s, position); row++) {
+        uint64_t first = (uint64_t)(position * s->batch + row) * whole;
         for (int64_t j = 0; j < kept; j++)
-            draw(s, input, rnn__mix(key + place + (uint64_t)j), s->buffer[i],
-                 row * stride + j);
+            draw(s, input, rnn__mix(key + first + (uint64_t)(j % period)), s->buffer[i],
+                 row * kept + j);
     }
-}
-
-static bool holds(const struct random_source *s, int64_t position, int64_t step0,
-                  int64_t end)
-{
-    return s->filled && s->position == position && s->step0 <= step0 &&
-           end <= s->step0 + s->window_steps;
-}
-
-static void hold(struct random_source *s, int64_t position, int64_t step0, int64_t end)
-{
-    if (holds(s, position, step0, end))
-        return;
-    s->filled = true;
-    s->position = position;
-    s->step0 = step0;
-    for (int i = 0; i < s->model->n_input; i++)
-        fill_input(s, i);
 }
 
 static void point_at(const struct random_source *s, rnn_array *input, int64_t step0)
 {
     for (int i = 0; i < s->model->n_input; i++) {
         const struct rnn_input *in = &s->model->input[i];
-        int64_t steps = in->per_sequence ? 0 : step0 - s->step0;
+        int64_t steps = step0 % period_of(s, in);
         input[i].data =
             (const char *)s->buffer[i] +
             (int64_t)rnn_input_bytes(in, s->model->dtype) * steps * input[i].step_stride;
@@ -203,10 +189,8 @@ static void point_at(const struct random_source *s, rnn_array *input, int64_t st
 
 static int load(rnn_batch *batch, int64_t step0, int64_t steps)
 {
-    struct random_source *s = batch->user;
-    int64_t end = step0 + steps < s->steps ? step0 + steps : s->steps;
-    hold(s, batch->row0 / s->batch, step0, end);
-    point_at(s, batch->input, step0);
+    (void)steps;
+    point_at(batch->user, batch->input, step0);
     return 0;
 }
 
@@ -218,7 +202,7 @@ static int source_read(void *user, int64_t pass, int64_t position, rnn_batch *ou
     out->steps = s->steps;
     out->rows = rows_of(s, position);
     out->row0 = position * s->batch;
-    out->load = s->window_steps < s->steps ? load : NULL;
+    out->load = s->period < s->steps ? load : NULL;
     out->user = s;
     for (int i = 0; i < s->model->n_input; i++) {
         const struct rnn_input *input = &s->model->input[i];
@@ -226,7 +210,9 @@ static int source_read(void *user, int64_t pass, int64_t position, rnn_batch *ou
                                     .step_stride = input->size,
                                     .row_stride = kept_steps(s, input) * input->size};
     }
-    hold(s, position, 0, s->window_steps);
+    for (int i = 0; i < s->model->n_input && s->filled != position + 1; i++)
+        fill_input(s, position, i);
+    s->filled = position + 1;
     point_at(s, out->input, 0);
     return 0;
 }
