@@ -244,11 +244,38 @@ int rnn__read_at(int fd, const char *path, int64_t offset, void *out, size_t byt
 
 /* ---- folders ---- */
 
+int rnn__sync_folder(const char *folder, struct rnn__fault *f)
+{
+    int code = 0;
+    int fd = rnn__io->open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd < 0)
+        code = rnn__fault_errno(f, folder, "folder cannot be opened");
+    else if (rnn__io->fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
+        code = rnn__fault_errno(f, folder, "folder cannot be synced");
+    if (fd >= 0)
+        rnn__io->close(fd);
+    return code;
+}
+
+static int sync_folder_of(const char *path, struct rnn__fault *f)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = rnn__path_join(NULL, slash ? path : ".");
+    if (!folder)
+        return rnn__fault_memory(f);
+    if (slash)
+        folder[slash == path ? 1 : slash - path] = '\0';
+    int code = rnn__sync_folder(folder, f);
+    free(folder);
+    return code;
+}
+
+/* What is in it is only safe when its own name is. */
 static int make_one(const char *path, struct rnn__fault *f)
 {
     struct stat st;
     if (rnn__io->mkdir(path, 0777) == 0)
-        return 0;
+        return sync_folder_of(path, f);
     if (errno == EEXIST && rnn__io->stat(path, &st) == 0 && S_ISDIR(st.st_mode))
         return 0;
     return rnn__fault_errno(f, path, "folder cannot be made");
@@ -269,26 +296,6 @@ int rnn__make_folder(const char *path, struct rnn__fault *f)
     if (!code)
         code = make_one(copy, f);
     free(copy);
-    return code;
-}
-
-static int sync_folder_of(const char *path, struct rnn__fault *f)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder = rnn__path_join(NULL, slash ? path : ".");
-    if (!folder)
-        return rnn__fault_memory(f);
-    if (slash)
-        folder[slash == path ? 1 : slash - path] = '\0';
-    int code = 0;
-    int fd = rnn__io->open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    if (fd < 0)
-        code = rnn__fault_errno(f, folder, "folder cannot be opened");
-    else if (rnn__io->fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
-        code = rnn__fault_errno(f, folder, "folder cannot be synced");
-    if (fd >= 0)
-        rnn__io->close(fd);
-    free(folder);
     return code;
 }
 

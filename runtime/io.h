@@ -95,7 +95,9 @@ int rnn__write_all(int fd, const char *path, const void *data, size_t bytes,
 int rnn__read_at(int fd, const char *path, int64_t offset, void *out, size_t bytes,
                  struct rnn__fault *f);
 
-/* Makes the folder and those above it. */
+/* Names made, renamed and removed in the folder are on the disk. RNN_EIO. */
+int rnn__sync_folder(const char *folder, struct rnn__fault *f);
+/* Makes the folder and those above it, for good. */
 int rnn__make_folder(const char *path, struct rnn__fault *f);
 
 /* One piece of a file to be written. */
