@@ -201,7 +201,7 @@ static const char *promise(Arena *arena, const OpDef *op)
 static int list_ops(const Listing *l)
 {
     static const Table ops = {
-        4, {"operation", "family", "operands", "accuracy in f32"}, {14, 10, 10}, false};
+        4, {"operation", "family", "operands", "accuracy"}, {14, 10, 10}, false};
     print_titles(l, &ops);
     for (int i = 0; i < OP_COUNT; i++) {
         const OpDef *op = op_defs[i];

@@ -334,7 +334,7 @@ static void emit_map(Loops *l, int i)
         BUG("a map of %d operands", instr->n_arg);
     for (int a = 0; a < instr->n_arg; a++)
         arg[a] = operand(l, i, a, l->state[i].varies);
-    set_value(l, i, scalar_emit(l->e, instr->op, instr->n_arg, arg));
+    set_value(l, i, scalar_emit(l->e, instr->op, instr->wide, instr->n_arg, arg));
 }
 
 static void store_value(Loops *l, int i)

@@ -64,8 +64,9 @@ typedef struct {
     LLVMValueRef real, flag;
 } Real;
 
-/* The operation's recipe on operands of one type: float, double or vectors of them. */
-Real scalar_emit(Emitter *e, OpCode op, int n, const Real *arg);
+/* The operation's recipe on operands of one type: float, double or vectors of them. wide: a
+   wide instruction's. */
+Real scalar_emit(Emitter *e, OpCode op, bool wide, int n, const Real *arg);
 
 /* ---- random.c ---- */
 

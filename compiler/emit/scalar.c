@@ -237,12 +237,13 @@ static Val recipe_call(ScalarEmitter *s, const char *name, Val a, Val b)
     return wrap(r, (Real){.real = v});
 }
 
-Real scalar_emit(Emitter *e, OpCode op, int n, const Real *arg)
+Real scalar_emit(Emitter *e, OpCode op, bool wide, int n, const Real *arg)
 {
     const OpDef *def = op_defs[op];
     LLVMTypeRef type = LLVMTypeOf(arg[0].real);
-    Recipe r = {
-        {recipe_constant, recipe_apply, recipe_call, is_double(&e->ir, type)}, e, type};
+    ScalarEmitter base = {recipe_constant, recipe_apply, recipe_call,
+                          is_double(&e->ir, type), wide};
+    Recipe r = {base, e, type};
     Val operand[8] = {{NULL}};
     if (!def->emit || n > COUNT(operand))
         BUG("no recipe for %s of %d operands", def->name, n);

@@ -29,19 +29,20 @@ typedef enum {
         S_COUNT
 } ScalarOp;
 /* S_SELECT: a != 0 ? b : c. S_ROUND: half to even. S_FMA: a * b + c in one rounding.
-   S_COPYSIGN: |a| with the sign of b. S_SCALE2: a * 2^b, b whole and |b| <= 300, right
-   to the denormals and infinity; where b is NaN, a is NaN too or the result is not used:
-   any value will do, but no trap. S_EXPONENT: floor(log2 |a|) as a real, right for
-   denormals; of 0, infinities and NaN any number within 300. */
+   S_COPYSIGN: |a| with the sign of b. S_SCALE2: a * 2^b, b whole and |b| <= 300 (doubles:
+   2100), right to the denormals and infinity; where b is NaN, a is NaN too or the result is
+   not used: any value will do, but no trap. S_EXPONENT: floor(log2 |a|) as a real, right
+   for denormals; of 0, infinities and NaN any number within 300 (2100). */
 
 /* What a back end gives to a recipe: a constant and the instructions above. */
 typedef struct Scalar_ ScalarEmitter;
 struct Scalar_ {
     Val (*constant)(ScalarEmitter *s, double value);
     Val (*apply)(ScalarEmitter *s, ScalarOp op, Val a, Val b, Val c);
-    /* Calls libm's function of this name on a double (wide scalars only). */
+    /* Calls libm's function of this name, on doubles only. */
     Val (*call)(ScalarEmitter *s, const char *name, Val a, Val b);
-    bool wide; /* values are double: recipes may choose longer polynomials or `call` */
+    bool doubles; /* what values are; else floats */
+    bool wide;    /* one double, computed once an update: a call is as good */
 };
 
 typedef enum {
@@ -78,7 +79,7 @@ typedef struct {
     Family family;
     int arity;     /* -1: any number */
     bool cheap;    /* map: recomputing costs less than a trip through memory */
-    double ulp;    /* map: promised accuracy in f32; 0: exact or correctly rounded */
+    double ulp;    /* map: promised accuracy; 0: exact or correctly rounded */
     int partial;   /* 1 + the operand at some values of which there is no finite derivative;
                       0: none */
     unsigned uses; /* USES_…: the attributes that tell two nodes of this op apart */

@@ -2,8 +2,9 @@
  * recipe.c — elementary functions as scalar instructions, the same for every back end.
  *
  * In f32, at most 2 ulp over all floats, denormals, infinities and NaN included;
- * tests/ops/test_recipe.c measures them. Wide scalars are few and computed once an update:
- * they call libm.
+ * tests/ops/test_recipe.c measures them. Doubles have recipes of their own for what
+ * networks are made of, in recipe_double.c, and call libm for the rest. Wide scalars are
+ * few and computed once an update: they call libm.
  *
  * Each function is the textbook's three steps: bring the argument into a small range, a
  * polynomial there, put the scale back. Recipes have no branches, so each computes all of
@@ -13,78 +14,7 @@
  * Polynomials: log, sin and cos have those of Cephes (S. Moshier), erf N. Juffa's, exp and
  * pow minimax fits on the reduced ranges.
  */
-#include <math.h>
-
-#include "graph/ops_room.h"
-
-/* ---- instructions, by shorter names ---- */
-
-typedef ScalarEmitter S;
-
-static const Val no_val = {NULL};
-
-static Val k(S *s, double v) { return s->constant(s, v); }
-static Val op1(S *s, ScalarOp op, Val a) { return s->apply(s, op, a, no_val, no_val); }
-static Val op2(S *s, ScalarOp op, Val a, Val b) { return s->apply(s, op, a, b, no_val); }
-static Val add(S *s, Val a, Val b) { return op2(s, S_ADD, a, b); }
-static Val sub(S *s, Val a, Val b) { return op2(s, S_SUB, a, b); }
-static Val mul(S *s, Val a, Val b) { return op2(s, S_MUL, a, b); }
-static Val over(S *s, Val a, Val b) { return op2(s, S_DIV, a, b); }
-static Val neg(S *s, Val a) { return op1(s, S_NEG, a); }
-static Val absolute(S *s, Val a) { return op1(s, S_ABS, a); }
-static Val whole(S *s, Val a) { return op1(s, S_ROUND, a); }
-static Val scale2(S *s, Val a, Val b) { return op2(s, S_SCALE2, a, b); }
-static Val less(S *s, Val a, Val b) { return op2(s, S_LT, a, b); }
-static Val equal(S *s, Val a, Val b) { return op2(s, S_EQ, a, b); }
-static Val fma3(S *s, Val a, Val b, Val c) { return s->apply(s, S_FMA, a, b, c); }
-static Val select3(S *s, Val c, Val a, Val b) { return s->apply(s, S_SELECT, c, a, b); }
-static Val both(S *s, Val a, Val b) { return select3(s, a, b, k(s, 0)); }
-
-/* A NaN stays: the comparison does not hold. */
-static Val at_least(S *s, Val a, double low)
-{
-    return select3(s, less(s, a, k(s, low)), k(s, low), a);
-}
-static Val at_most(S *s, Val a, double high)
-{
-    return select3(s, less(s, k(s, high), a), k(s, high), a);
-}
-
-/* c[0] x^(n-1) + … + c[n-1] */
-static Val polynomial(S *s, Val x, int n, const double *c)
-{
-    Val p = k(s, c[0]);
-    for (int i = 1; i < n; i++)
-        p = fma3(s, p, x, k(s, c[i]));
-    return p;
-}
-
-/* ---- pairs: hi + lo, not rounded ---- */
-
-typedef struct {
-    Val hi, lo;
-} Pair;
-
-/* Exact. |a| >= |b|, or a = 0. */
-static Pair sum_ordered(S *s, Val a, Val b)
-{
-    Val hi = add(s, a, b);
-    return (Pair){hi, sub(s, b, sub(s, hi, a))};
-}
-
-/* Exact, in any order (Knuth). */
-static Pair sum(S *s, Val a, Val b)
-{
-    Val hi = add(s, a, b), bb = sub(s, hi, a);
-    return (Pair){hi, add(s, sub(s, a, sub(s, hi, bb)), sub(s, b, bb))};
-}
-
-/* Exact where nothing underflows. */
-static Pair product(S *s, Val a, Val b)
-{
-    Val hi = mul(s, a, b);
-    return (Pair){hi, fma3(s, a, b, neg(s, hi))};
-}
+#include "graph/recipe_room.h"
 
 /* To about 2^-46. */
 static Pair pair_mul(S *s, Pair a, Pair b)
@@ -117,8 +47,8 @@ static Val reduce_exp(S *s, Val x, Val *n)
 
 Val recipe_exp(S *s, const Val *arg)
 {
-    if (s->wide)
-        return s->call(s, "exp", arg[0], no_val);
+    if (s->doubles)
+        return s->wide ? s->call(s, "exp", arg[0], no_val) : double_exp(s, arg[0]);
     Val n, x = at_most(s, at_least(s, arg[0], -104), 89);
     Val r = reduce_exp(s, x, &n);
     return scale2(s, fma3(s, polynomial(s, r, COUNT(EXP_POLY), EXP_POLY), r, k(s, 1)), n);
@@ -135,8 +65,8 @@ static Val exp_minus_1(S *s, Val r)
    n = 1 cancels some of them. */
 Val recipe_expm1(S *s, const Val *arg)
 {
-    if (s->wide)
-        return s->call(s, "expm1", arg[0], no_val);
+    if (s->doubles)
+        return s->wide ? s->call(s, "expm1", arg[0], no_val) : double_expm1(s, arg[0]);
     Val n, x = at_most(s, at_least(s, arg[0], -20), 89);
     Val r = reduce_exp(s, x, &n);
     Val q = polynomial(s, r, COUNT(EXP_POLY) - 1, EXP_POLY);
@@ -151,8 +81,8 @@ Val recipe_expm1(S *s, const Val *arg)
    elsewhere: no digits are lost in either, and there is one division. */
 Val recipe_tanh(S *s, const Val *arg)
 {
-    if (s->wide)
-        return s->call(s, "tanh", arg[0], no_val);
+    if (s->doubles)
+        return s->wide ? s->call(s, "tanh", arg[0], no_val) : double_tanh(s, arg[0]);
     Val n, a = at_most(s, absolute(s, arg[0]), 9.1);
     Val q = exp_minus_1(s, reduce_exp(s, add(s, a, a), &n));
     Val scale = scale2(s, k(s, 0.5), n);
@@ -164,21 +94,12 @@ Val recipe_tanh(S *s, const Val *arg)
 
 /* ---- log, log1p: x = 2^e m, m in [√½, √2), f = m - 1 ---- */
 
-static const double ROOT_2 = 1.41421356, LOG_LN2_HI = 0x1.62e400p-1,
-                    LOG_LN2_LO = 0x1.7f7d1cp-20;
+static const double LOG_LN2_HI = 0x1.62e400p-1, LOG_LN2_LO = 0x1.7f7d1cp-20;
 
 /* (log(1 + f) - f + f²/2) / f³ */
 static const double LOG_POLY[] = {7.0376836292e-2,  -1.1514610310e-1, 1.1676998740e-1,
                                   -1.2420140846e-1, 1.4249322787e-1,  -1.6668057665e-1,
                                   2.0000714765e-1,  -2.4999993993e-1, 3.3333331174e-1};
-
-/* 2^-e brings a positive x to m. */
-static Val log_exponent(S *s, Val x)
-{
-    Val e = op1(s, S_EXPONENT, x);
-    Val m = scale2(s, x, neg(s, e));
-    return add(s, e, less(s, k(s, ROOT_2), m));
-}
 
 /* e ln 2 + log(1 + f) */
 static Val log_sum(S *s, Val e, Val f)
@@ -191,18 +112,10 @@ static Val log_sum(S *s, Val e, Val f)
     return add(s, high.hi, add(s, high.lo, low));
 }
 
-/* x < 0 or NaN: NaN; 0: -∞; ∞: ∞ */
-static Val log_edges(S *s, Val x, Val y)
-{
-    y = select3(s, less(s, x, k(s, INFINITY)), y, x);
-    y = select3(s, equal(s, x, k(s, 0)), k(s, -INFINITY), y);
-    return select3(s, less(s, x, k(s, 0)), k(s, NAN), y);
-}
-
 Val recipe_log(S *s, const Val *arg)
 {
-    if (s->wide)
-        return s->call(s, "log", arg[0], no_val);
+    if (s->doubles)
+        return s->wide ? s->call(s, "log", arg[0], no_val) : double_log(s, arg[0]);
     Val e = log_exponent(s, arg[0]);
     Val f = sub(s, scale2(s, arg[0], neg(s, e)), k(s, 1));
     return log_edges(s, arg[0], log_sum(s, e, f));
@@ -211,8 +124,8 @@ Val recipe_log(S *s, const Val *arg)
 /* What 1 + x loses in rounding is put back into f. */
 Val recipe_log1p(S *s, const Val *arg)
 {
-    if (s->wide)
-        return s->call(s, "log1p", arg[0], no_val);
+    if (s->doubles)
+        return s->wide ? s->call(s, "log1p", arg[0], no_val) : double_log1p(s, arg[0]);
     Val x = arg[0];
     Pair u = sum(s, x, k(s, 1));
     Val e = log_exponent(s, u.hi), down = neg(s, e);
@@ -278,7 +191,7 @@ static Val is_whole(S *s, Val a) { return equal(s, op1(s, S_FLOOR, a), a); }
 /* C's pow, case by case (C11 F.10.4.4). */
 Val recipe_pow(S *s, const Val *arg)
 {
-    if (s->wide)
+    if (s->doubles)
         return s->call(s, "pow", arg[0], arg[1]);
     Val x = arg[0], y = arg[1], zero = k(s, 0), one = k(s, 1), infinity = k(s, INFINITY);
     Val size = absolute(s, x), up = less(s, zero, y);
@@ -309,7 +222,7 @@ static const double ERF_SMALL[] = {-5.96761703e-4, 4.99119423e-3,  -2.67681349e-
 
 Val recipe_erf(S *s, const Val *arg)
 {
-    if (s->wide)
+    if (s->doubles)
         return s->call(s, "erf", arg[0], no_val);
     Val x = arg[0], t = absolute(s, x), z = mul(s, x, x);
     Val small = fma3(s, polynomial(s, z, COUNT(ERF_SMALL), ERF_SMALL), x, x);
@@ -422,7 +335,7 @@ static Val sine(S *s, Val quarter, Val r)
 
 Val recipe_sin(S *s, const Val *arg)
 {
-    if (s->wide)
+    if (s->doubles)
         return s->call(s, "sin", arg[0], no_val);
     Val x = arg[0], quarter, r = reduce_turns(s, x, &quarter);
     Val y = sine(s, quarter, r);
@@ -432,7 +345,7 @@ Val recipe_sin(S *s, const Val *arg)
 
 Val recipe_cos(S *s, const Val *arg)
 {
-    if (s->wide)
+    if (s->doubles)
         return s->call(s, "cos", arg[0], no_val);
     Val quarter, r = reduce_turns(s, arg[0], &quarter);
     Val next = add(s, quarter, k(s, 1));
@@ -444,7 +357,7 @@ Val recipe_cos(S *s, const Val *arg)
  * division may round up to the next whole number: then the rest has the other sign and b
  * is added. */
 
-static Val wide_mod(S *s, const Val *arg)
+static Val double_mod(S *s, const Val *arg)
 {
     Val r = s->call(s, "fmod", arg[0], arg[1]), b = arg[1], zero = k(s, 0);
     Val other_sign = op2(s, S_NE, less(s, r, zero), less(s, b, zero));
@@ -453,8 +366,8 @@ static Val wide_mod(S *s, const Val *arg)
 
 Val recipe_mod(S *s, const Val *arg)
 {
-    if (s->wide)
-        return wide_mod(s, arg);
+    if (s->doubles)
+        return double_mod(s, arg);
     Val a = arg[0], b = arg[1], zero = k(s, 0);
     Val q = op1(s, S_FLOOR, over(s, a, b));
     Val r = fma3(s, neg(s, q), b, a);

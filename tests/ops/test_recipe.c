@@ -5,7 +5,12 @@
  * elementwise operation of the table; those of several operands over random pairs of all
  * magnitudes and all pairs of edges. The bound is the op's own promise; 0 means the
  * correctly rounded result. The worst float is named.
+ *
+ * Of doubles a sample, against libm in long double (64 or more digits, or the test has
+ * nothing to hold them against).
  */
+#include <float.h>
+
 #include "check.h"
 #include "host_scalar.h"
 
@@ -129,6 +134,96 @@ static void test_recipes_keep_their_promise(uint32_t stride)
             sweep((OpCode)op, stride);
 }
 
+/* ---- doubles ---- */
+
+static long double reciprocal_root(long double x) { return 1 / sqrtl(x); }
+
+static const struct {
+    OpCode op;
+    long double (*exact)(long double);
+} double_ops[] = {{OP_EXP, expl},     {OP_EXPM1, expm1l}, {OP_LOG, logl},
+                  {OP_LOG1P, log1pl}, {OP_TANH, tanhl},   {OP_ERF, erfl},
+                  {OP_SIN, sinl},     {OP_COS, cosl},     {OP_RSQRT, reciprocal_root}};
+
+static double double_of(uint64_t bits)
+{
+    double v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+/* Any bits, or of any size below 2^10, or around 1: where each case of a recipe lies. */
+static double draw_double(int i)
+{
+    uint64_t bits = (uint64_t)random_bits() << 32 | random_bits();
+    if (i % 4 == 0)
+        return double_of(bits);
+    double unit = (double)(int64_t)bits * 0x1p-63;
+    return i % 4 == 1   ? ldexp(unit, (int)(random_bits() % 70) - 60)
+           : i % 4 == 2 ? 1 + ldexp(unit, -(int)(random_bits() % 50))
+                        : 40 * unit;
+}
+
+/* Distance in units of the last place. */
+static double double_error(double got, long double exact)
+{
+    double nearest = (double)exact;
+    if (isnan(nearest) || isnan(got) || isinf(nearest) || isinf(got) || nearest == 0)
+        return memcmp(&got, &nearest, sizeof got) == 0 || (isnan(got) && isnan(nearest))
+                   ? 0
+                   : (double)INFINITY;
+    int e = ilogb(nearest);
+    return (double)(fabsl((long double)got - exact) * exp2l(52 - (e < -1022 ? -1022 : e)));
+}
+
+static void try_double(int which, double x, double *worst, double *at)
+{
+    const OpDef *op = op_defs[double_ops[which].op];
+    double u = double_error(host_result(op, true, 1, &x), double_ops[which].exact(x));
+    if (!(u <= *worst))
+        *worst = u, *at = x;
+}
+
+static void test_doubles_keep_the_promise(int n)
+{
+    static const double edges[] = {0,
+                                   -0.0,
+                                   1,
+                                   -1,
+                                   (double)INFINITY,
+                                   -(double)INFINITY,
+                                   (double)NAN,
+                                   5e-324,
+                                   1e-310,
+                                   709.78,
+                                   709.79,
+                                   -745.1,
+                                   -745.2,
+                                   -37.5,
+                                   19.07,
+                                   0.7,
+                                   0.34657359027997264,
+                                   1.4142135623730951,
+                                   0.70710678118654757,
+                                   1.7e308,
+                                   -1.7e308};
+    if (LDBL_MANT_DIG < 64) {
+        printf("doubles: skipped, long double has %d digits\n", LDBL_MANT_DIG);
+        return;
+    }
+    for (int k = 0; k < COUNT(double_ops); k++) {
+        const OpDef *op = op_defs[double_ops[k].op];
+        double worst = 0, at = 0;
+        for (int i = 0; i < n; i++)
+            try_double(k, draw_double(i), &worst, &at);
+        for (int i = 0; i < COUNT(edges); i++)
+            try_double(k, edges[i], &worst, &at);
+        CHECK(worst <= op->ulp, "%s of the double %.17g: %.3f ulp, promised %g", op->name,
+              at, worst, op->ulp);
+        printf("%-8s %.3f ulp at the double %.17g\n", op->name, worst, at);
+    }
+}
+
 /* Signs of zero and exact values that an error in ulp does not see. */
 static void test_zeros_keep_their_sign(void)
 {
@@ -147,5 +242,6 @@ int main(int argc, char **argv)
     bool all = argc > 1 && strcmp(argv[1], "all") == 0;
     test_recipes_keep_their_promise(all ? 1 : 1 << 13);
     test_zeros_keep_their_sign();
+    test_doubles_keep_the_promise(all ? 100000000 : 400000);
     return check_result();
 }
