@@ -91,7 +91,6 @@ typedef struct {
 void sweep_emit(Emitter *e, const Sweep *sweep, Part part);
 /* Sets the targets of the sweep's sums to zero. */
 void sweep_zero(Emitter *e, const Sweep *sweep, Part part);
-bool sweep_has_sums(const Sweep *sweep);
 
 /* ---- nest.c ---- */
 

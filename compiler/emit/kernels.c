@@ -13,11 +13,6 @@
 #include <stddef.h>
 #include <string.h>
 
-static const char *const procedure_words[PROC_COUNT] = {
-    [PROC_INIT] = "init",     [PROC_PACK] = "pack", [PROC_GRAD] = "train",
-    [PROC_UPDATE] = "update", [PROC_EVAL] = "eval", [PROC_STEP] = "step",
-};
-
 typedef struct {
     ProcId proc;
     const Stage *stage;
@@ -117,7 +112,7 @@ static const char *kernel_name(Arena *arena, const Plan *p, const Kernel *k)
                                         [STAGE_ROWS] = "rows",
                                         [STAGE_TIME] = "map",
                                         [STAGE_SUM] = "sum"};
-    const char *phase = k->proc != PROC_GRAD           ? procedure_words[k->proc]
+    const char *phase = k->proc != PROC_GRAD           ? proc_names[k->proc]
                         : k->stage->backward           ? "backward"
                         : k->stage->kind == STAGE_TIME ? "forward"
                         : k->stage->kind == STAGE_SUM  ? "backward"

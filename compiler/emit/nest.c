@@ -56,9 +56,10 @@ static bool has_rows(const NestCode *n)
 /* ---- parts of threads ---- */
 
 /* This thread's part of `extent` in whole units, sizes differing by at most one unit. */
-static Part part_of(const NestCode *n, int dimension, int64_t extent, int64_t unit)
+static Part part_of(const NestCode *n, int dimension, int64_t extent)
 {
     Ir *ir = n->ir;
+    int64_t unit = n->nest->unit;
     LLVMValueRef threads = chunk_threads(n->e), thread = n->e->frame.thread;
     LLVMValueRef units = ir_int(ir, (extent + unit - 1) / unit), size = ir_int(ir, unit);
     LLVMValueRef after = ir_add(ir, thread, ir_int(ir, 1));
@@ -68,34 +69,20 @@ static Part part_of(const NestCode *n, int dimension, int64_t extent, int64_t un
                   ir_min(ir, ir_mul(ir, end, size), ir_int(ir, extent))};
 }
 
-/* Columns of a unit that SPLIT_N splits by. */
-static int64_t unit_columns(const NestCode *n)
-{
-    const Contraction *c = n->nest->contraction;
-    if (!c)
-        return n->ir->vector;
-    return (int64_t)c->tiling.vectors * n->ir->vector;
-}
-
 static bool is_split(const NestCode *n)
 {
     bool by_features = n->kind == STAGE_ONCE || n->kind == STAGE_SUM;
     return by_features && n->nest->split != SPLIT_NONE;
 }
 
-/* The part of a sweep that is this thread's. With a contraction in the nest it must be the
-   part of c that the thread has computed. */
+/* The part of a sweep that is this thread's: with a contraction in the nest the part of c
+   that the thread has computed. */
 static Part sweep_part(const NestCode *n, const Sweep *s)
 {
     if (!is_split(n) || s->rank == 0)
         return (Part){.dimension = -1};
-    bool columns = n->nest->split == SPLIT_N;
-    int dimension = columns ? s->rank - 1 : 0;
-    const Contraction *c = n->nest->contraction;
-    if (c && s->extent[dimension] != (columns ? c->n : c->m))
-        BUG("threads split a contraction by %d and its sweep by %d elements",
-            (int)(columns ? c->n : c->m), (int)s->extent[dimension]);
-    return part_of(n, dimension, s->extent[dimension], columns ? unit_columns(n) : 1);
+    int dimension = n->nest->split == SPLIT_N ? s->rank - 1 : 0;
+    return part_of(n, dimension, s->extent[dimension]);
 }
 
 /* ---- loops over points ---- */
@@ -186,7 +173,7 @@ static void product_rows(const NestCode *n, const Contraction *c, Product *p)
 static void split_rows(const NestCode *n, const Contraction *c, Product *p)
 {
     Ir *ir = n->ir;
-    Part part = part_of(n, 0, c->m, 1);
+    Part part = part_of(n, 0, c->m);
     ProductRows *rows = &p->dim[p->n_dim - 1];
     p->a = ir_at(ir, ir->real, p->a, ir_mul(ir, part.first, rows->a));
     p->c = ir_at(ir, ir->real, p->c, ir_mul(ir, part.first, rows->c));
@@ -245,7 +232,7 @@ static void emit_product(const NestCode *n, const Contraction *c)
     if (is_split(n) && n->nest->split == SPLIT_M)
         split_rows(n, c, &p);
     if (is_split(n) && n->nest->split == SPLIT_N) {
-        Part part = part_of(n, 0, c->n, unit_columns(n));
+        Part part = part_of(n, 0, c->n);
         p.n_begin = part.first;
         p.n_end = part.end;
     }
@@ -274,7 +261,7 @@ static void split_sum(const NestCode *n, const Contraction *c, ProductSum *p)
     if (!is_split(n))
         return;
     bool columns = n->nest->split == SPLIT_N;
-    Part part = part_of(n, 0, columns ? c->n : c->m, columns ? unit_columns(n) : 1);
+    Part part = part_of(n, 0, columns ? c->n : c->m);
     *(columns ? &p->n_begin : &p->m_begin) = part.first;
     *(columns ? &p->n_end : &p->m_end) = part.end;
 }
@@ -373,7 +360,9 @@ static void emit_pack(const NestCode *n)
     const Buffer *b = &e->plan->buffer[n->nest->pack];
     const Access *from = &n->nest->pack_from;
     int64_t panels = pack_panels(b->pack_batch, b->pack_n, b->panel);
-    Part part = part_of(n, 0, panels, 1);
+    Part part = {.dimension = -1};
+    if (is_split(n))
+        part = part_of(n, 0, panels);
     pack_emit(n->ir, &(Pack){
                          .n_batch = b->pack_batch,
                          .n = b->pack_n,
@@ -384,8 +373,8 @@ static void emit_pack(const NestCode *n)
                          .from_batch = from->stride[0],
                          .from_n = from->stride[1],
                          .from_k = from->stride[2],
-                         .begin = is_split(n) ? part.first : NULL,
-                         .end = is_split(n) ? part.end : NULL,
+                         .begin = part.first,
+                         .end = part.end,
                      });
 }
 
@@ -400,9 +389,6 @@ static void emit_without_axes(const NestCode *n)
     int n_sum = summing_sweeps(n->nest);
     if (n_sum > 0)
         emit_sums(n, n_sum);
-    /* Sweeps of a sum that only map (no contraction, no sum) cannot be meant. */
-    if (n->kind == STAGE_SUM && !c && n_sum == 0 && n->nest->n_sweep > 0)
-        BUG("a nest of a SUM stage sums nothing");
     emit_sweeps(n, n_sum, n->nest->n_sweep);
 }
 

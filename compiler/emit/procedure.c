@@ -11,20 +11,16 @@
 #include <math.h>
 #include <stddef.h>
 
-static const struct {
-    Call call;
-    const char *name;
-} procedures[PROC_COUNT] = {
-    [PROC_INIT] = {CALL_INIT, "init"}, [PROC_PACK] = {CALL_PACK, "pack"},
-    [PROC_GRAD] = {CALL_GRAD, "grad"}, [PROC_UPDATE] = {CALL_UPDATE, "update"},
-    [PROC_EVAL] = {CALL_EVAL, "eval"}, [PROC_STEP] = {CALL_STEP, "step"},
+static const Call calls[PROC_COUNT] = {
+    [PROC_INIT] = CALL_INIT,     [PROC_PACK] = CALL_PACK, [PROC_GRAD] = CALL_GRAD,
+    [PROC_UPDATE] = CALL_UPDATE, [PROC_EVAL] = CALL_EVAL, [PROC_STEP] = CALL_STEP,
 };
 
 static const char *call_name(Call call)
 {
     for (int i = 0; i < PROC_COUNT; i++)
-        if (procedures[i].call == call)
-            return procedures[i].name;
+        if (calls[i] == call)
+            return proc_names[i];
     return "train"; /* of grad and update: no procedure of the plan */
 }
 
@@ -85,13 +81,12 @@ static void call_kernel(Emitter *e, int kernel, LLVMValueRef f, Ranges r)
     kernel_mark(e, -1);
 }
 
-/* Nests in order: split by features, or dealt out in turn. */
+/* Nests in order: split by features, or one thread's. */
 static void emit_features_stage(Emitter *e, const Stage *s, const char *name)
 {
     Ir *ir = &e->ir;
     LLVMValueRef zero = ir_int(ir, 0);
     Ranges all = {zero, chunk_steps(e), zero, chunk_rows(e), zero};
-    int n_dealt = 0;
     for (int g = 0; g < s->n_group; g++)
         for (int i = 0; i < s->group[g].n_nest; i++) {
             const Nest *nest = &s->group[g].nest[i];
@@ -105,7 +100,7 @@ static void emit_features_stage(Emitter *e, const Stage *s, const char *name)
                 continue;
             }
             LLVMValueRef turn =
-                LLVMBuildURem(ir->builder, ir_int(ir, n_dealt++), chunk_threads(e), "");
+                LLVMBuildURem(ir->builder, ir_int(ir, nest->turn), chunk_threads(e), "");
             IrIf mine = ir_if(ir, is_thread(e, turn));
             call_kernel(e, kernel, f, all);
             ir_endif(ir, &mine);
@@ -325,9 +320,9 @@ static IrPlace procedure_begin(Emitter *e, LLVMValueRef f)
 static LLVMValueRef emit_procedure(Emitter *e, ProcId id)
 {
     const Procedure *p = &e->plan->proc[id];
-    LLVMValueRef f = declare_procedure(e, procedures[id].call);
+    LLVMValueRef f = declare_procedure(e, calls[id]);
     IrPlace place = procedure_begin(e, f);
-    emit_stages(e, p, procedures[id].name);
+    emit_stages(e, p, proc_names[id]);
     emit_results(e, p);
     ir_end(&e->ir, place, ir_int_of(e->ir.i32, 0));
     return f;
@@ -386,7 +381,7 @@ void procedures_emit(Emitter *e, unsigned set, LLVMValueRef procedure[N_PROCEDUR
     for (int i = 0; i < N_PROCEDURE; i++)
         procedure[i] = NULL;
     for (int id = 0; id < PROC_COUNT; id++) {
-        Call call = procedures[id].call;
+        Call call = calls[id];
         ir->cold = id == PROC_INIT;
         if (set & 1u << call)
             procedure[call] = emit_procedure(e, (ProcId)id);

@@ -6,62 +6,13 @@
  * inside of the deepest of their loops. Addresses likewise: opening a loop advances
  * the places of the accesses that its dimension moves.
  *
- * Before that, the space is simplified: dimensions of one element go, neighbours that
- * every access walks as one become one. A [32, 128] sum of dense operands is a loop
- * of 4096.
- *
  * The vector dimension runs in whole vectors, then once more for what is left, with
- * a mask that is known now: nothing is read or written outside of the extents. Where a
- * wide instruction varies along it, the whole sweep is scalar code.
+ * a mask that is known now: nothing is read or written outside of the extents. A sweep
+ * of one lane has none.
  */
 #include "emit/sweep.h"
 
 #include <string.h>
-
-/* ---- the space, simplified ---- */
-
-static void remove_dimension(Loops *l, Instr *instr, int d)
-{
-    uint32_t low = (1U << d) - 1;
-    l->rank--;
-    l->reduced = (l->reduced & low) | ((l->reduced >> 1) & ~low);
-    for (int k = d; k < l->rank; k++)
-        l->extent[k] = l->extent[k + 1];
-    for (int i = 0; i < l->n_instr; i++) {
-        for (int k = d; k < l->rank; k++)
-            instr[i].access.stride[k] = instr[i].access.stride[k + 1];
-        instr[i].access.stride[l->rank] = 0;
-    }
-    if (l->part.dimension > d)
-        l->part.dimension--;
-}
-
-/* Do all accesses walk dimensions d and d + 1 as one? */
-static bool can_merge(const Loops *l, const Instr *instr, int d)
-{
-    if (l->part.dimension == d || l->part.dimension == d + 1)
-        return false;
-    if (((l->reduced >> d) ^ (l->reduced >> (d + 1))) & 1)
-        return false;
-    for (int i = 0; i < l->n_instr; i++) {
-        const int64_t *stride = instr[i].access.stride;
-        if (instr_has_access(&instr[i]) && stride[d] != stride[d + 1] * l->extent[d + 1])
-            return false;
-    }
-    return true;
-}
-
-static void simplify_space(Loops *l, Instr *instr)
-{
-    for (int d = l->rank - 1; d >= 0; d--)
-        if (l->extent[d] == 1 && l->part.dimension != d)
-            remove_dimension(l, instr, d);
-    for (int d = l->rank - 2; d >= 0; d--)
-        if (can_merge(l, instr, d)) {
-            l->extent[d + 1] *= l->extent[d];
-            remove_dimension(l, instr, d);
-        }
-}
 
 /* ---- where each instruction stands ---- */
 
@@ -108,23 +59,11 @@ static int level_of(const Loops *l, uint32_t dims)
 
 static bool dim_in(uint32_t dims, int d) { return d >= 0 && ((dims >> d) & 1); }
 
-/* Wide values and classes that vary along the vector dimension ask for scalar code. */
-static bool wants_scalar_code(const Loops *l, const uint32_t *dims)
-{
-    for (int i = 0; i < l->n_instr; i++)
-        if (l->instr[i].wide && dim_in(dims[i], l->rank - 1))
-            return true;
-    return false;
-}
-
 static void place_instructions(Loops *l)
 {
     uint32_t *dims = NEW_ARRAY(l->e->arena, uint32_t, l->n_instr);
     for (int i = 0; i < l->n_instr; i++)
         dims[i] = instr_dims(l, &l->instr[i], dims);
-    bool vector = l->rank > 0 && !wants_scalar_code(l, dims);
-    l->vector_dim = vector ? l->rank - 1 : -1;
-    l->lanes = vector ? l->ir->vector : 1;
     for (int i = 0; i < l->n_instr; i++) {
         l->state[i].level = level_of(l, dims[i]);
         l->state[i].varies = dim_in(dims[i], l->vector_dim);
@@ -142,14 +81,12 @@ static Loops loops_of(Emitter *e, const Sweep *sweep, Part part)
         .reduced = sweep->reduced,
         .part = part,
         .n_instr = sweep->n_instr,
+        .instr = sweep->instr,
         .state = NEW_ARRAY(e->arena, InstrState, sweep->n_instr),
+        .vector_dim = sweep->lanes > 1 ? sweep->rank - 1 : -1,
+        .lanes = sweep->lanes,
     };
-    Instr *instr = NEW_ARRAY(e->arena, Instr, sweep->n_instr);
-    if (sweep->n_instr > 0)
-        memcpy(instr, sweep->instr, (size_t)sweep->n_instr * sizeof *instr);
     memcpy(l.extent, sweep->extent, sizeof l.extent);
-    l.instr = instr;
-    simplify_space(&l, instr);
     order_loops(&l);
     place_instructions(&l);
     return l;
@@ -287,8 +224,6 @@ static void emit_dimension(Loops *l, int position)
     bool parted = d == l->part.dimension;
     LLVMValueRef first = parted ? l->part.first : ir_int(l->ir, 0);
     LLVMValueRef end = parted ? l->part.end : ir_int(l->ir, l->extent[d]);
-    if (parted && position >= l->n_outer)
-        BUG("threads split a dimension that is reduced");
     if (d == l->vector_dim)
         emit_vector_loop(l, position, first, end);
     else
@@ -328,48 +263,37 @@ static bool is_sum(const Instr *i)
     return i->kind == I_ACCUMULATE || i->kind == I_SCATTER;
 }
 
-bool sweep_has_sums(const Sweep *sweep)
-{
-    for (int i = 0; i < sweep->n_instr; i++)
-        if (is_sum(&sweep->instr[i]))
-            return true;
-    return false;
-}
-
-/* Puts a dimension in front of all others. */
+/* One more dimension behind those that s and a have. */
 static void add_dimension(Sweep *s, Access *a, int64_t extent, int64_t stride)
 {
-    if (s->rank == MAX_RANK)
-        BUG("a scatter in a sweep of rank %d", MAX_RANK);
-    for (int d = s->rank; d > 0; d--) {
-        s->extent[d] = s->extent[d - 1];
-        a->stride[d] = a->stride[d - 1];
-    }
-    s->rank++;
-    s->extent[0] = extent;
-    a->stride[0] = stride;
+    s->extent[s->rank] = extent;
+    a->stride[s->rank++] = stride;
 }
 
-/* A sweep that stores 0 where the instruction sums. */
+/* A sweep that stores 0 where the instruction sums: over the classes of a scatter and the
+   dimensions along which it moves. */
 static void zero_target(Emitter *e, const Sweep *sweep, const Instr *sum, Part part)
 {
     int value = 0;
-    Instr instr[2] = {
-        {.kind = I_CONSTANT},
-        {.kind = I_STORE, .n_arg = 1, .arg = &value, .access = sum->access},
-    };
-    Sweep zero = {.rank = sweep->rank, .n_instr = 2, .instr = instr};
+    Part mine = {.dimension = -1, .first = part.first, .end = part.end};
+    Access to = sum->access;
+    Sweep zero = {.n_instr = 2};
+    if (sum->kind == I_SCATTER)
+        add_dimension(&zero, &to, sum->gather_n, sum->gather_stride);
     for (int d = 0; d < sweep->rank; d++) {
-        bool moves = sum->access.stride[d] != 0;
-        zero.extent[d] = moves ? sweep->extent[d] : 1;
-        if (!moves && d == part.dimension && sweep->extent[d] > 1)
-            BUG("threads split a dimension that is summed");
+        if (d == part.dimension)
+            mine.dimension = zero.rank;
+        if (sum->access.stride[d] != 0 || d == part.dimension)
+            add_dimension(&zero, &to, sweep->extent[d], sum->access.stride[d]);
     }
-    if (sum->kind == I_SCATTER) {
-        add_dimension(&zero, &instr[1].access, sum->gather_n, sum->gather_stride);
-        part.dimension += part.dimension >= 0;
-    }
-    sweep_emit(e, &zero, part);
+    zero.instr = (Instr[2]){
+        {.kind = I_CONSTANT},
+        {.kind = I_STORE, .n_arg = 1, .arg = &value, .access = to},
+    };
+    if (mine.dimension < 0)
+        sweep_flatten(&zero);
+    zero.lanes = zero.rank > 0 ? e->ir.vector : 1;
+    sweep_emit(e, &zero, mine);
 }
 
 void sweep_zero(Emitter *e, const Sweep *sweep, Part part)

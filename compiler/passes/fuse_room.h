@@ -71,7 +71,6 @@ Sweep *sweep_add(Fuse *f, Nest *nest, const Shape *space);
 int instr_add(Fuse *f, Sweep *sweep, Instr instr, const int *arg);
 /* The nodes' instructions as one more sweep of the nest. */
 void sweep_make(Fuse *f, Nest *nest, const NodeId *node, int n_node, int stage);
-void sweep_flatten(Sweep *s);
 
 /* ---- fuse_nest.c ---- */
 

@@ -2,7 +2,7 @@
  * fuse_sweep.c — sweeps: a loop over an index space, its instructions one for each node.
  *
  * A sweep reads what it needs first, computes in registers, stores at its end. Views become
- * the strides of loads, dimensions that every access walks as one become one.
+ * the strides of loads.
  */
 #include "passes/fuse_room.h"
 
@@ -215,42 +215,6 @@ Sweep *sweep_add(Fuse *f, Nest *nest, const Shape *space)
     return s;
 }
 
-/* Dimensions of size 1 go; neighbours that every access walks as one become one. */
-static void drop_dim(Sweep *s, int d)
-{
-    for (int i = 0; i < s->n_instr; i++)
-        memmove(&s->instr[i].access.stride[d], &s->instr[i].access.stride[d + 1],
-                (size_t)(MAX_RANK - 1 - d) * sizeof(int64_t));
-    memmove(&s->extent[d], &s->extent[d + 1], (size_t)(MAX_RANK - 1 - d) * sizeof(int64_t));
-    uint32_t low = s->reduced & ((1u << d) - 1);
-    s->reduced = low | (s->reduced >> (d + 1) << d);
-    s->rank--;
-}
-
-static bool walks_as_one(const Sweep *s, int d)
-{
-    if ((s->reduced >> d & 1) != (s->reduced >> (d + 1) & 1))
-        return false;
-    for (int i = 0; i < s->n_instr; i++) {
-        const int64_t *stride = s->instr[i].access.stride;
-        if (stride[d] != stride[d + 1] * s->extent[d + 1])
-            return false;
-    }
-    return true;
-}
-
-void sweep_flatten(Sweep *s)
-{
-    for (int d = s->rank - 1; d >= 0; d--)
-        if (s->extent[d] == 1 && s->rank > 0 && !(s->reduced >> d & 1))
-            drop_dim(s, d);
-    for (int d = s->rank - 2; d >= 0; d--)
-        if (walks_as_one(s, d)) {
-            s->extent[d + 1] *= s->extent[d];
-            drop_dim(s, d);
-        }
-}
-
 void sweep_make(Fuse *f, Nest *nest, const NodeId *node, int n_node, int stage)
 {
     Shape space = schedule_space(f->g, node[0]), none = {0, {0}};
@@ -258,6 +222,7 @@ void sweep_make(Fuse *f, Nest *nest, const NodeId *node, int n_node, int stage)
         Sweep *copy = sweep_add(f, nest, &space);
         Sweep call = {0};
         emit_orthogonal(f, copy, &call, node[0], stage);
+        sweep_flatten(copy);
         *sweep_add(f, nest, &none) = call;
         return;
     }

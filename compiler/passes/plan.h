@@ -1,8 +1,8 @@
 /*
  * plan.h — the chunk program: what the emitters spell, and nothing left to decide.
  *
- * - Plan: procedures over shared persistent buffers (packed weights, values of parameters
- *   alone).
+ * - Plan: procedures over shared persistent buffers (packed weights, values of
+ *   parameters alone).
  * - Procedure: stages in order. Where a stage or a nest says `barrier`, all threads wait
  * for each other before it; so they do at the end.
  * - Stage, of one of four kinds:
@@ -112,7 +112,7 @@ typedef enum {
     I_CONSTANT, /* value */
     I_LOAD,     /* access, converted to a real (wide: to double) */
     I_GATHER,   /* access at offset + clamp(arg[0], 0, gather_n - 1) * gather_stride: arg[0]
-                   is a class,   the same for the whole sweep */
+                   is a class, the same for the whole sweep */
     I_IOTA, /* access.offset + Σ index[d] * access.stride[d] as a real: arange, one_hot */
     I_RANDOM,   /* uniform [0, 1): site `index`, unit number computed like I_IOTA, `axes` of
                    the draw */
@@ -121,8 +121,8 @@ typedef enum {
     I_TRAINING, /* wide: 0 or 1 */
     I_MAP,      /* op on arg[] (through the op's recipe); wide: in double */
     I_REDUCE, /* op OP_SUM, PROD, MAX_OF, MIN_OF, ARGMAX of arg[0] over the sweep's reduced
-                 dimensions; stored to access (strides 0 in reduced dimensions); no later
-                 instruction of the sweep uses it */
+                 dimensions (none: the one element); stored to access (strides 0 in reduced
+                 dimensions); no later instruction of the sweep uses it */
     I_STORE,  /* arg[0] to access */
     I_ACCUMULATE, /* SUM stages (and ROWS nests with a time sum): access += arg[0], over all
                      points; the emitter zeroes the target first. An F64 target sums in
@@ -152,8 +152,9 @@ enum { SWEEP_MAX_REDUCTIONS = 32 };
 
 typedef struct {
     int rank;
-    int64_t extent[MAX_RANK]; /* innermost last: the emitter runs it in vectors */
+    int64_t extent[MAX_RANK]; /* innermost last */
     uint32_t reduced; /* bit d: dimension d is reduced by the I_REDUCE instructions */
+    int lanes;        /* elements at a time along the innermost: a vector's, or 1 */
     int n_instr, instr_capacity;
     Instr *instr;
 } Sweep;
@@ -161,9 +162,9 @@ typedef struct {
 /* ---- contractions ---- */
 
 typedef enum {
-    SPLIT_NONE, /* one thread (nests of a stage are dealt out in turn) */
+    SPLIT_NONE, /* one thread */
     SPLIT_M,    /* contraction: rows of the result; sweeps: the outermost dimension */
-    SPLIT_N /* contraction: columns; sweeps: the innermost dimension, in whole vectors */
+    SPLIT_N     /* contraction: columns; sweeps: the innermost dimension; packs: panels */
 } Split;
 
 /* Which dimension of a product's rows its tiles go down. */
@@ -221,12 +222,13 @@ typedef struct {
     Contraction *contraction; /* NULL: none */
     int n_sweep, sweep_capacity;
     Sweep *sweep;
-    Axes sum;    /* SUM stages: axes summed; ROWS stages: TIME when a total over time */
-    Split split; /* ONCE and SUM stages */
-    bool
-        barrier; /* all threads wait before it; barrier.c sets it, in ONCE and SUM stages */
-    /* A nest that fills `pack`'s panels from c->b's place; then contraction and sweeps are
-     * empty. */
+    Axes sum; /* SUM stages: axes summed; ROWS stages: TIME when a total over time */
+    /* In ONCE and SUM stages, where nests are split by features: */
+    Split split;
+    int64_t unit; /* that threads' parts are multiples of, but for the end */
+    int turn;     /* SPLIT_NONE: thread `turn` modulo their number runs it */
+    bool barrier; /* all threads wait before it; barrier.c sets it */
+    /* A nest that fills `pack`'s panels from pack_from has no contraction and no sweeps. */
     int pack;         /* buffer, or -1 */
     Access pack_from; /* strides {batch, n, k} */
 } Nest;
@@ -243,9 +245,8 @@ typedef struct {
     StageKind kind;
     bool barrier;  /* all threads wait before it; barrier.c sets it */
     bool backward; /* STAGE_TIME: direction */
-    int64_t block; /* STAGE_TIME: steps of a block; the first in time's order may be
-                      shorter: no, blocks are [0, block), [block, 2 block) …, the last one
-                      shorter; backward visits them last first */
+    int64_t block; /* STAGE_TIME: steps of a block: [0, block), [block, 2 block) …, the last
+                      one perhaps shorter; backward visits the last one first */
     int n_group, group_capacity;
     Group *group; /* ONCE, ROWS, SUM: one group */
 } Stage;
@@ -300,6 +301,18 @@ enum { PLAN_MAX_THREADS = 64 };
 
 int64_t element_bytes(const Plan *p, Element e);
 
+/* ---- plan_sweep.c ---- */
+
+/* Leaves out dimensions of one element and makes one of neighbours that every access walks
+   as one. */
+void sweep_flatten(Sweep *s);
+/* Does a wide value vary along the innermost dimension? */
+bool sweep_is_wide(Arena *arena, const Sweep *s);
+/* Does an instruction sum over points? */
+bool sweep_has_sums(const Sweep *s);
+
+/* ---- plan_touch.c ---- */
+
 /* What nests do to memory that other threads see. */
 enum { TOUCH_READ = 1, TOUCH_WRITE = 2 };
 typedef struct {
@@ -316,6 +329,10 @@ static inline bool instr_writes(const Instr *in)
 {
     return (instr_touches(in->kind) & TOUCH_WRITE) != 0;
 }
+
+/* ---- plan_dump.c, plan_verify….c ---- */
+
+extern const char *const proc_names[PROC_COUNT];
 
 /* A person's reading, in the manner of 3-compiler's example. */
 void plan_dump(const Plan *p, FILE *out);

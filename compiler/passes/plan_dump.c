@@ -9,11 +9,11 @@
 
 #include "passes/plan.h"
 
-static const char *const proc_names[PROC_COUNT] = {"init",   "pack", "grad",
-                                                   "update", "eval", "step"};
+const char *const proc_names[PROC_COUNT] = {
+    [PROC_INIT] = "init",     [PROC_PACK] = "pack", [PROC_GRAD] = "grad",
+    [PROC_UPDATE] = "update", [PROC_EVAL] = "eval", [PROC_STEP] = "step",
+};
 static const char *const stage_names[] = {"once", "rows", "time", "sum"};
-static const char *const split_names[] = {"one thread", "split over rows",
-                                          "split over columns"};
 
 /* ---- places ---- */
 
@@ -149,7 +149,7 @@ static void dump_sweep(const Plan *p, const Sweep *s, FILE *out)
     for (int d = 0; d < s->rank; d++)
         fprintf(out, "%s%s%" PRId64, d ? ", " : "", s->reduced >> d & 1 ? "Σ" : "",
                 s->extent[d]);
-    fprintf(out, "]\n");
+    fprintf(out, "]%s\n", s->rank > 0 && s->lanes == 1 ? " one by one" : "");
     for (int i = 0; i < s->n_instr; i++) {
         if (!instr_writes(&s->instr[i]) && !has_name(s, i))
             continue;
@@ -210,9 +210,22 @@ static void dump_contraction(const Plan *p, const Contraction *c, FILE *out)
     fprintf(out, "n %" PRId64 ", k %" PRId64 "]", c->n, c->k);
 }
 
+/* What each thread does of a nest that is split by features. */
+static void dump_parts(const Nest *n, FILE *out)
+{
+    if (n->split == SPLIT_NONE)
+        fprintf(out, "   one thread, turn %d", n->turn);
+    else
+        fprintf(out, "   split over %s",
+                n->pack >= 0          ? "panels"
+                : n->split == SPLIT_M ? "rows"
+                                      : "columns");
+    if (n->split != SPLIT_NONE && n->contraction && n->unit > 1)
+        fprintf(out, " by %" PRId64, n->unit);
+}
+
 static void dump_nest(const Plan *p, const Stage *stage, const Nest *n, FILE *out)
 {
-    bool by_features = !stage_by_rows(stage);
     if (n->barrier)
         fprintf(out, "      barrier\n");
     if (n->pack >= 0)
@@ -223,8 +236,9 @@ static void dump_nest(const Plan *p, const Stage *stage, const Nest *n, FILE *ou
         dump_contraction(p, n->contraction, out);
     else
         fprintf(out, "      sweeps");
-    fprintf(out, "%s%s\n", by_features ? "   " : "",
-            by_features ? split_names[n->split] : "");
+    if (!stage_by_rows(stage))
+        dump_parts(n, out);
+    fprintf(out, "\n");
     if (n->contraction && n->contraction->tiling.rows > 0)
         dump_tiling(&n->contraction->tiling, out);
     for (int i = 0; i < n->n_sweep; i++)
@@ -270,8 +284,8 @@ static void dump_buffers(const Plan *p, FILE *out)
 
 void plan_dump(const Plan *p, FILE *out)
 {
-    fprintf(out, "plan %s: %" PRId64 " steps, %" PRId64 " rows, %s, %s\n", p->graph->name,
-            p->steps_max, p->rows_max, p->target.name,
+    fprintf(out, "plan %s: %" PRId64 " steps, %" PRId64 " rows, %s, vectors of %d, %s\n",
+            p->graph->name, p->steps_max, p->rows_max, p->target.name, p->target.vector,
             p->fuse ? "fused" : "one operation a nest");
     fprintf(out, "workspace %" PRId64 " bytes and %" PRId64 " a thread\n",
             p->workspace_bytes, p->scratch_bytes);

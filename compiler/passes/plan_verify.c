@@ -125,16 +125,39 @@ static void verify_instr(Site at, const Sweep *s, const Instr *in)
     verify_access(&at, &in->access, &loops);
 }
 
+static bool is_real(const Plan *p, const Access *a)
+{
+    Element e = p->buffer[a->buffer].element;
+    return e == ELEMENT_REAL || e == ELEMENT_F64;
+}
+
+/* Sums over points, and reductions, of which a loop carries so many. */
+static void verify_sums(const Plan *p, const Sweep *s)
+{
+    int reductions = 0;
+    for (int i = 0; i < s->n_instr; i++) {
+        const Instr *in = &s->instr[i];
+        bool sums = in->kind == I_ACCUMULATE || in->kind == I_SCATTER;
+        reductions += in->kind == I_REDUCE;
+        if (sums && !is_real(p, &in->access))
+            BUG("node %d is summed into %s, which holds no reals", in->node,
+                p->buffer[in->access.buffer].name);
+        if (in->kind == I_SCATTER && s->rank == MAX_RANK)
+            BUG("scatter %d has a class and %d dimensions", in->node, s->rank);
+    }
+    if (reductions > SWEEP_MAX_REDUCTIONS)
+        BUG("a sweep has %d reductions", reductions);
+}
+
 static void verify_sweep(Site at, const Sweep *s)
 {
+    verify_sums(at.p, s);
     for (int i = 0; i < s->n_instr; i++) {
         const Instr *in = &s->instr[i];
         for (int k = 0; k < in->n_arg; k++)
             if (in->arg[k] < 0 || in->arg[k] >= i)
                 BUG("instruction %d uses %d", i, in->arg[k]);
         verify_instr(at, s, in);
-        if (in->kind == I_REDUCE && s->reduced == 0)
-            BUG("a reduction over nothing");
         for (int d = 0; in->kind == I_REDUCE && d < s->rank; d++)
             if (s->reduced >> d & 1 && in->access.stride[d] != 0)
                 BUG("a reduction moves on along what it sums");
@@ -260,8 +283,13 @@ static void verify_nest(const Plan *p, const Stage *stage, const Nest *n)
         verify_pack(at, n);
     if (n->contraction)
         verify_contraction(at, n->contraction);
-    for (int i = 0; i < n->n_sweep; i++)
+    bool sums = n->contraction;
+    for (int i = 0; i < n->n_sweep; i++) {
         verify_sweep(at, &n->sweep[i]);
+        sums = sums || sweep_has_sums(&n->sweep[i]);
+    }
+    if (stage->kind == STAGE_SUM && !sums)
+        BUG("a nest of a sum sums nothing");
 }
 
 static void verify_stage(const Plan *p, const Stage *stage)

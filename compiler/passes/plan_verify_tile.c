@@ -67,21 +67,86 @@ static void verify_sum(const Contraction *c)
         BUG("sum %d has blocks of %lld points", c->node, (long long)c->tiling.block);
 }
 
+/* ---- sweeps, threads ---- */
+
+static void verify_lanes(const Plan *p, const Sweep *s, NodeId node)
+{
+    bool scalar = s->rank == 0 || sweep_is_wide(p->arena, s);
+    if (s->lanes != 1 && (scalar || s->lanes != p->target.vector))
+        BUG("a sweep of node %d takes %d lanes", node, s->lanes);
+}
+
+/* What one thread does of a sweep is its own: parts of a dimension that is neither reduced
+   nor summed, and behind a product the very part that the thread has computed. */
+static void verify_split_sweep(const Nest *n, const Sweep *s, NodeId node)
+{
+    const Contraction *c = n->contraction;
+    bool columns = n->split == SPLIT_N;
+    int d = columns ? s->rank - 1 : 0;
+    if (c && s->extent[d] != (columns ? c->n : c->m))
+        BUG("threads split product %d by %lld and its sweep by %lld elements", c->node,
+            (long long)(columns ? c->n : c->m), (long long)s->extent[d]);
+    if (s->reduced >> d & 1)
+        BUG("threads split a dimension that node %d reduces", node);
+    if (columns && s->lanes > 0 && n->unit % s->lanes != 0)
+        BUG("threads split a sweep of node %d by %lld, vectors of %d", node,
+            (long long)n->unit, s->lanes);
+    for (int i = 0; i < s->n_instr; i++) {
+        const Instr *in = &s->instr[i];
+        bool sums = in->kind == I_ACCUMULATE || in->kind == I_SCATTER;
+        if (sums && s->extent[d] > 1 && in->access.stride[d] == 0)
+            BUG("threads split a dimension that node %d sums", in->node);
+    }
+}
+
+static void verify_parts(const Plan *p, const Nest *n, NodeId node)
+{
+    const Contraction *c = n->contraction;
+    if (n->unit < 1 || n->turn < 0)
+        BUG("a nest of node %d has parts of %lld, turn %d", node, (long long)n->unit,
+            n->turn);
+    if (n->split == SPLIT_NONE)
+        return;
+    if (c && n->split == SPLIT_N && n->unit % (c->tiling.vectors * p->target.vector) != 0)
+        BUG("threads split product %d by %lld columns", c->node, (long long)n->unit);
+    for (int i = 0; i < n->n_sweep; i++)
+        if (n->sweep[i].rank > 0)
+            verify_split_sweep(n, &n->sweep[i], node);
+}
+
+/* ---- the plan ---- */
+
+/* A node to name the nest by. */
+static NodeId node_of(const Nest *n)
+{
+    return n->contraction ? n->contraction->node
+           : n->n_sweep > 0 && n->sweep[0].n_instr > 0
+               ? n->sweep[0].instr[n->sweep[0].n_instr - 1].node
+               : NO_NODE;
+}
+
+static void verify_nest(const Plan *p, const Stage *s, const Group *g, const Nest *n)
+{
+    const Contraction *c = n->contraction;
+    if (c && c->packed >= 0)
+        verify_product(p, c, g);
+    else if (c)
+        verify_sum(c);
+    if (c)
+        verify_tile(p, c, c->tiling.rows, 1);
+    for (int i = 0; i < n->n_sweep; i++)
+        verify_lanes(p, &n->sweep[i], node_of(n));
+    if (!stage_by_rows(s))
+        verify_parts(p, n, node_of(n));
+}
+
 void plan_verify_tiles(const Plan *p)
 {
     for (int id = 0; id < PROC_COUNT; id++)
         for (int i = 0; i < p->proc[id].n_stage; i++) {
             const Stage *s = &p->proc[id].stage[i];
             for (int g = 0; g < s->n_group; g++)
-                for (int n = 0; n < s->group[g].n_nest; n++) {
-                    const Contraction *c = s->group[g].nest[n].contraction;
-                    if (!c)
-                        continue;
-                    if (c->packed >= 0)
-                        verify_product(p, c, &s->group[g]);
-                    else
-                        verify_sum(c);
-                    verify_tile(p, c, c->tiling.rows, 1);
-                }
+                for (int n = 0; n < s->group[g].n_nest; n++)
+                    verify_nest(p, s, &s->group[g], &s->group[g].nest[n]);
         }
 }

@@ -1,5 +1,6 @@
 /*
- * tile.c — how contractions are cut: register tiles, chains, blocks of points.
+ * tile.c — how nests are cut: register tiles, chains, blocks of points, vectors, parts of
+ * threads.
  *
  * A tile is rows x vectors of accumulators, and all of it should stay in registers: the
  * accumulators, `vectors` operands of b, one of a. The target names the tile that was
@@ -21,7 +22,14 @@
  * it ended: every other step takes the panels, or of a single panel the halves of the
  * chains, from the last to the first.
  *
- * Needs: contractions with their panels.   Makes: Contraction.tiling.
+ * A sweep runs along its innermost dimension in vectors, unless a wide value varies there.
+ *
+ * Of a nest without axes the threads take parts, whole tiles of a product's columns, whole
+ * vectors of a sweep's; what cannot be split is one thread's, each such nest of a stage the
+ * next one's.
+ *
+ * Needs: contractions with their panels, Nest.split.
+ * Makes: Contraction.tiling, Sweep.lanes, Nest.unit and turn.
  */
 #include "passes/tile.h"
 
@@ -122,6 +130,16 @@ Tiling tiling_of_sum(const PlanTarget *t, int64_t m, int64_t n)
                     .block = large ? BLOCK_OF_LARGE_C : BLOCK};
 }
 
+/* ---- parts of threads ---- */
+
+static int64_t unit_of(const Plan *p, const Nest *n)
+{
+    const Contraction *c = n->contraction;
+    if (n->pack >= 0 || n->split != SPLIT_N)
+        return 1;
+    return (c ? c->tiling.vectors : 1) * (int64_t)p->target.vector;
+}
+
 /* ---- the pass ---- */
 
 static void tile_contraction(const Plan *p, const Stage *s, const Group *g, Contraction *c)
@@ -136,15 +154,32 @@ static void tile_contraction(const Plan *p, const Stage *s, const Group *g, Cont
     c->tiling.along = along(s, c);
 }
 
+static void tile_nest(const Plan *p, const Stage *s, const Group *g, Nest *n)
+{
+    if (n->contraction)
+        tile_contraction(p, s, g, n->contraction);
+    for (int i = 0; i < n->n_sweep; i++) {
+        Sweep *w = &n->sweep[i];
+        bool scalar = w->rank == 0 || sweep_is_wide(p->arena, w);
+        w->lanes = scalar ? 1 : p->target.vector;
+    }
+    n->unit = unit_of(p, n);
+}
+
+static void tile_stage(const Plan *p, Stage *s)
+{
+    int turn = 0;
+    for (int g = 0; g < s->n_group; g++)
+        for (int i = 0; i < s->group[g].n_nest; i++) {
+            Nest *n = &s->group[g].nest[i];
+            tile_nest(p, s, &s->group[g], n);
+            n->turn = n->split == SPLIT_NONE ? turn++ : 0;
+        }
+}
+
 void tile_pass(Plan *p)
 {
     for (int id = 0; id < PROC_COUNT; id++)
-        for (int i = 0; i < p->proc[id].n_stage; i++) {
-            const Stage *s = &p->proc[id].stage[i];
-            for (int g = 0; g < s->n_group; g++)
-                for (int n = 0; n < s->group[g].n_nest; n++)
-                    if (s->group[g].nest[n].contraction)
-                        tile_contraction(p, s, &s->group[g],
-                                         s->group[g].nest[n].contraction);
-        }
+        for (int i = 0; i < p->proc[id].n_stage; i++)
+            tile_stage(p, &p->proc[id].stage[i]);
 }

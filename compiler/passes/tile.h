@@ -1,4 +1,4 @@
-/* tile.h — how products are cut for registers and caches. See tile.c. */
+/* tile.h — how nests are cut: for registers, caches, threads. See tile.c. */
 #ifndef RNNC_TILE_H
 #define RNNC_TILE_H
 

@@ -236,6 +236,33 @@ static void beyond_block(Unit *u)
     buffer_at(&s)->offset = 1 << 20;
 }
 
+static void many_reductions(Unit *u)
+{
+    Spot s = find(u, "reduction", reduce);
+    Instr in = *s.instr;
+    for (int i = 0; i < SWEEP_MAX_REDUCTIONS; i++)
+        *PUSH(u->arena, s.sweep->instr, s.sweep->n_instr, s.sweep->instr_capacity) = in;
+}
+
+static void sum_of_bytes(Unit *u)
+{
+    Spot s = find(u, "scatter", scatter);
+    buffer_at(&s)->element = ELEMENT_U8;
+}
+
+static void scatter_of_high_rank(Unit *u)
+{
+    Spot s = find(u, "scatter", scatter);
+    while (s.sweep->rank < MAX_RANK)
+        s.sweep->extent[s.sweep->rank++] = 1;
+}
+
+static void sum_of_nothing(Unit *u)
+{
+    Nest *n = find(u, "sum", product_sum).nest;
+    n->contraction = NULL, n->n_sweep = 0;
+}
+
 static Tiling *tiling(Unit *u, Fits *fits) { return &some(u, fits)->tiling; }
 static bool over_five(const Spot *s) { return product(s) && s->nest->contraction->k == 5; }
 
@@ -257,6 +284,55 @@ static void panels_of_chains(Unit *u)
 {
     Tiling *g = tiling(u, product);
     g->chains = 2, g->rows = 1, g->panels[0] = 2;
+}
+
+static bool loop(const Spot *s) { return s->sweep && s->sweep->rank > 0; }
+static bool number(const Spot *s) { return s->sweep && s->sweep->rank == 0; }
+static bool split_loop(const Spot *s)
+{
+    return loop(s) && s->stage->kind == STAGE_ONCE && s->nest->split == SPLIT_N;
+}
+static bool summed(const Spot *s)
+{
+    return scatter(s) && s->sweep->rank == 1 && s->sweep->extent[0] > 1;
+}
+static bool reduced(const Spot *s)
+{
+    return reduce(s) && s->stage->kind == STAGE_ONCE && s->sweep->rank == 1;
+}
+
+static void half_a_vector(Unit *u) { find(u, "loop", loop).sweep->lanes = 4; }
+static void vector_of_a_number(Unit *u) { find(u, "number", number).sweep->lanes = 8; }
+static void vector_of_doubles(Unit *u)
+{
+    Spot s = find(u, "load", load);
+    for (int i = 0; i < s.sweep->n_instr; i++)
+        s.sweep->instr[i].wide = true;
+}
+static void split_vectors(Unit *u) { find(u, "loop", split_loop).nest->unit = 3; }
+static void split_tiles(Unit *u)
+{
+    Nest *n = find(u, "sum", product_sum).nest;
+    n->split = SPLIT_N, n->unit = u->plan->target.vector;
+}
+static void no_parts(Unit *u) { find(u, "loop", split_loop).nest->unit = 0; }
+static void no_turn(Unit *u) { find(u, "pack", pack).nest->turn = -1; }
+static void split_summed(Unit *u)
+{
+    Spot s = find(u, "scatter", summed);
+    s.nest->split = SPLIT_N, s.nest->unit = 8, s.instr->access.stride[0] = 0;
+}
+static void split_reduced(Unit *u)
+{
+    Nest *n = find(u, "reduction", reduced).nest;
+    n->split = SPLIT_N, n->unit = 8;
+}
+static void split_apart(Unit *u)
+{
+    Nest *sum = find(u, "sum", product_sum).nest;
+    sum->n_sweep = 1, sum->split = SPLIT_M;
+    sum->sweep = NEW(u->arena, Sweep);
+    *sum->sweep = (Sweep){.rank = 1, .lanes = 1, .extent = {sum->contraction->m + 1}};
 }
 
 static void forget_stage(Unit *u) { find(u, "sum", sum_stage).stage->barrier = false; }
@@ -365,6 +441,20 @@ static const Case cases[] = {
     {"fuse", no_rows, "at a row where there is none"},
     {"fuse", few_bytes, "too few for"},
     {"fuse", beyond_block, "of a block of"},
+    {"fuse", many_reductions, "reductions"},
+    {"fuse", sum_of_bytes, "which holds no reals"},
+    {"fuse", scatter_of_high_rank, "has a class and"},
+    {"fuse", sum_of_nothing, "sums nothing"},
+    {"tile", half_a_vector, "takes 4 lanes"},
+    {"tile", vector_of_a_number, "takes 8 lanes"},
+    {"tile", vector_of_doubles, "takes 8 lanes"},
+    {"tile", split_vectors, "vectors of 8"},
+    {"tile", split_tiles, "by 8 columns"},
+    {"tile", no_parts, "has parts of 0"},
+    {"tile", no_turn, "turn -1"},
+    {"tile", split_summed, "sums"},
+    {"tile", split_reduced, "reduces"},
+    {"tile", split_apart, "and its sweep by"},
     {"tile", three_chains, "has 3 chains over"},
     {"tile", chain_of_nothing, "has 4 chains over 5"},
     {"tile", back_and_forth, "outside of a scan"},
