@@ -35,8 +35,9 @@ typedef struct {
     const Target *target;
     Frame frame;
     LLVMTypeRef procedure_param[2], nest_param[7];
-    LLVMValueRef wait; /* void (ptr chunk, i64 thread): the barrier */
-    bool apart;        /* other procedures of the plan may stand in other modules */
+    LLVMValueRef wait;               /* void (ptr chunk, i64 thread): the barrier */
+    const struct Numbering *kernels; /* of a plan with marks, once asked for */
+    bool apart; /* other procedures of the plan may stand in other modules */
 } Emitter;
 
 /* ---- address.c: where a value lives ---- */

@@ -47,7 +47,7 @@ static bool same_kernel(const Kernel *a, const Kernel *b)
 
 /* ---- numbers ---- */
 
-typedef struct {
+typedef struct Numbering {
     Arena *arena;
     Kernel *list;
     int n, capacity;
@@ -63,10 +63,11 @@ static bool number_kernel(const Kernel *k, void *user)
     return true;
 }
 
-static Numbering number_all(Arena *arena, const Plan *p)
+static Numbering *number_all(Arena *arena, const Plan *p)
 {
-    Numbering all = {.arena = arena};
-    visit_kernels(p, number_kernel, &all);
+    Numbering *all = NEW(arena, Numbering);
+    all->arena = arena;
+    visit_kernels(p, number_kernel, all);
     return all;
 }
 
@@ -75,9 +76,10 @@ int kernel_number(Emitter *e, const Group *group, const Nest *nest)
     if (!e->plan->marks)
         return -1;
     Kernel wanted = {.group = group, .nest = group->scan ? NULL : nest};
-    Numbering all = number_all(e->arena, e->plan);
-    for (int i = 0; i < all.n; i++)
-        if (same_kernel(&all.list[i], &wanted))
+    if (!e->kernels)
+        e->kernels = number_all(e->arena, e->plan);
+    for (int i = 0; i < e->kernels->n; i++)
+        if (same_kernel(&e->kernels->list[i], &wanted))
             return i;
     BUG("a kernel without a number");
 }
@@ -132,11 +134,11 @@ void kernels_describe(Arena *arena, const Plan *p, struct rnn_model *to)
 {
     if (!p->marks)
         return;
-    Numbering all = number_all(arena, p);
-    struct rnn_kernel *list = NEW_ARRAY(arena, struct rnn_kernel, all.n);
-    for (int i = 0; i < all.n; i++)
-        list[i].name = kernel_name(arena, p, &all.list[i]);
-    to->n_kernel = all.n;
+    const Numbering *all = number_all(arena, p);
+    struct rnn_kernel *list = NEW_ARRAY(arena, struct rnn_kernel, all->n);
+    for (int i = 0; i < all->n; i++)
+        list[i].name = kernel_name(arena, p, &all->list[i]);
+    to->n_kernel = all->n;
     to->kernel = list;
 }
 

@@ -190,6 +190,7 @@ typedef struct {
     int *group_next; /* by group: the next of those + 1, or 0 */
     int *seen;       /* by old node: number of the last search that met it */
     int n_search;
+    NodeId *stack;   /* of a search */
     NodeId *made;    /* by group: the joined product */
     int64_t *offset; /* by old node: of its part */
 } Merging;
@@ -221,14 +222,20 @@ static bool mergeable(const Node *n)
    the group's first, so the search never goes further back. */
 static bool needs_group(Merging *m, NodeId x, int group)
 {
-    if (x < m->first[group] || m->seen[x] == m->n_search)
-        return false;
-    m->seen[x] = m->n_search;
-    if (m->group[x] == group + 1)
-        return true;
-    for (int i = 0; i < m->base.old[x].n_arg; i++)
-        if (needs_group(m, m->base.old[x].arg[i], group))
+    int n = 0;
+    m->n_search++;
+    m->stack[n++] = x;
+    while (n > 0) {
+        NodeId id = m->stack[--n];
+        if (m->group[id] == group + 1)
             return true;
+        for (int i = 0; i < m->base.old[id].n_arg; i++) {
+            NodeId arg = m->base.old[id].arg[i];
+            if (arg >= m->first[group] && m->seen[arg] != m->n_search)
+                m->stack[n++] = arg;
+            m->seen[arg] = m->n_search;
+        }
+    }
     return false;
 }
 
@@ -237,11 +244,9 @@ static int find_group(Merging *m, NodeId x)
 {
     const Node *n = &m->base.old[x];
     int g = m->groups_of[n->arg[shared_operand(n)]];
-    for (; g > 0; g = m->group_next[g - 1]) {
-        m->n_search++;
+    for (; g > 0; g = m->group_next[g - 1])
         if (may_merge(m, m->first[g - 1], x) && !needs_group(m, x, g - 1))
             return g - 1;
-    }
     return -1;
 }
 
@@ -343,6 +348,7 @@ static void merge_products(Graph *g)
     m.groups_of = NEW_ARRAY(g->arena, int, n);
     m.group_next = NEW_ARRAY(g->arena, int, n);
     m.seen = NEW_ARRAY(g->arena, int, n);
+    m.stack = NEW_ARRAY(g->arena, NodeId, n);
     m.made = NEW_ARRAY(g->arena, NodeId, n);
     m.offset = NEW_ARRAY(g->arena, int64_t, n);
     for (int i = 0; i < n; i++)

@@ -127,23 +127,27 @@ static uint64_t mix(uint64_t h, uint64_t x)
     return h * 0xff51afd7ed558ccdu;
 }
 
-static uint64_t hash_bytes(uint64_t h, const void *data, size_t n)
+static uint64_t hash_words(uint64_t h, const int64_t *word, int n)
 {
-    for (size_t i = 0; i < n; i++)
-        h = mix(h, ((const unsigned char *)data)[i]);
+    for (int i = 0; i < n; i++)
+        h = mix(h, (uint64_t)word[i]);
     return h;
 }
 
 static uint64_t hash_node(OpCode op, int n_arg, const NodeId *arg, const Attr *a)
 {
-    uint64_t h = mix(17, (uint64_t)op);
+    uint64_t h = mix(17, (uint64_t)op), value;
     for (int i = 0; i < n_arg; i++)
         h = mix(h, (uint64_t)arg[i]);
-    h = hash_bytes(h, &a->value, sizeof a->value);
-    h = mix(mix(mix(h, (uint64_t)a->index), a->axes), a->reduce);
-    h = hash_bytes(h, a->start, sizeof a->start);
-    h = hash_bytes(h, a->label, sizeof a->label);
-    return hash_bytes(h, a->shape.dim, sizeof a->shape.dim);
+    memcpy(&value, &a->value, sizeof value);
+    h = mix(mix(mix(mix(h, value), (uint64_t)a->index), a->axes), a->reduce);
+    h = hash_words(h, a->shape.dim, a->shape.rank);
+    if (op == OP_SLICE || op == OP_PAD)
+        h = hash_words(h, a->start, a->shape.rank);
+    for (int i = 0; op == OP_EINSUM && i < COUNT(a->label); i++)
+        for (const char *c = a->label[i]; *c; c++)
+            h = mix(h, (uint64_t)*c);
+    return h;
 }
 
 static bool same_attr(const Attr *a, const Attr *b)
@@ -171,7 +175,7 @@ static bool same_node(const Node *n, OpCode op, int n_arg, const NodeId *arg, co
 }
 
 /* What constructors add is not entered: the next rewriting shares it. */
-static void enter(Rewrite *r, NodeId id)
+static void enter(Rewrite *r, NodeId id, uint64_t hash)
 {
     Graph *g = r->g;
     if (id >= r->chain_capacity) {
@@ -181,23 +185,23 @@ static void enter(Rewrite *r, NodeId id)
                        (size_t)capacity * sizeof *r->chain);
         r->chain_capacity = capacity;
     }
-    const Node *n = &g->node[id];
-    uint64_t b = hash_node(n->op, n->n_arg, n->arg, &n->attr) % (uint64_t)r->n_bucket;
-    r->chain[id] = r->bucket[b];
-    r->bucket[b] = id;
+    NodeId *first = &r->bucket[hash % (uint64_t)r->n_bucket];
+    r->chain[id] = *first;
+    *first = id;
 }
 
 NodeId rewrite_add(Rewrite *r, OpCode op, int n_arg, const NodeId *arg, const Attr *attr)
 {
     static const Attr none;
     const Attr *a = attr ? attr : &none;
-    uint64_t b = hash_node(op, n_arg, arg, a) % (uint64_t)r->n_bucket;
-    for (NodeId id = r->bucket[b]; id != NO_NODE; id = r->chain[id])
+    uint64_t hash = hash_node(op, n_arg, arg, a);
+    for (NodeId id = r->bucket[hash % (uint64_t)r->n_bucket]; id != NO_NODE;
+         id = r->chain[id])
         if (sees(r->g->phase, r->g->node[id].phase) &&
             same_node(&r->g->node[id], op, n_arg, arg, a))
             return id;
     NodeId id = graph_add(r->g, op, n_arg, arg, a);
-    enter(r, id);
+    enter(r, id, hash);
     return id;
 }
 

@@ -23,6 +23,7 @@ typedef struct {
     bool *remade;    /* recomputed there */
     NodeId *copy;    /* by old node: its copy in the new graph, or NO_NODE */
     NodeId *map;
+    NodeId *stack; /* of old nodes whose copies wait for copies */
 } Stash;
 
 static bool is_forward(const Node *n)
@@ -67,21 +68,48 @@ static void decide(const Graph *g, Stash *s)
     }
 }
 
-/* The copy of a forward node in the backward phase, operands first. */
-static NodeId remake(Graph *g, Stash *s, NodeId old)
+static NodeId in_backward(const Stash *s, NodeId old)
 {
-    if (!s->remade[old])
-        return s->map[old];
-    if (s->copy[old] != NO_NODE)
-        return s->copy[old];
-    const Node *n = &s->old[old];
+    return s->remade[old] ? s->copy[old] : s->map[old];
+}
+
+/* An operand that needs a copy first, or NO_NODE. */
+static NodeId missing_operand(const Stash *s, const Node *n)
+{
+    for (int i = 0; i < n->n_arg; i++)
+        if (s->remade[n->arg[i]] && s->copy[n->arg[i]] == NO_NODE)
+            return n->arg[i];
+    return NO_NODE;
+}
+
+static NodeId copy_node(Graph *g, const Stash *s, const Node *n)
+{
     NodeId arg[8];
     if (n->n_arg > COUNT(arg))
         BUG("elementwise operation with %d operands", n->n_arg);
     for (int i = 0; i < n->n_arg; i++)
-        arg[i] = remake(g, s, n->arg[i]);
+        arg[i] = in_backward(s, n->arg[i]);
     g->phase = PHASE_BACKWARD;
-    return s->copy[old] = graph_add(g, n->op, n->n_arg, arg, &n->attr);
+    return graph_add(g, n->op, n->n_arg, arg, &n->attr);
+}
+
+/* What stands for a forward node in the backward phase: with its copy made, operands
+   first. */
+static NodeId remake(Graph *g, Stash *s, NodeId old)
+{
+    int n = 0;
+    if (s->remade[old] && s->copy[old] == NO_NODE)
+        s->stack[n++] = old;
+    while (n > 0) {
+        NodeId id = s->stack[n - 1], first = missing_operand(s, &s->old[id]);
+        if (first != NO_NODE) {
+            s->stack[n++] = first;
+            continue;
+        }
+        s->copy[id] = copy_node(g, s, &s->old[id]);
+        n--;
+    }
+    return in_backward(s, old);
 }
 
 static NodeId stash_node(Rewrite *r, const Node *n, const NodeId *given)
@@ -105,6 +133,7 @@ void stash_pass(Graph *g)
     s.remade = NEW_ARRAY(g->arena, bool, n);
     s.copy = NEW_ARRAY(g->arena, NodeId, n);
     s.map = NEW_ARRAY(g->arena, NodeId, n);
+    s.stack = NEW_ARRAY(g->arena, NodeId, n);
     for (int i = 0; i < n; i++)
         s.copy[i] = s.map[i] = NO_NODE;
     find_needed(g, graph_live(g), &s);
