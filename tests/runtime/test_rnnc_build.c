@@ -5,7 +5,7 @@
  *     test_rnnc_build RNNC SPEC
  */
 #include "check.h"
-#include "runtime/scratch.h"
+#include "runtime/npy_bytes.h"
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -95,6 +95,43 @@ static void test_a_trainer_trains_as_rnnc_run_does(void)
     snprintf(a, sizeof a, "%s/checkpoint_1.safetensors", own);
     snprintf(b, sizeof b, "%s/checkpoint_1.safetensors", run);
     CHECK(RUN("cmp", a, b) == 0, "the checkpoints differ: %s", written("out.txt"));
+}
+
+/* ---- dtype: f64 ---- */
+
+/* Trains with doubles in two parts and in one; the last checkpoint of each. */
+static void train_doubles(const char *program, char *whole, char *parts, size_t n)
+{
+    snprintf(whole, n, "%s", scratch_path("f64"));
+    snprintf(parts, n, "%s", scratch_path("f64_parts"));
+    CHECK(RUN(program, "--out", whole, "--quiet") == 0, "%s", written("err.txt"));
+    CHECK(RUN(program, "--out", parts, "--quiet", "--max-iterations", "1") == 0, "%s",
+          written("err.txt"));
+    CHECK(RUN(program, "--resume", parts, "--quiet") == 0, "%s", written("err.txt"));
+    strncat(whole, "/checkpoint_3.safetensors", n - strlen(whole) - 1);
+    strncat(parts, "/checkpoint_3.safetensors", n - strlen(parts) - 1);
+}
+
+static void test_a_trainer_of_doubles_keeps_all_digits_in_its_files(void)
+{
+    char program[256], whole[1100], parts[1100];
+    snprintf(program, sizeof program, "%s", scratch_path("doubles"));
+    CHECK(RUN(rnnc, "build", spec, "--set", "dtype=f64", "--set", "data.train.sequences=12",
+              "-o", program) == 0,
+          "%s", written("err.txt"));
+    train_doubles(program, whole, parts, sizeof whole);
+    CHECK(RUN("grep", "-a", "-c", "\"dtype\":\"F64\"", whole) == 0, "no F64 in it");
+    CHECK(RUN("grep", "-a", "-c", "\"dtype\":\"F32\"", whole) == 1, "F32 in it");
+    CHECK(RUN("cmp", whole, parts) == 0, "resumed: %s", written("out.txt"));
+
+    static const double x[3][2] = {{0.1, 0.2}, {0.3, -0.4}, {1, 2}};
+    char in[256], out[256];
+    snprintf(in, sizeof in, "%s",
+             npy_write("x.npy", 1, npy_header("<f8", "(3, 2)"), x, sizeof x));
+    snprintf(out, sizeof out, "%s", scratch_path("y.npy"));
+    CHECK(RUN(program, "predict", "--init", whole, "--input", in, "--output", out) == 0,
+          "%s", written("err.txt"));
+    CHECK(RUN("grep", "-a", "-c", "'<f8'.*(3, 1,)", out) == 0, "not three doubles");
 }
 
 static void test_a_trainer_refuses_keys_that_are_compiled_in(void)
@@ -267,6 +304,7 @@ int main(int argc, char **argv)
     if (!SANITIZED)
         test_a_trainer_is_small_and_needs_libc_and_libm_alone();
     test_a_trainer_trains_as_rnnc_run_does();
+    test_a_trainer_of_doubles_keeps_all_digits_in_its_files();
     test_a_trainer_refuses_keys_that_are_compiled_in();
     test_the_same_spec_gives_the_same_bytes();
     test_a_trainer_refuses_a_machine_below_its_level();
