@@ -269,7 +269,7 @@ static int variant_open(Arena *arena, const CommandLine *c, bool fuse, int threa
     if (!v->unit)
         return status;
     if (!pipeline_run(v->unit, NULL))
-        return EXIT_SPEC;
+        return command_mistakes(v->unit);
     if (c->verbose && fuse) /* unfused, everything is refused */
         explain_notes(v->unit->plan, v->unit->diag);
     status = compiled_make(v->unit, false, &v->compiled);

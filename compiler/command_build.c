@@ -241,7 +241,7 @@ int command_build(Arena *arena, const CommandLine *c)
     if (!u)
         return status;
     if (!pipeline_run(u, NULL))
-        return EXIT_SPEC;
+        return command_mistakes(u);
     if (c->verbose)
         explain_notes(u->plan, u->diag);
     Build b = {.unit = u, .c = c};

@@ -8,7 +8,7 @@
 static int check_gradients(Unit *u)
 {
     if (!pipeline_run(u, "grad"))
-        return EXIT_SPEC;
+        return command_mistakes(u);
     if (u->graph->loss == NO_NODE) {
         fprintf(stderr, "rnnc check: %s has no loss: there are no gradients to check\n",
                 u->options.spec_path);
@@ -40,7 +40,7 @@ int command_check(Arena *arena, const CommandLine *c)
     if (c->grad)
         return check_gradients(u);
     if (!pipeline_run(u, NULL))
-        return EXIT_SPEC;
+        return command_mistakes(u);
     summary_print(u, stdout);
     if (c->verbose)
         explain_notes(u->plan, u->diag);

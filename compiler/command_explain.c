@@ -40,7 +40,7 @@ int command_explain(Arena *arena, const CommandLine *c)
     if (!u)
         return status;
     if (!pipeline_run(u, last->name))
-        return EXIT_SPEC;
+        return command_mistakes(u);
     if (c->after)
         last->dump(u, stdout);
     else {

@@ -34,6 +34,16 @@ Unit *command_unit(Arena *arena, const CommandLine *c, int *status)
     return u;
 }
 
+int command_mistakes(const Unit *u)
+{
+    if (u->n_data_error < diag_errors(u->diag))
+        return EXIT_SPEC;
+    return u->data_code == RNN_EIO      ? EXIT_IO
+           : u->data_code == RNN_ENOMEM ? EXIT_MEMORY
+           : u->data_code == RNN_EDATA  ? EXIT_DATA
+                                        : EXIT_SPEC;
+}
+
 int compiled_make(Unit *u, bool interpreter, Compiled *out)
 {
     *out = (Compiled){0};
@@ -95,7 +105,7 @@ int command_run(Arena *arena, const CommandLine *c)
         return status;
     /* the interpreter reads the graph as it was before the passes for machine code */
     if (!pipeline_run(u, c->interpreter ? "grad" : NULL))
-        return EXIT_SPEC;
+        return command_mistakes(u);
     if (c->verbose && !c->interpreter)
         explain_notes(u->plan, u->diag);
     double planned = now_seconds();

@@ -43,6 +43,8 @@ int command_list(Arena *arena, const CommandLine *c);
 /* A unit for this command line, with its target found; NULL after a message, *status set.
  */
 Unit *command_unit(Arena *arena, const CommandLine *c, int *status);
+/* The exit status after mistakes: whose they were. */
+int command_mistakes(const Unit *u);
 
 /* A model to run: machine code in memory, or the interpreter. */
 typedef struct {

@@ -39,6 +39,14 @@ static const char *beside_spec(const Unit *u, const char *file)
                        u->options.spec_path, file);
 }
 
+/* A mistake of the data, not of the spec. */
+static void data_error(Unit *u, Loc loc, const char *before, const struct rnn__fault *fault)
+{
+    diag_error(u->diag, loc, "%s%s", before, fault->sentence);
+    if (u->n_data_error++ == 0)
+        u->data_code = fault->code;
+}
+
 /* What the files of a section say: the source itself is asked. Its complaint, the first
    one, to *fault. */
 static struct rnn__extent measure(const Unit *u, const char *section,
@@ -132,8 +140,8 @@ static int64_t scan_text(Unit *u, const char *file, Loc loc)
     enum rnn__level level = RNN__CHAR;
     rnn__level_of(spec_text(u->spec, "data.train.level", "char"), &level);
     if (rnn__vocabulary_scan(&v, beside_spec(u, file), level, &fault) != 0) {
-        diag_error(u->diag, loc, "%s", fault.sentence);
-        return 0;
+        data_error(u, loc, "", &fault);
+        return 1; /* as good as any: told once */
     }
     json_t *json = rnn__vocabulary_to_json(&v);
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
@@ -183,14 +191,13 @@ static void check_stream(Unit *u)
 }
 
 /* Steps are known, or it is said why not. */
-static void check_steps(const Unit *u, const struct rnn__fault *fault)
+static void check_steps(Unit *u, const struct rnn__fault *fault)
 {
     const Loc top = {.source = u->spec->source, .line = 1, .column = 1};
     if (u->steps_max < 1 && fault->code)
-        diag_error(u->diag, top,
-                   "no tbptt.step, and the data do not tell how long a sequence "
-                   "is: %s",
-                   fault->sentence);
+        data_error(
+            u, top,
+            "no tbptt.step, and the data do not tell how long a sequence is: ", fault);
     else if (u->steps_max < 1)
         diag_error(
             u->diag, top,

@@ -28,6 +28,8 @@ typedef struct {
     Spec *spec;
     Graph *graph;
     Plan *plan;
+    int data_code, n_data_error; /* of the runtime: why files failed first; mistakes that
+                                    are the data's, not the spec's */
     const char
         *vocabulary; /* JSON: what a class without a number was sized by; NULL: none */
     int64_t steps_max, rows_max, points_max; /* of a chunk; points: steps × rows */

@@ -112,15 +112,32 @@ static int lay_series(struct rnn__arrays *s, struct rnn__fault *f)
     return s->n_step < 1 ? too_few(s, f) : 0;
 }
 
+static int no_steps(const struct rnn__arrays *s, struct rnn__fault *f)
+{
+    rnn__fault(f, RNN_EDATA, "%s: its sequences have %lld steps", s->field[0].array.name,
+               (long long)s->lead[1]);
+    return s->ahead ? rnn__fault_add(f, ", too few for %s.ahead %lld", s->setup.where,
+                                     (long long)s->ahead)
+                    : f->code;
+}
+
+static int no_sequences(const struct rnn__arrays *s, struct rnn__fault *f)
+{
+    rnn__fault(f, RNN_EDATA, "%s: holds %lld sequences", s->field[0].array.name,
+               (long long)s->lead[0]);
+    return s->lead[0] ? rnn__fault_add(f, ", of which %s.part takes none", s->setup.where)
+                      : f->code;
+}
+
 static int lay_sequences(struct rnn__arrays *s, struct rnn__fault *f)
 {
     int64_t first;
     s->n_row = part_of(s, s->lead[0], &first);
     s->n_step = s->lead[1] - s->ahead;
     if (s->n_step < 1)
-        return rnn__fault(f, RNN_EDATA, "%s: sequences without steps", s->setup.where);
+        return no_steps(s, f);
     if (s->n_row < 1)
-        return rnn__fault(f, RNN_EDATA, "%s: files without sequences", s->setup.where);
+        return no_sequences(s, f);
     s->row_stride = s->time_axis ? s->lead[1] : 1;
     s->step_stride = s->time_axis ? 1 : s->lead[0];
     s->first = first * s->row_stride;
@@ -168,13 +185,20 @@ int rnn__grid_find(struct rnn__arrays *s, bool measuring, struct rnn__fault *f)
 
 /* ---- batches ---- */
 
-void rnn__grid_size_batches(struct rnn__arrays *s)
+int rnn__grid_size_batches(struct rnn__arrays *s, struct rnn__fault *f)
 {
     s->batch_rows = s->series ? s->n_row : s->batch;
     if (!s->series && s->batch > s->n_row && !s->drop_last)
         s->batch_rows = s->n_row;
     s->batch_steps =
         s->series && s->length && s->length < s->n_step ? s->length : s->n_step;
+    if (rnn__grid_batches(s) > 0)
+        return 0;
+    return rnn__fault(f, RNN_EDATA,
+                      "%s: holds %lld sequences, no batch of %lld, and %s.drop_last leaves "
+                      "smaller ones out",
+                      s->field[0].array.name, (long long)s->n_row, (long long)s->batch_rows,
+                      s->setup.where);
 }
 
 int64_t rnn__grid_batches(const struct rnn__arrays *s)

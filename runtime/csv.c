@@ -215,7 +215,8 @@ static int read_header(struct csv *c, struct rnn__fault *f)
         if (!code && ++c->n_column == COLUMN_MOST)
             code = bad(c, f, "has more than 65535 columns");
     }
-    if (!code && end == TEXT_ENDS)
+    bool blank = c->n_column == 1 && !c->quoted && c->cell[0] == '\0';
+    if (!code && (end == TEXT_ENDS || blank))
         code = rnn__fault(f, RNN_EDATA,
                           "%s: needs a first line of names, and lines of numbers",
                           c->out->name);

@@ -175,7 +175,9 @@ static void batch_at(const void *user, int64_t position, struct rnn__rectangle *
 static int open_windows(struct rnn__arrays *s, const struct rnn_model *model,
                         struct rnn__fault *f)
 {
-    rnn__grid_size_batches(s);
+    int code = rnn__grid_size_batches(s, f);
+    if (code)
+        return code;
     s->by_step = calloc((size_t)s->n_input + 1, sizeof *s->by_step);
     s->start = malloc((size_t)s->batch_rows);
     if (!s->by_step || !s->start)

@@ -68,8 +68,8 @@ int rnn__field_scan(const struct rnn__arrays *s, const struct rnn__field *field,
 int rnn__grid_find(struct rnn__arrays *s, bool measuring, struct rnn__fault *f);
 /* In a table the inputs' features lie beside each other in every step: finds where. */
 int rnn__grid_share_columns(struct rnn__arrays *s, struct rnn__fault *f);
-/* How many rows and steps a batch has, and how many there are. */
-void rnn__grid_size_batches(struct rnn__arrays *s);
+/* How many rows and steps a batch has, and how many there are; RNN_EDATA: none. */
+int rnn__grid_size_batches(struct rnn__arrays *s, struct rnn__fault *f);
 int64_t rnn__grid_batches(const struct rnn__arrays *s);
 /* The batch at a position. */
 struct rnn__rectangle;

@@ -561,7 +561,8 @@ static void test_bad_csv_is_told_with_line_and_column(void)
                "f.csv: has no column 'c' (data.train.columns.y); it has a, b");
     refuse_csv("a,b,c,a\n1,2,3,4\n", "f.csv: has two columns 'a'");
     refuse_csv("a,b,c\n", "f.csv: has no line behind the header");
-    refuse_csv("", "needs a first line of names");
+    refuse_csv("", "f.csv: needs a first line of names");
+    refuse_csv("\n1,2,3\n", "f.csv: needs a first line of names");
     scratch_write("f.csv", "a,b,c\n1,\0002,3\n", 14);
     refuse(&xy_model,
            "{\"csv\": \"f.csv\", \"columns\": {\"x\": [\"a\", \"b\"], \"y\": \"c\"}}",

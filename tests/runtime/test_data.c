@@ -336,6 +336,35 @@ static void test_what_does_not_fit_is_told(void)
     refuse(&reals, all, "has 3 sequences, the files before it have 5");
 }
 
+/* Data that make no batch: which file, how many it has, and which option leaves none. */
+static void test_data_without_a_batch_are_told(void)
+{
+    static const float x[3 * 4 * 2] = {0};
+    static const int64_t y[3 * 4] = {0};
+    static const struct {
+        const char *x_shape, *y_shape, *options, *expected;
+    } list[] = {
+        {"(0, 4, 2)", "(0, 4)", "", "x.npy: holds 0 sequences"},
+        {"(3, 0, 2)", "(3, 0)", "", "x.npy: its sequences have 0 steps"},
+        {"(3, 4, 2)", "(3, 4)", ", \"ahead\": 4",
+         "x.npy: its sequences have 4 steps, too few for data.train.ahead 4"},
+        {"(3, 4, 2)", "(3, 4)", ", \"part\": [0, 0.3]",
+         "x.npy: holds 3 sequences, of which data.train.part takes none"},
+        {"(3, 4, 2)", "(3, 4)", ", \"batch\": 5, \"drop_last\": true",
+         "x.npy: holds 3 sequences, no batch of 5, and data.train.drop_last leaves "
+         "smaller"},
+    };
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        char json[256];
+        bool empty = list[i].x_shape[1] == '0' || list[i].x_shape[4] == '0';
+        npy_write("x.npy", 1, npy_header("<f4", list[i].x_shape), x, empty ? 0 : sizeof x);
+        npy_write("y.npy", 1, npy_header("<i8", list[i].y_shape), y, empty ? 0 : sizeof y);
+        snprintf(json, sizeof json, "{\"x\": \"x.npy\", \"y\": \"y.npy\"%s}",
+                 list[i].options);
+        refuse(&xy_model, json, list[i].expected);
+    }
+}
+
 /* ---- text ---- */
 
 static const char alphabet[] = "abcdefghijklmnopqrstu"; /* 21: two streams of ten steps */
@@ -521,6 +550,7 @@ int main(void)
     test_sequences_with_targets_ahead();
     test_options_of_series_and_sequences_do_not_mix();
     test_what_is_not_finite_is_let_in_where_allowed();
+    test_data_without_a_batch_are_told();
     test_what_does_not_fit_is_told();
     test_text_fills_x_and_y_one_apart();
     test_lengths_cut_streams_into_batches_that_go_on();

@@ -144,13 +144,25 @@ static void test_data_that_cannot_tell_a_length_are_told(void)
     CHECK(status == 0 && says("at most 200 steps × 1 rows"), "status %d: %s", status,
           output);
     status = RUN("check", in_root("tests/unit/no_length.yaml"));
-    CHECK(status == 3 && says("sunspots.csv: has no column 'YEARS' (data.train.columns.y); "
+    CHECK(status == 4 && says("sunspots.csv: has no column 'YEARS' (data.train.columns.y); "
                               "it has YEAR, SUNACTIVITY"),
           "status %d: %s", status, output);
     status = RUN("check", in_root("tests/unit/no_length.yaml"), "--set",
                  "data.train.columns.y=YEAR");
     CHECK(status == 0 && says("at most 309 steps × 1 rows"), "status %d: %s", status,
           output);
+}
+
+static void test_files_that_cannot_be_read_are_told_once(void)
+{
+    const char *spec = in_root("tests/unit/no_text.yaml");
+    int status = RUN("check", spec);
+    CHECK(status == 5 && says("gone.txt: cannot be opened: No such file"), "status %d: %s",
+          status, output);
+    const char *first = strstr(output, "gone.txt: cannot");
+    CHECK(first && !strstr(first + 1, "gone.txt: cannot"), "twice: %s", output);
+    status = RUN("check", spec, "--set", "inputs.z=clas");
+    CHECK(status == 3, "status %d: %s", status, output);
 }
 
 static void test_a_stream_is_judged_by_the_source(void)
@@ -330,6 +342,7 @@ int main(int argc, char **argv)
     test_check_takes_overrides();
     test_check_says_mistakes_and_ends_with_3();
     test_data_that_cannot_tell_a_length_are_told();
+    test_files_that_cannot_be_read_are_told_once();
     test_a_stream_is_judged_by_the_source();
     test_a_run_says_how_long_it_compiled();
     test_a_chunk_beyond_all_memory_is_a_mistake_of_the_spec();
