@@ -88,12 +88,13 @@ static void run_simplify(Unit *u)
 static void run_merge(Unit *u) { merge_pass(u->graph); }
 static void run_stash(Unit *u) { stash_pass(u->graph); }
 static void run_settle(Unit *u) { settle_pass(u->graph); }
+static void run_stage(Unit *u) { u->stages = stage_pass(u->graph); }
 
 static void run_fuse(Unit *u)
 {
     PlanTarget target = target_facts(u->target, u->graph->dtype);
-    u->plan =
-        fuse_pass(u->arena, u->graph, &target, u->options.fuse, u->steps_max, u->rows_max);
+    u->plan = fuse_pass(u->arena, u->graph, u->stages, &target, u->options.fuse,
+                        u->steps_max, u->rows_max);
     u->plan->marks = u->options.marks;
 }
 
@@ -103,6 +104,7 @@ static void run_place(Unit *u) { place_pass(u->plan); }
 
 /* ---- what each row shows ---- */
 
+static void verify_spec(const Unit *u) { spec_verify(u->spec); }
 static void dump_graph(const Unit *u, FILE *out) { graph_dump(u->graph, out); }
 static void verify_graph(const Unit *u) { graph_verify(u->graph); }
 static void verify_settle(const Unit *u)
@@ -112,6 +114,7 @@ static void verify_settle(const Unit *u)
 }
 
 static void dump_plan(const Unit *u, FILE *out) { plan_dump(u->plan, out); }
+static void verify_stages(const Unit *u) { stage_verify(u->graph, u->stages); }
 static void verify_plan(const Unit *u) { plan_verify(u->plan); }
 
 static void verify_tiles(const Unit *u)
@@ -149,16 +152,14 @@ static const char *stage_word(const Graph *g, const Stages *s, NodeId id)
 static void dump_stages(const Unit *u, FILE *out)
 {
     const Graph *g = u->graph;
-    const Stages *s = stage_pass(g);
     for (NodeId id = 0; id < g->n_node; id++)
-        fprintf(out, "%-4s  %%%d = %s\n", stage_word(g, s, id), id,
+        fprintf(out, "%-4s  %%%d = %s\n", stage_word(g, u->stages, id), id,
                 op_defs[g->node[id].op]->name);
 }
 
-static void run_nothing(Unit *u) { (void)u; }
-
 const Pass passes[] = {
-    {"read", "YAML to typed spec, every mistake reported", run_read, dump_spec, NULL},
+    {"read", "YAML to typed spec, every mistake reported", run_read, dump_spec,
+     verify_spec},
     {"build", "calls inlined, names resolved, shapes inferred: the graph of one step",
      run_build, dump_graph, verify_graph},
     {"commute", "products with rows of a table: the whole table first", run_commute,
@@ -167,12 +168,12 @@ const Pass passes[] = {
     {"simplify", "algebra: fold and share", run_simplify, dump_graph, verify_graph},
     {"merge", "algebra on the recurrence: products split and joined, sums put in order",
      run_merge, dump_graph, verify_graph},
-    {"stage", "map or scan: what runs for all steps at once, what step by step",
-     run_nothing, dump_stages, NULL},
     {"stash", "what the backward pass reads: kept or recomputed", run_stash, dump_graph,
      verify_graph},
     {"settle", "what must stand in memory of its own gets a node of its own", run_settle,
      dump_graph, verify_settle},
+    {"stage", "map or scan: what runs for all steps at once, what step by step", run_stage,
+     dump_stages, verify_stages},
     {"fuse", "graph to plan: loop nests, buffers, accesses", run_fuse, dump_plan,
      verify_plan},
     {"tile", "how nests are cut: register tiles, chains, vectors, parts of threads",

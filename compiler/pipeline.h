@@ -6,6 +6,7 @@
 
 #include "emit/emit.h"
 #include "passes/plan.h"
+#include "passes/stage.h"
 #include "spec/spec.h"
 
 typedef struct {
@@ -27,6 +28,7 @@ typedef struct {
     const Target *target;
     Spec *spec;
     Graph *graph;
+    Stages *stages; /* of the graph that fuse takes */
     Plan *plan;
     int data_code, n_data_error; /* of the runtime: why files failed first; mistakes that
                                     are the data's, not the spec's */

@@ -252,8 +252,8 @@ static void find_of_params(Fuse *f)
 
 /* ---- the pass ---- */
 
-Plan *fuse_pass(Arena *arena, const Graph *g, const PlanTarget *target, bool fuse,
-                int64_t steps_max, int64_t rows_max)
+Plan *fuse_pass(Arena *arena, const Graph *g, const Stages *stages,
+                const PlanTarget *target, bool fuse, int64_t steps_max, int64_t rows_max)
 {
     Plan *p = NEW(arena, Plan);
     *p = (Plan){.arena = arena,
@@ -263,7 +263,7 @@ Plan *fuse_pass(Arena *arena, const Graph *g, const PlanTarget *target, bool fus
                 .steps_max = steps_max,
                 .rows_max = rows_max,
                 .threads_max = PLAN_MAX_THREADS};
-    Fuse f = {.p = p, .g = g, .stages = stage_pass(g)};
+    Fuse f = {.p = p, .g = g, .stages = stages};
     f.lasting = NEW_ARRAY(arena, Place, g->n_node + 1);
     f.root_of_pack = NEW_ARRAY(arena, bool, g->n_node + 1);
     find_of_params(&f);

@@ -48,8 +48,10 @@ static void verify_product(const Plan *p, const Contraction *c, const Group *gro
         BUG("product %d has tiles of %d vectors, panels of %d", c->node, g->vectors, panel);
     if (g->ahead && g->chains > 1)
         BUG("product %d fetches ahead of several chains", c->node);
-    if (g->halves && c->n > panel)
-        BUG("product %d has halves of chains and several panels", c->node);
+    if (g->alternate && g->halves != (c->n <= panel))
+        BUG("product %d goes back and forth by halves with several panels, or by panels "
+            "with one",
+            c->node);
     for (int i = 0; i < COUNT(g->panels); i++) {
         if (g->panels[i] > 1 && (g->chains > 1 || g->alternate))
             BUG("product %d has tiles of %d panels beside its chains", c->node,

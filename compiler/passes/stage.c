@@ -117,3 +117,33 @@ Stages *stage_pass(const Graph *g)
             visit(&t, id);
     return s;
 }
+
+/* ---- is it so ---- */
+
+/* In a component with a cycle every node needs one of it and is needed by one; elsewhere
+   a node is alone. Told from the edges, not from how the components were found. */
+void stage_verify(const Graph *g, const Stages *s)
+{
+    int *members = NEW_ARRAY(g->arena, int, s->n_component + 1);
+    bool *needs = NEW_ARRAY(g->arena, bool, g->n_node + 1),
+         *needed = NEW_ARRAY(g->arena, bool, g->n_node + 1);
+    for (NodeId id = 0; id < g->n_node; id++) {
+        int own = s->component[id];
+        if (own < 0 || own >= s->n_component)
+            BUG("%%%d is in component %d of %d", id, own, s->n_component);
+        NodeId *need = NEW_ARRAY(g->arena, NodeId, g->node[id].n_arg + 2);
+        int n = stage_needs(g, id, need);
+        members[own]++;
+        for (int i = 0; i < n; i++) {
+            if (s->component[need[i]] > own)
+                BUG("%%%d comes before %%%d, which it needs", id, need[i]);
+            if (s->component[need[i]] == own)
+                needs[id] = needed[need[i]] = true;
+        }
+    }
+    for (NodeId id = 0; id < g->n_node; id++) {
+        bool cycle = needs[id] && needed[id];
+        if (s->recurrent[id] != cycle || (!cycle && members[s->component[id]] > 1))
+            BUG("%%%d is in %s cycle", id, s->recurrent[id] ? "no" : "a");
+    }
+}

@@ -11,5 +11,7 @@ typedef struct {
 } Stages;
 
 Stages *stage_pass(const Graph *g);
+/* BUG with a sentence when the order cannot be computed in, or a cycle is none. */
+void stage_verify(const Graph *g, const Stages *s);
 
 #endif

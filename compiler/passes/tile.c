@@ -20,7 +20,8 @@
  * A scan of a few rows uses each panel once a step, and panels that are beyond the
  * first-level cache all come from the second, unless a step begins where the one before
  * it ended: every other step takes the panels, or of a single panel the halves of the
- * chains, from the last to the first.
+ * chains, from the last to the first. Halves are as long as each other: where k does not
+ * divide so, all chains of a step run side by side from its beginning.
  *
  * A sweep runs along its innermost dimension in vectors, unless a wide value varies there.
  *
@@ -94,13 +95,18 @@ static Tiling tiling_of_step(const Plan *p, const Contraction *c)
     const PlanTarget *t = &p->target;
     const Buffer *b = &p->buffer[c->packed];
     int64_t rows = p->rows_max * c->m, vectors = (c->n + t->vector - 1) / t->vector;
+    int64_t of_panel = b->panel / t->vector;
     bool alternate = rows <= FEW_ROWS && b->bytes > t->l1_bytes;
-    if (alternate && vectors > b->panel / t->vector)
-        vectors = b->panel / t->vector;
-    int64_t busy = rows * vectors;
-    if (alternate && c->n <= b->panel)
-        busy /= 2; /* half of the chains at a time */
-    return tiling_of_product(t, b->panel, c->n, c->k, chains_of(c->k, busy), alternate);
+    if (alternate && c->n <= b->panel) {
+        int chains = chains_of(c->k, rows * vectors / 2); /* half of them at a time */
+        if (chains > 1 && c->k % chains == 0)
+            return tiling_of_product(t, b->panel, c->n, c->k, chains, true);
+        alternate = false;
+    }
+    if (alternate && vectors > of_panel)
+        vectors = of_panel;
+    return tiling_of_product(t, b->panel, c->n, c->k, chains_of(c->k, rows * vectors),
+                             alternate);
 }
 
 /* One dimension of rows, or several. */

@@ -180,6 +180,8 @@ typedef struct {
    library (or the folder `library` in its place when not NULL). NULL after errors. */
 Spec *spec_read(Arena *arena, Diag *d, const char *path, const char *library,
                 const Override *override, int n_override);
+/* BUG with a sentence when something that build relies on is not so. */
+void spec_verify(const Spec *spec);
 /* The library's definitions alone, of `folder` or (NULL) the embedded ones. NULL after
    errors. */
 const Def *library_read(Arena *arena, Diag *d, const char *folder, int *n_def);

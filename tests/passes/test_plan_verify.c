@@ -1,7 +1,7 @@
 /*
- * test_plan_verify.c — the verifiers notice a broken plan.
+ * test_plan_verify.c — the verifiers notice a broken plan, and what it is made of.
  *
- * A sound plan is broken in one place, in a process of its own, and the verifier must end
+ * What is sound is broken in one place, in a process of its own, and the verifier must end
  * it with the sentence that names what is wrong. A verifier that let it pass would leave a
  * kernel that reads past a buffer or races, which no other test is sure to see.
  */
@@ -48,6 +48,7 @@ typedef struct {
     Plan *p;
     Procedure *proc;
     Stage *stage;
+    Group *group;
     Nest *nest;
     Sweep *sweep;
     Instr *instr;
@@ -81,7 +82,8 @@ static Spot find(Unit *u, const char *what, Fits *fits)
             s.stage = &s.proc->stage[k];
             for (int g = 0; g < s.stage->n_group; g++)
                 for (int n = 0; n < s.stage->group[g].n_nest; n++) {
-                    s.nest = &s.stage->group[g].nest[n];
+                    s.group = &s.stage->group[g];
+                    s.nest = &s.group->nest[n];
                     if (find_in_nest(&s, fits))
                         return s;
                 }
@@ -269,6 +271,13 @@ static bool over_five(const Spot *s) { return product(s) && s->nest->contraction
 static void three_chains(Unit *u) { tiling(u, product)->chains = 3; }
 static void chain_of_nothing(Unit *u) { tiling(u, over_five)->chains = 4; }
 static void back_and_forth(Unit *u) { tiling(u, product)->alternate = true; }
+static bool in_scan(const Spot *s) { return product(s) && s->group->scan; }
+static void one_panel(Unit *u)
+{
+    Contraction *c = some(u, in_scan);
+    c->tiling.alternate = true, c->tiling.chains = 2, c->tiling.panels[0] = 1;
+    c->tiling.halves = c->n > u->plan->buffer[c->packed].panel;
+}
 static void one_half(Unit *u) { tiling(u, product)->halves = true; }
 static void many_rows(Unit *u) { tiling(u, product_sum)->rows = TILE_MAX_ROWS; }
 static void no_tile(Unit *u) { tiling(u, product)->rows = 0; }
@@ -334,6 +343,33 @@ static void split_apart(Unit *u)
     sum->sweep = NEW(u->arena, Sweep);
     *sum->sweep = (Sweep){.rank = 1, .lanes = 1, .extent = {sum->contraction->m + 1}};
 }
+
+static void no_model(Unit *u) { u->spec->model = NULL; }
+static void twice(Unit *u) { u->spec->def[1] = u->spec->def[2]; }
+static void library_first(Unit *u) { u->spec->def[u->spec->n_def - 1].library = false; }
+static void no_place_in_source(Unit *u) { u->spec->input[0].loc.source = NULL; }
+static void classes_of_a_real(Unit *u) { u->spec->input[0].kind = KIND_REAL; }
+static void required_default(Unit *u)
+{
+    for (int i = 0; i < u->spec->n_def; i++)
+        if (u->spec->def[i].n_arg > 0)
+            u->spec->def[i].arg[0].required = !u->spec->def[i].arg[0].required;
+}
+static void odd_window(Unit *u) { u->spec->tbptt_window = u->spec->tbptt_step + 1; }
+
+/* A node that is in a cycle, or in none. */
+static NodeId node_in_cycle(Unit *u, bool cycle)
+{
+    NodeId id = u->graph->n_node - 1;
+    while (id > 0 && (u->stages->recurrent[id] != cycle || u->graph->node[id].n_arg == 0))
+        id--;
+    return id;
+}
+
+static void no_cycle(Unit *u) { u->stages->recurrent[node_in_cycle(u, true)] = false; }
+static void false_cycle(Unit *u) { u->stages->recurrent[node_in_cycle(u, false)] = true; }
+static void early(Unit *u) { u->stages->component[node_in_cycle(u, false)] = 0; }
+static void nowhere(Unit *u) { u->stages->component[0] = -1; }
 
 static void forget_stage(Unit *u) { find(u, "sum", sum_stage).stage->barrier = false; }
 
@@ -416,6 +452,17 @@ typedef struct {
 } Case;
 
 static const Case cases[] = {
+    {"read", no_model, "no cell without arguments"},
+    {"read", twice, "is defined twice"},
+    {"read", library_first, "behind the library's"},
+    {"read", no_place_in_source, "has no place"},
+    {"read", classes_of_a_real, "is a real with classes"},
+    {"read", required_default, "is required and has a default"},
+    {"read", odd_window, "a window of 7 steps"},
+    {"stage", no_cycle, "is in a cycle"},
+    {"stage", false_cycle, "is in no cycle"},
+    {"stage", early, "which it needs"},
+    {"stage", nowhere, "is in component -1"},
     {"settle", two_owners, "is someone else's too"},
     {"settle", no_place, "has no place of its own"},
     {"fuse", use_later, "uses"},
@@ -458,6 +505,7 @@ static const Case cases[] = {
     {"tile", three_chains, "has 3 chains over"},
     {"tile", chain_of_nothing, "has 4 chains over 5"},
     {"tile", back_and_forth, "outside of a scan"},
+    {"tile", one_panel, "by panels with one"},
     {"tile", one_half, "has halves of 1 chains"},
     {"tile", many_rows, "registers of 16"},
     {"tile", no_tile, "has a tile of 0 rows"},

@@ -1,0 +1,84 @@
+/*
+ * test_tile.c — how products are cut, on a target whose facts are given here.
+ *
+ * What must hold of every plan is the verifier's; here are the choices: which products
+ * get chains, which scans go back and forth, which dimension tiles go down.
+ */
+#include "check.h"
+#include "passes/tile.h"
+
+static const PlanTarget target = {.name = "made",
+                                  .vector = 8,
+                                  .real_bytes = 4,
+                                  .registers = 16,
+                                  .tile_rows = 6,
+                                  .tile_vectors = 2,
+                                  .l1_bytes = 32 << 10,
+                                  .l2_bytes = 512 << 10};
+enum { PANEL = 16 };
+
+/* The tiling of c = a · b with panels of b, in a stage of time. */
+static Tiling tiled(bool scan, int64_t rows, int64_t m, int64_t n, int64_t k)
+{
+    Arena *arena = arena_new();
+    int64_t columns = n < PANEL ? 8 : (n + PANEL - 1) / PANEL * PANEL;
+    Buffer panels = {.panel = n < PANEL ? 8 : PANEL, .bytes = columns * k * 4};
+    Contraction c = {.n_batch = 1, .m = m, .n = n, .k = k};
+    Nest nest = {.contraction = &c, .pack = -1};
+    Group group = {.scan = scan, .n_nest = 1, .nest = &nest};
+    Stage stage = {.kind = STAGE_TIME, .block = 4, .n_group = 1, .group = &group};
+    Plan p = {.arena = arena, .target = target, .steps_max = 16, .rows_max = rows};
+    p.n_buffer = 1, p.buffer = &panels;
+    p.proc[PROC_GRAD].n_stage = 1, p.proc[PROC_GRAD].stage = &stage;
+    tile_pass(&p);
+    plan_verify_tiles(&p);
+    arena_free(arena);
+    return c.tiling;
+}
+
+static void test_only_a_step_with_few_results_is_several_chains(void)
+{
+    CHECK(tiled(true, 32, 1, 128, 128).chains == 1, "32 rows");
+    CHECK(tiled(true, 1, 1, 64, 128).chains == 1, "8 vectors do not wait");
+    CHECK(tiled(true, 1, 1, 32, 128).chains == 2, "4 vectors wait");
+    CHECK(tiled(true, 1, 1, 8, 128).chains == 4, "no more than 4");
+    CHECK(tiled(true, 1, 1, 8, 12).chains == 1, "a chain has 8 products at least");
+    CHECK(tiled(false, 1, 1, 8, 128).chains == 1, "a map has all steps");
+}
+
+static void test_a_step_of_a_few_rows_begins_where_the_last_one_ended(void)
+{
+    Tiling wide = tiled(true, 1, 1, 256, 64), one = tiled(true, 1, 1, PANEL, 600);
+    CHECK(wide.alternate && !wide.halves, "several panels beyond the first level");
+    CHECK(one.alternate && one.halves && one.chains == 4, "halves of one panel");
+    CHECK(!tiled(true, 1, 1, 64, 64).alternate, "panels within the first level");
+    CHECK(!tiled(true, 32, 1, 256, 64).alternate, "many rows use a panel often");
+    CHECK(!tiled(false, 1, 1, 256, 64).alternate, "a map has no steps to go by");
+}
+
+/* Halves are equally long or there are none: then nothing goes back and forth, and the
+   chains are as many as run at a time. */
+static void test_chains_that_do_not_halve_run_side_by_side(void)
+{
+    Tiling odd = tiled(true, 2, 1, PANEL, 601);
+    CHECK(!odd.alternate && !odd.halves, "601 in halves");
+    CHECK(odd.chains == 2, "%d chains, of which 2 fill the pipeline", odd.chains);
+    CHECK(tiled(true, 2, 1, PANEL, 600).chains == 4, "two at a time are too few");
+}
+
+static void test_tiles_of_one_and_two_rows_take_several_panels(void)
+{
+    Tiling g = tiled(false, 4, 1, 256, 64), narrow = tiled(false, 4, 1, 48, 64);
+    CHECK(g.panels[0] == 4 && g.panels[1] == 2, "%d, %d", g.panels[0], g.panels[1]);
+    CHECK(narrow.panels[0] == 2, "%d panels at once of three", narrow.panels[0]);
+    CHECK(tiled(true, 1, 1, 256, 64).panels[0] == 1, "beside back and forth");
+}
+
+int main(void)
+{
+    test_only_a_step_with_few_results_is_several_chains();
+    test_a_step_of_a_few_rows_begins_where_the_last_one_ended();
+    test_chains_that_do_not_halve_run_side_by_side();
+    test_tiles_of_one_and_two_rows_take_several_panels();
+    return check_result();
+}
