@@ -471,6 +471,71 @@ int rnn__checkpoint_init(struct rnn__trainer *t, const char *path, struct rnn__f
     return code;
 }
 
+/* ---- what the metadata may be ---- */
+
+static bool is_exact(const json_t *value)
+{
+    const char *text = json_string_value(value);
+    char *end = NULL;
+    if (text)
+        strtod(text, &end);
+    return text && *text && !*end;
+}
+
+static bool is_text(const json_t *value) { return json_is_string(value); }
+static bool is_any(const json_t *value) { return value != NULL; }
+
+/* The JSON of a checkpoint of ours: what each entry is, and what its members are. */
+static const struct {
+    const char *key;
+    bool is_list, may_lack;
+    bool (*member)(const json_t *value);
+} metadata_list[] = {
+    {"progress", false, false, is_any},  {"scalars", false, false, is_exact},
+    {"metrics", false, false, is_exact}, {"files", false, false, is_any},
+    {"data", true, false, is_any},       {"checksums", false, false, is_text},
+    {"vocabulary", false, true, is_any},
+};
+enum { N_METADATA = sizeof metadata_list / sizeof *metadata_list };
+
+static bool is_good(const json_t *json, int i)
+{
+    const char *name;
+    json_t *value;
+    if (metadata_list[i].is_list)
+        return json_is_array(json);
+    bool good = json_is_object(json);
+    json_object_foreach((json_t *)(uintptr_t)json, name, value) good =
+        good && metadata_list[i].member(value);
+    return good;
+}
+
+static bool is_seed(const char *text)
+{
+    return text && *text && strspn(text, "0123456789") == strlen(text);
+}
+
+/* Of a file of ours. */
+static int check_metadata(const struct rnn__safetensors *s, struct rnn__fault *f)
+{
+    if (!is_seed(rnn__safetensors_metadata(s, "seed")))
+        return rnn__fault(f, RNN_EFORMAT, "%s: its seed is damaged", s->path);
+    for (int i = 0; i < N_METADATA; i++) {
+        if (metadata_list[i].may_lack &&
+            !rnn__safetensors_metadata(s, metadata_list[i].key))
+            continue;
+        json_t *json = metadata_json(s, metadata_list[i].key);
+        bool good = is_good(json, i);
+        json_decref(json);
+        if (rnn__json_take_failure())
+            return rnn__fault_memory(f);
+        if (!good)
+            return rnn__fault(f, RNN_EFORMAT, "%s: its %s are damaged", s->path,
+                              metadata_list[i].key);
+    }
+    return 0;
+}
+
 /* A run has one seed from its beginning to its end. */
 static int take_seed(struct rnn__trainer *t, const struct rnn__safetensors *s,
                      struct rnn__fault *f)
@@ -525,7 +590,9 @@ int rnn__checkpoint_peek(struct rnn__trainer *t, const char *path, struct rnn__f
     int code = rnn__safetensors_open(&s, path, f);
     if (code)
         return code;
-    if (t->options->resumes) {
+    if (t->options->resumes && is_ours(&s))
+        code = check_metadata(&s, f);
+    if (!code && t->options->resumes) {
         code = take_seed(t, &s, f);
         t->resumed_files = metadata_json(&s, "files");
     }
@@ -582,26 +649,44 @@ static int32_t int32_of(const json_t *value)
     return number >= 0 && number <= INT32_MAX ? (int32_t)number : -1;
 }
 
+static int damaged_progress(const struct rnn__safetensors *s, const char *name,
+                            struct rnn__fault *f)
+{
+    return rnn__fault(f, RNN_EFORMAT, "%s: the '%s' of its progress is damaged", s->path,
+                      name);
+}
+
 static int load_progress(struct rnn__trainer *t, const struct rnn__safetensors *s,
                          struct rnn__fault *f)
 {
+    int code = 0;
     rnn_state_dict d = {0};
     const char *name;
     json_t *value, *progress = metadata_json(s, "progress");
     json_t *entries = json_object_get(progress, "entries");
-    for (int i = 0; i < N_PROGRESS; i++) {
+    for (int i = 0; i < N_PROGRESS && !code; i++) {
         const json_t *field = json_object_get(progress, progress_list[i].name);
-        *progress_field(&d, i) =
-            json_is_integer(field) ? json_integer_value(field) : RNN_NONE;
+        *progress_field(&d, i) = json_integer_value(field);
+        if (!json_is_integer(field))
+            code = damaged_progress(s, progress_list[i].name, f);
     }
-    json_object_foreach(entries, name, value) if (d.n_entry < RNN_STATE_ENTRIES_MAX)
-        d.entry[d.n_entry++] = (rnn_state_entry){.name = name, .value = exact_value(value)};
+    json_object_foreach(entries, name, value)
+    {
+        if (!code && !is_exact(value))
+            code = damaged_progress(s, name, f);
+        if (d.n_entry < RNN_STATE_ENTRIES_MAX)
+            d.entry[d.n_entry++] = (rnn_state_entry){name, exact_value(value)};
+    }
+    if (code) {
+        json_decref(progress);
+        return code;
+    }
     add_new_entries(t, s, &d);
     d.pending = int32_of(json_object_get(progress, pending_key));
     d.pending_handler = int32_of(json_object_get(progress, handler_key));
     const json_t *output = json_object_get(progress, output_key);
     d.output = (rnn_output){.value = exact_value(output), .null = !json_is_string(output)};
-    int code = rnn_state_load(t->engine, &d);
+    code = rnn_state_load(t->engine, &d);
     if (code)
         rnn__fault(f, RNN_EFORMAT, "%s: %s", s->path, rnn_engine_error(t->engine));
     json_decref(progress);

@@ -42,7 +42,9 @@ struct rnn__event {
 struct rnn__number {
     char *name;
     double value;
-    bool keep; /* part of the state dict */
+    bool keep;   /* part of the state dict */
+    bool counts; /* there a whole number from 0 to `most` */
+    double most;
 };
 
 struct rnn__numbers {
@@ -83,7 +85,9 @@ struct rnn_engine {
     void *user;
     void (*destroy)(rnn_engine *e);  /* a trainer's, called first by rnn_close; or NULL */
     int (*end_epoch)(rnn_engine *e); /* a trainer's, before EPOCH_COMPLETED; or NULL */
-    void *trainer;                   /* struct rnn__tbptt, or NULL */
+    /* a trainer's: whether a state, which may be a file's, can be one of its; or NULL */
+    int (*check_state)(rnn_engine *e, const rnn_state_dict *d);
+    void *trainer; /* struct rnn__tbptt, or NULL */
 
     rnn_engine_state state;
     struct rnn__numbers attributes, metrics;
@@ -181,6 +185,12 @@ int rnn__forward(rnn_engine *e, const rnn_batch *batch, void *outputs);
 /* ---- state.c ---- */
 
 void rnn__numbers_free(rnn_engine *e, struct rnn__numbers *numbers);
+/* A whole number from 0 to `most`: of what a file says. NaN is none. */
+bool rnn__counts_to(double value, double most);
+/* rnn_attribute_keep of such a number: no state with another is loaded. */
+int rnn__keep_count(rnn_engine *e, const char *name, double most);
+/* NULL: the state has no such entry. */
+const rnn_state_entry *rnn__state_entry(const rnn_state_dict *d, const char *name);
 /* The index of a name; rnn__number_make adds it as 0, or returns RNN_ENOMEM. */
 int rnn__number_find(const struct rnn__numbers *numbers, const char *name);
 int rnn__number_make(rnn_engine *e, struct rnn__numbers *numbers, const char *name);

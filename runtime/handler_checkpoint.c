@@ -12,6 +12,7 @@
  * whatever happened before, and there a failure is one of the run. Parameters that are not
  * finite are nothing to go on with: no checkpoint is made of them.
  */
+#include "engine.h"
 #include "trainer.h"
 
 #include <stdio.h>
@@ -158,7 +159,7 @@ static int read_best(struct checkpoints *c, const json_t *options, const char *w
     if (code)
         return code;
     if ((code = rnn_attribute_keep(e, best_value)) != 0 ||
-        (code = rnn_attribute_keep(e, best_seen)) != 0)
+        (code = rnn__keep_count(e, best_seen, 1)) != 0)
         return rnn__trainer_failed(c->t, e, code, f);
     return 0;
 }

@@ -76,7 +76,7 @@ int rnn_ema(rnn_engine *e, int event, const rnn_filter *filter, const rnn_ema_op
     if (!ema || !average)
         return rnn__fail(e, RNN_ENOMEM, "no memory for moving averages");
     *ema = (struct rnn__ema){options, m->dtype, blocks.params, average, m->params_size, 0};
-    int code = rnn_attribute_keep(e, "ema.updates");
+    int code = rnn__keep_count(e, "ema.updates", 0x1p53);
     ema->updates = rnn__number_find(&e->attributes, "ema.updates");
     if (!code)
         code = rnn_on(e, RNN_STARTED, NULL, begin, ema);

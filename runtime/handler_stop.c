@@ -65,11 +65,13 @@ static int judge(rnn_engine *e, int event, void *user)
     return 0;
 }
 
-static int kept_number(rnn_engine *e, const char *figure_name, const char *what, int *out)
+/* most -1: it is no count. */
+static int kept_number(rnn_engine *e, const char *figure_name, const char *what,
+                       double most, int *out)
 {
     char name[256];
     snprintf(name, sizeof name, "early_stopping.%s.%s", figure_name, what);
-    int code = rnn_attribute_keep(e, name);
+    int code = most < 0 ? rnn_attribute_keep(e, name) : rnn__keep_count(e, name, most);
     *out = rnn__number_find(&e->attributes, name);
     return code;
 }
@@ -90,11 +92,11 @@ static int make_stopping(rnn_engine *trainer, rnn_engine *on, int event,
     *s = (struct rnn__stopping){.trainer = trainer, .o = *o};
     s->o.figure = memcpy(s + 1, o->figure, bytes);
     *out = s;
-    int code = kept_number(trainer, o->figure, "best", &s->best);
+    int code = kept_number(trainer, o->figure, "best", -1, &s->best);
     if (!code)
-        code = kept_number(trainer, o->figure, "counter", &s->counter);
+        code = kept_number(trainer, o->figure, "counter", 0x1p53, &s->counter);
     if (!code)
-        code = kept_number(trainer, o->figure, "seen", &s->seen);
+        code = kept_number(trainer, o->figure, "seen", 1, &s->seen);
     return code ? code : rnn_on(on, event, filter, judge, s);
 }
 

@@ -110,6 +110,22 @@ int rnn_attribute_keep(rnn_engine *e, const char *name)
     return 0;
 }
 
+bool rnn__counts_to(double value, double most)
+{
+    return value >= 0 && value <= most && floor(value) == value;
+}
+
+int rnn__keep_count(rnn_engine *e, const char *name, double most)
+{
+    int code = rnn_attribute_keep(e, name);
+    if (code < 0)
+        return code;
+    struct rnn__number *a = &e->attributes.number[rnn__number_find(&e->attributes, name)];
+    a->counts = true;
+    a->most = most;
+    return 0;
+}
+
 int rnn_metric_set(rnn_engine *e, const char *name, double value)
 {
     return set(e, &e->metrics, name, value);
@@ -174,7 +190,7 @@ int rnn_state_save(const rnn_engine *e, rnn_state_dict *out)
     return 0;
 }
 
-static const rnn_state_entry *entry_find(const rnn_state_dict *d, const char *name)
+const rnn_state_entry *rnn__state_entry(const rnn_state_dict *d, const char *name)
 {
     for (int i = 0; i < d->n_entry; i++)
         if (strcmp(d->entry[i].name, name) == 0)
@@ -188,13 +204,42 @@ static int check_entries(rnn_engine *e, const rnn_state_dict *d)
         return rnn__fail(e, RNN_EINVAL, "state has %d entries", (int)d->n_entry);
     for (int i = 0; i < e->attributes.n; i++) {
         const struct rnn__number *a = &e->attributes.number[i];
-        if (a->keep && !entry_find(d, a->name))
+        const rnn_state_entry *entry = rnn__state_entry(d, a->name);
+        if (a->keep && !entry)
             return rnn__fail(e, RNN_EINVAL, "state lacks the attribute '%s'", a->name);
+        if (a->counts && !rnn__counts_to(entry->value, a->most))
+            return rnn__fail(e, RNN_EINVAL,
+                             "state has %s %g, which is no whole number from 0 to %g",
+                             a->name, entry->value, a->most);
     }
     return 0;
 }
 
 static bool given(int64_t key) { return key != RNN_NONE; }
+
+/* What no run comes to: sums and products of smaller counts do not overflow, and every one
+   is a double. */
+static const int64_t count_max = INT64_C(1) << 53;
+
+static int check_counts(rnn_engine *e, const rnn_state_dict *d)
+{
+    const struct {
+        const char *name;
+        int64_t value;
+    } list[] = {{"epoch_length", d->epoch_length},
+                {"iteration", d->iteration},
+                {"epoch", d->epoch},
+                {"max_epochs", d->max_epochs},
+                {"max_iters", d->max_iters},
+                {"time_iteration", d->time_iteration},
+                {"pass", d->pass},
+                {"position", d->position}};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        if (given(list[i].value) && (list[i].value < 0 || list[i].value > count_max))
+            return rnn__fail(e, RNN_EINVAL, "state has a %s of %lld", list[i].name,
+                             (long long)list[i].value);
+    return 0;
+}
 
 /* A pending event belongs to a batch that is done, the epoch's to its last. The epoch that
    is about to be gone on with is not counted, as at any other place. */
@@ -246,8 +291,6 @@ static int check_progress(rnn_engine *e, rnn_state_dict *d)
         return rnn__fail(e, RNN_EINVAL, "state is at %s %lld of %lld",
                          by_iters ? "iteration" : "epoch", (long long)done,
                          (long long)limit);
-    if (d->pass < RNN_NONE || d->position < RNN_NONE || d->time_iteration < RNN_NONE)
-        return rnn__fail(e, RNN_EINVAL, "state's place in the data is negative");
     return check_pending(e, d);
 }
 
@@ -271,7 +314,11 @@ int rnn_state_load(rnn_engine *e, const rnn_state_dict *in)
     rnn_state_dict d = *in;
     int status = check_entries(e, &d);
     if (status == 0)
+        status = check_counts(e, &d);
+    if (status == 0)
         status = check_progress(e, &d);
+    if (status == 0 && e->check_state)
+        status = e->check_state(e, &d);
     if (status == 0)
         status = load_entries(e, &d);
     if (status < 0)

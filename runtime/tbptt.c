@@ -509,21 +509,15 @@ static bool goes_on(rnn_engine *e)
            *kept(e, RNN__KEPT_ITERATION) == (double)e->state.iteration;
 }
 
-/* Of a number that a file says: a whole one, 0 to `most`. NaN is none. */
-static bool counts_to(double value, double most)
-{
-    return value >= 0 && value <= most && floor(value) == value;
-}
-
 /* The place to go on from is a file's: it may be none, or leave no room in the workspace
    for the next chunk, when step and window were others in the run that left it. */
 static int check_place(rnn_engine *e, const struct rnn__tbptt *t)
 {
     double step = *kept(e, RNN__KEPT_STEP), window = *kept(e, RNN__KEPT_WINDOW);
     const rnn_tbptt_options *o = &t->options;
-    if (!counts_to(step, (double)t->batch.steps) || !counts_to(window, step) ||
-        !counts_to(*kept(e, RNN__KEPT_CHUNK), step) ||
-        !counts_to(*kept(e, RNN__KEPT_STARTS), RNN__START_GIVEN))
+    if (!rnn__counts_to(step, (double)t->batch.steps) || !rnn__counts_to(window, step) ||
+        !rnn__counts_to(*kept(e, RNN__KEPT_CHUNK), step) ||
+        !rnn__counts_to(*kept(e, RNN__KEPT_STARTS), RNN__START_GIVEN))
         return rnn__fail(
             e, RNN_EFORMAT,
             "the state to go on from is at step %.15g, its window at step %.15g, of a "
@@ -539,6 +533,21 @@ static int check_place(rnn_engine *e, const struct rnn__tbptt *t)
             ": resume with the same tbptt.step and tbptt.window as before",
             step - window, o->tbptt_window, o->tbptt_step, o->tbptt_window - o->tbptt_step);
     return 0;
+}
+
+/* What a state says of the batch in progress, before the batch is known. */
+static int check_state(rnn_engine *e, const rnn_state_dict *d)
+{
+    double step = rnn__state_entry(d, kept_names[RNN__KEPT_STEP])->value;
+    double chunk = rnn__state_entry(d, kept_names[RNN__KEPT_CHUNK])->value;
+    double window = rnn__state_entry(d, kept_names[RNN__KEPT_WINDOW])->value;
+    double weight = rnn__state_entry(d, kept_names[RNN__KEPT_WEIGHT_SUM])->value;
+    if (chunk <= step && (window <= step || step == 0) && weight >= 0)
+        return 0;
+    return rnn__fail(e, RNN_EINVAL,
+                     "state is at step %g of a batch, after %g chunks of weight %g, its "
+                     "window from step %g",
+                     step, chunk, weight, window);
 }
 
 /* A state is carried from the batch before; at the head of a run, only one that came from a
@@ -852,11 +861,33 @@ static int team_size(const struct rnn_model *m, int wanted)
     return n < most ? n : most;
 }
 
+/* The largest that a count can be; -1: it is no count. */
+static double most_of(const struct rnn__tbptt *t, enum rnn__kept what)
+{
+    switch (what) {
+    case RNN__KEPT_ITERATION:
+    case RNN__KEPT_STEP:
+    case RNN__KEPT_CHUNK:
+    case RNN__KEPT_WINDOW: return 0x1p53;
+    case RNN__KEPT_GATHERED: return t->shared->gathered ? 0x1p53 : 0;
+    case RNN__KEPT_CARRIED:
+    case RNN__KEPT_TOUCHED: return 1;
+    case RNN__KEPT_STARTS: return RNN__START_GIVEN;
+    case RNN__KEPT_LOSS_SUM:
+    case RNN__KEPT_WEIGHT_SUM:
+    case RNN__KEPT_LOSS:
+    case RNN__KEPT_COUNT: break;
+    }
+    return -1;
+}
+
 /* The named numbers: kept in the state dict, and an evaluator's metrics. */
 static int make_numbers(rnn_engine *e, struct rnn__tbptt *t)
 {
     for (int i = 0; i < RNN__KEPT_COUNT; i++) {
-        int status = rnn_attribute_keep(e, kept_names[i]);
+        double most = most_of(t, i);
+        int status = most < 0 ? rnn_attribute_keep(e, kept_names[i])
+                              : rnn__keep_count(e, kept_names[i], most);
         if (status < 0)
             return status;
         t->kept[i] = rnn__number_find(&e->attributes, kept_names[i]);
@@ -900,6 +931,7 @@ static int make(rnn_engine **out, const struct rnn_model *m, struct rnn__shared 
     e->trainer = t;
     e->destroy = destroy;
     e->end_epoch = end_epoch;
+    e->check_state = check_state;
     t->options = *options;
     settle_steps(m, &t->options, !shared);
     if (t->options.tbptt_window == t->options.tbptt_step)
