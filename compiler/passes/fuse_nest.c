@@ -249,8 +249,9 @@ static void finish_nest(Fuse *f, Nest *nest, Range r)
     const NodeId *laid = f->s->laid;
     Class class = f->s->slot[laid[r.begin]].class;
     nest->split = nest_split(nest, class);
-    if (class == CLASS_SUM || class == CLASS_ROW_SUM)
-        nest->sum = f->g->node[laid[r.begin]].attr.axes;
+    for (int i = r.begin; i < r.end; i++)
+        if (class == CLASS_SUM || class == CLASS_ROW_SUM)
+            nest->sum |= schedule_summed_axes(f->g, laid[i]);
 }
 
 /* All nodes of one nest: contractions first, each a nest; the last takes the sweeps. */

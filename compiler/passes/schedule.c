@@ -32,7 +32,7 @@ static bool is_code(const Graph *g, NodeId id)
     return op_defs[op]->family != FAMILY_LEAF && !op_is_view(op);
 }
 
-static Axes summed_axes(const Graph *g, NodeId id)
+Axes schedule_summed_axes(const Graph *g, NodeId id)
 {
     const Node *n = &g->node[id];
     bool sums = n->op == OP_TOTAL || n->op == OP_SCATTER || n->op == OP_EINSUM;
@@ -51,7 +51,7 @@ static Class class_of(const Graph *g, NodeId id)
     const Node *n = &g->node[id];
     if (!is_code(g, id))
         return CLASS_NONE;
-    if (summed_axes(g, id))
+    if (schedule_summed_axes(g, id))
         return n->axes ? CLASS_ROW_SUM : CLASS_SUM;
     if (n->axes & AXIS_TIME)
         return n->phase == PHASE_BACKWARD ? CLASS_BACKWARD : CLASS_FORWARD;
@@ -175,6 +175,11 @@ static void find_rounds(Schedule *s)
         }
         for (int j = i; j < end; j++)
             s->slot[s->order[j]].round = w.value;
+    }
+    for (int i = 0; i < s->n_order; i++) {
+        Slot *slot = &s->slot[s->order[i]];
+        if (slot->sum != NO_NODE)
+            slot->round = s->slot[slot->sum].round;
     }
 }
 
@@ -734,10 +739,13 @@ Schedule *schedule_make(Arena *arena, const Graph *g, const Stages *stages, bool
     s->needed = NEW_ARRAY(arena, bool, g->n_node + 1);
     s->slot = NEW_ARRAY(arena, Slot, g->n_node + 1);
     for (NodeId id = 0; id < g->n_node; id++)
-        s->slot[id] = (Slot){.class = class_of(g, id), .fused = NO_NODE, .init = NO_NODE};
+        s->slot[id] = (Slot){
+            .class = class_of(g, id), .sum = NO_NODE, .fused = NO_NODE, .init = NO_NODE};
     find_needed(arena, s, root, n_root);
     find_order(arena, s);
     find_users(arena, s);
+    if (fuse)
+        schedule_join_sums(arena, s, root, n_root);
     find_rounds(s);
     sink(arena, s);
     number_stages(arena, s);
@@ -746,6 +754,8 @@ Schedule *schedule_make(Arena *arena, const Graph *g, const Stages *stages, bool
         join_scans(s);
     find_starts(arena, s, graph_uses(g));
     find_nests(s);
+    if (fuse)
+        schedule_share_sums(s);
     find_once_nests(arena, s);
     find_sweeps(arena, s);
     return s;

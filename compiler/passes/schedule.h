@@ -35,7 +35,9 @@ typedef struct {
     int sweep;    /* within the nest; -1: the nest's contraction, or no code (concat) */
     NodeId fused; /* an einsum: the add that starts from its other operand and takes the
                      result */
-    NodeId init;  /* that add, or the einsum: the value it starts from; NO_NODE: zero */
+    NodeId sum;  /* a map computed in the sweep of a sum over points: that sum; else NO_NODE
+                  */
+    NodeId init; /* that add, or the einsum: the value it starts from; NO_NODE: zero */
 } Slot;
 
 typedef struct {
@@ -60,6 +62,15 @@ typedef struct {
 Schedule *schedule_make(Arena *arena, const Graph *g, const Stages *stages, bool fuse,
                         const NodeId *root, int n_root, bool *given);
 
+/* ---- schedule_sums.c ---- */
+
+/* Moves maps into the sums that alone need them: sets class and sum. Before stages are. */
+void schedule_join_sums(Arena *arena, Schedule *s, const NodeId *root, int n_root);
+/* Makes sums that can share their loops one nest. When stages and nests are found. */
+void schedule_share_sums(Schedule *s);
+
+/* The axes that a node sums over; 0: none. */
+Axes schedule_summed_axes(const Graph *g, NodeId id);
 /* The index space of a node's sweep: of reductions and sums their operand's shape. */
 Shape schedule_space(const Graph *g, NodeId id);
 bool schedule_is_contraction(const Graph *g, NodeId id);

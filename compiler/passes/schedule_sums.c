@@ -1,0 +1,143 @@
+/*
+ * schedule_sums.c — what the sums over points do on their way.
+ *
+ * A gradient of a parameter that is not a weight (a scale, a bias) is a total over all
+ * points of a few elementwise operations. Stored by the stage that has the operands in
+ * cache and read again by the sum, such a value goes through memory for nothing else. Where
+ * its operands stand in memory for all steps anyway, the sum reads them and computes the
+ * value in registers; and sums over the same points of the same space are one nest, which
+ * reads what several of them need once.
+ *
+ * The order of each sum stays: points one after another.
+ */
+#include "passes/schedule.h"
+
+#include "passes/rewrite.h"
+
+static bool is_sum(const Schedule *s, NodeId id)
+{
+    const Node *n = &s->g->node[id];
+    return s->slot[id].class == CLASS_SUM && s->slot[id].sum == NO_NODE &&
+           (n->op == OP_TOTAL || n->op == OP_SCATTER) && schedule_space(s->g, id).rank > 0;
+}
+
+/* Values that tables name are stored where the tables say. */
+static bool *find_tabled(Arena *arena, const Schedule *s, const NodeId *root, int n_root)
+{
+    bool *tabled = NEW_ARRAY(arena, bool, s->g->n_node + 1);
+    for (int i = 0; i < n_root; i++)
+        if (root[i] != NO_NODE)
+            tabled[root[i]] = true;
+    for (int i = 0; i < s->g->n_state; i++) {
+        const State *state = &s->g->state[i];
+        if (state->next != NO_NODE)
+            tabled[state->next] = true;
+        if (state->entry != NO_NODE)
+            tabled[state->entry] = true;
+    }
+    return tabled;
+}
+
+/* The sum that alone takes this value, element by element, perhaps on the way through other
+   values of its sweep; NO_NODE: none. */
+static NodeId only_sum(const Schedule *s, NodeId id)
+{
+    if (s->users_at[id + 1] - s->users_at[id] != 1)
+        return NO_NODE;
+    NodeId user = s->user[s->users_at[id]];
+    const Node *n = &s->g->node[user];
+    Shape space = schedule_space(s->g, user);
+    if (!shape_equal(&s->g->node[id].shape, &space))
+        return NO_NODE;
+    for (int k = 0; k < n->n_arg; k++)
+        if (graph_unspread(s->g, n->arg[k]) == id)
+            return s->slot[user].sum != NO_NODE ? s->slot[user].sum
+                   : k == 0 && is_sum(s, user)  ? user
+                                                : NO_NODE;
+    return NO_NODE;
+}
+
+static bool may_move(const Schedule *s, const bool *tabled, NodeId id)
+{
+    const Node *n = &s->g->node[id];
+    const OpDef *def = op_defs[n->op];
+    return s->needed[id] && is_time(s->slot[id].class) && n->axes == AXES_ALL &&
+           def->family == FAMILY_MAP && def->cheap && !n->wide && !tabled[id] &&
+           !s->stages->recurrent[id];
+}
+
+static bool read_by_sum(const Schedule *s, NodeId base)
+{
+    for (int i = s->users_at[base]; i < s->users_at[base + 1]; i++) {
+        const Slot *user = &s->slot[s->user[i]];
+        if (user->class == CLASS_SUM && user->sum == NO_NODE)
+            return true;
+    }
+    return false;
+}
+
+/* Whether the sum finds the operand in memory, or can compute it too. */
+static bool available(const Schedule *s, const bool *tabled, NodeId user, NodeId arg)
+{
+    const Graph *g = s->g;
+    NodeId base = view_base(g, arg);
+    const Node *n = &g->node[base];
+    Class c = s->slot[base].class;
+    if (op_is_inline(n->op) || op_defs[n->op]->family == FAMILY_LEAF || s->given[base])
+        return true;
+    if (c == CLASS_SUM) /* complete only when this sum is */
+        return false;
+    bool stashed = n->phase == PHASE_FORWARD && g->node[user].phase == PHASE_BACKWARD;
+    if (!is_time(c) || stashed || tabled[base] || read_by_sum(s, base))
+        return true;
+    bool alone = s->users_at[base + 1] - s->users_at[base] == 1 &&
+                 graph_unspread(g, arg) == base &&
+                 shape_equal(&n->shape, &g->node[user].shape);
+    for (int k = 0; alone && k < n->n_arg; k++)
+        alone = available(s, tabled, base, n->arg[k]);
+    return alone && may_move(s, tabled, base);
+}
+
+void schedule_join_sums(Arena *arena, Schedule *s, const NodeId *root, int n_root)
+{
+    const bool *tabled = find_tabled(arena, s, root, n_root);
+    for (int i = s->n_order - 1; i >= 0;
+         i--) { /* users first: what they alone read follows */
+        NodeId id = s->order[i], sum = NO_NODE;
+        const Node *n = &s->g->node[id];
+        bool joins = may_move(s, tabled, id) && (sum = only_sum(s, id)) != NO_NODE &&
+                     s->g->node[sum].attr.axes == AXES_ALL;
+        for (int k = 0; joins && k < n->n_arg; k++)
+            joins = available(s, tabled, id, n->arg[k]);
+        if (joins)
+            s->slot[id].class = CLASS_SUM, s->slot[id].sum = sum;
+    }
+}
+
+/* The first sum of the same stage over the same points of the same space. */
+static NodeId companion(const Schedule *s, int at)
+{
+    NodeId id = s->order[at];
+    Shape space = schedule_space(s->g, id);
+    for (int i = 0; i < at; i++) {
+        NodeId other = s->order[i];
+        Shape its = schedule_space(s->g, other);
+        if (is_sum(s, other) && s->slot[other].stage == s->slot[id].stage &&
+            s->g->node[other].attr.axes == s->g->node[id].attr.axes &&
+            shape_equal(&its, &space))
+            return other;
+    }
+    return id;
+}
+
+void schedule_share_sums(Schedule *s)
+{
+    for (int i = 0; i < s->n_order; i++)
+        if (is_sum(s, s->order[i]))
+            s->slot[s->order[i]].nest = s->slot[companion(s, i)].nest;
+    for (int i = 0; i < s->n_order; i++) {
+        Slot *slot = &s->slot[s->order[i]];
+        if (slot->sum != NO_NODE)
+            slot->nest = s->slot[slot->sum].nest;
+    }
+}
