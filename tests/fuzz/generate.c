@@ -565,13 +565,13 @@ Trial generate_trial(Arena *arena, uint64_t seed, int lines)
     const Value *y = &c->value[c->n_value - c->n_state - 1], *z = &c->value[c->n_value - 1];
     text_add(&c->params, "    b: {shape: [], init: ones}\n");
     text_add(&t,
-             "rnnc: 1\nname: random\n"
+             "rnnc: 1\n%sname: random\n"
              "inputs: {u: [%d], x: class(%d), s: flag, q: {kind: real, per: sequence}%s}\n"
              "model:\n  params:\n%s  state:\n%s  step: |\n%s"
              "    y = b * (%s) + %s[0]\n    z = %s\n"
              "  output: y\nloss: mean((y - 0.3)^2) + 0.1 * mean(z^2)\n"
              "metrics: {m: average(sum(y)), n: total(max(z))}\noptimizer: %s\n%s",
-             (int)u.dim[0], CLASSES, lengths ? ", n: {kind: integer, per: sequence}" : "",
+             seed % 4 ? "" : "dtype: f64\n", (int)u.dim[0], CLASSES, lengths ? ", n: {kind: integer, per: sequence}" : "",
              c->params.text, declared.text, c->lines.text, y->name, "u", z->name, optimizer,
              variant);
     return (Trial){.name = arena_print(arena, "seed %llu", (unsigned long long)seed),
