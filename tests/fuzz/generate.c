@@ -571,9 +571,9 @@ Trial generate_trial(Arena *arena, uint64_t seed, int lines)
              "    y = b * (%s) + %s[0]\n    z = %s\n"
              "  output: y\nloss: mean((y - 0.3)^2) + 0.1 * mean(z^2)\n"
              "metrics: {m: average(sum(y)), n: total(max(z))}\noptimizer: %s\n%s",
-             seed % 4 ? "" : "dtype: f64\n", (int)u.dim[0], CLASSES, lengths ? ", n: {kind: integer, per: sequence}" : "",
-             c->params.text, declared.text, c->lines.text, y->name, "u", z->name, optimizer,
-             variant);
+             seed % 4 ? "" : "dtype: f64\n", (int)u.dim[0], CLASSES,
+             lengths ? ", n: {kind: integer, per: sequence}" : "", c->params.text,
+             declared.text, c->lines.text, y->name, "u", z->name, optimizer, variant);
     return (Trial){.name = arena_print(arena, "seed %llu", (unsigned long long)seed),
                    .text = t.text,
                    .steps = steps,
