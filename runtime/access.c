@@ -5,6 +5,7 @@
  * parameters must be packed again before the next chunk: rnn_set_parameter does so,
  * writers through rnn_get_blocks call rnn_pack.
  */
+#include "settings.h"
 #include "tbptt.h"
 
 #include <inttypes.h>
@@ -305,6 +306,9 @@ int rnn_set_scalar(rnn_engine *e, const char *name, double value)
                          name);
     if (t->model->scalar[i].counter)
         return rnn__fail(e, RNN_EINVAL, "'%s' is a counter: the engine sets it", name);
+    char wanted[128];
+    if (!rnn__scalar_takes(&t->model->scalar[i], value, wanted))
+        return rnn__fail(e, RNN_EINVAL, "'%s' takes %s, not %g", name, wanted, value);
     t->shared->scalars[i] = value;
     return 0;
 }

@@ -661,8 +661,8 @@ RNN_API int rnn_set_state_f64(rnn_engine *e, int state, const double *in, int64_
 /* All rows start anew in the next chunk. */
 RNN_API int rnn_reset_state(rnn_engine *e);
 
-/* Run-time numbers: "optimizer.lr", "rnn.dropout". RNN_EINVAL: unknown, or a counter set.
- */
+/* Run-time numbers: "optimizer.lr", "rnn.dropout". RNN_EINVAL: unknown, a counter set, or a
+   value that the number does not take. */
 RNN_API int rnn_set_scalar(rnn_engine *e, const char *name, double value);
 RNN_API int rnn_get_scalar(const rnn_engine *e, const char *name, double *value);
 

@@ -25,7 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { RNN_ABI_VERSION = 4, RNN_MAX_RANK = 6 };
+enum { RNN_ABI_VERSION = 5, RNN_MAX_RANK = 6 };
 
 /* Of all reals of a model. */
 enum rnn_dtype { RNN_F32, RNN_F64 };
@@ -105,6 +105,9 @@ struct rnn_scalar {
     const char *name; /* "optimizer.lr", "rnn.dropout"; counters: "epoch", "iteration" … */
     double value;     /* at the start */
     bool counter;     /* set by the engine before each chunk */
+    bool whole;       /* takes whole numbers only */
+    bool limited;     /* takes numbers from least to most only */
+    double least, most;
 };
 
 struct rnn_metric {

@@ -357,7 +357,7 @@ static int find_accumulate(const struct rnn_model *m)
 /* How many chunks make an update. */
 static double chunks_wanted(const struct rnn__tbptt *t)
 {
-    double n = t->accumulate < 0 ? 1 : floor(t->shared->scalars[t->accumulate]);
+    double n = t->accumulate < 0 ? 1 : t->shared->scalars[t->accumulate];
     return n > 1 ? n : 1;
 }
 

@@ -69,25 +69,27 @@ static int read_train(struct rnn__trainer *t, struct rnn__fault *f)
     return code;
 }
 
-/* A number that the model reads while it runs; false: no such number. */
-static bool is_scalar(const struct rnn_model *m, const char *name)
+/* A number that the model reads while it runs; NULL: no such number. */
+static const struct rnn_scalar *scalar_of(const struct rnn_model *m, const char *name)
 {
     for (int i = 0; i < m->n_scalar; i++)
         if (!m->scalar[i].counter && strcmp(m->scalar[i].name, name) == 0)
-            return true;
-    return false;
+            return &m->scalar[i];
+    return NULL;
 }
 
-static int set_scalar(struct rnn__trainer *t, const char *name, const char *value,
+static int set_scalar(struct rnn__trainer *t, const struct rnn_scalar *s, const char *value,
                       struct rnn__fault *f)
 {
     json_t *text = json_string(value);
     double number;
-    bool good = rnn__is_number(text, &number);
+    char wanted[128] = "a number";
+    bool good = rnn__is_number(text, &number) && rnn__scalar_takes(s, number, wanted);
     json_decref(text);
     if (!good)
-        return rnn__fault(f, RNN_EINVAL, "--set %s: '%s' is not a number", name, value);
-    t->number[t->n_number].name = name;
+        return rnn__fault(f, RNN_EINVAL, "--set %s: '%s' is not %s", s->name, value,
+                          wanted);
+    t->number[t->n_number].name = s->name;
     t->number[t->n_number++].value = number;
     return 0;
 }
@@ -126,8 +128,9 @@ static int apply_set(struct rnn__trainer *t, char *set, struct rnn__fault *f)
     if (!equals || equals == set)
         return rnn__fault(f, RNN_EINVAL, "--set %s: is not KEY=VALUE", set);
     *equals = '\0';
-    if (is_scalar(t->model, set))
-        return set_scalar(t, set, equals + 1, f);
+    const struct rnn_scalar *scalar = scalar_of(t->model, set);
+    if (scalar)
+        return set_scalar(t, scalar, equals + 1, f);
     if (changes_a_run(set))
         return rnn__set_path(t->json, set, equals + 1, f);
     return refuse_key(t, set, equals + 1, f);

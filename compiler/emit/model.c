@@ -74,6 +74,10 @@ static const FieldDef scalar_fields[] = {
     F(STRING, rnn_scalar, name),
     F(DOUBLE, rnn_scalar, value),
     F(BOOL, rnn_scalar, counter),
+    F(BOOL, rnn_scalar, whole),
+    F(BOOL, rnn_scalar, limited),
+    F(DOUBLE, rnn_scalar, least),
+    F(DOUBLE, rnn_scalar, most),
 };
 static const FieldDef metric_fields[] = {
     F(STRING, rnn_metric, name),

@@ -70,7 +70,8 @@ static void describe_optimizer(struct rnn_model *m, Arena *arena, const Graph *g
     for (int i = 0; i < g->n_optimizer; i++) {
         const OptimizerState *s = &g->optimizer[i];
         if (s->wide)
-            scalar[m->n_optimizer_scalar++] = (struct rnn_scalar){s->name, s->value, false};
+            scalar[m->n_optimizer_scalar++] =
+                (struct rnn_scalar){.name = s->name, .value = s->value};
         else
             put_tensor(&tensor[m->n_optimizer++], s->name, &s->shape, true,
                        &m->optimizer_size);
@@ -101,9 +102,16 @@ static void describe_numbers(struct rnn_model *m, Arena *arena, const Graph *g)
 {
     struct rnn_scalar *scalar = NEW_ARRAY(arena, struct rnn_scalar, g->n_scalar);
     struct rnn_metric *metric = NEW_ARRAY(arena, struct rnn_metric, g->n_metric);
-    for (int i = 0; i < g->n_scalar; i++)
-        scalar[i] = (struct rnn_scalar){g->scalar[i].name, g->scalar[i].value,
-                                        g->scalar[i].counter};
+    for (int i = 0; i < g->n_scalar; i++) {
+        const Scalar *from = &g->scalar[i];
+        scalar[i] = (struct rnn_scalar){.name = from->name,
+                                        .value = from->value,
+                                        .counter = from->counter,
+                                        .whole = from->whole,
+                                        .limited = from->limited,
+                                        .least = from->least,
+                                        .most = from->most};
+    }
     for (int i = 0; i < g->n_metric; i++)
         metric[i].name = g->metric[i].name;
     m->n_scalar = g->n_scalar, m->scalar = scalar;

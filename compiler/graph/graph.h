@@ -136,6 +136,8 @@ typedef struct {
     double value;
     bool counter;
     NodeId leaf;
+    bool whole, limited; /* which values it takes: whole numbers, those of a range */
+    double least, most;
 } Scalar;
 
 /* Of all chunks so far: made of running sums. */

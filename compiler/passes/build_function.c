@@ -119,14 +119,27 @@ static Value dropout(Scope *s, NodeId v, const Value *p)
     return value_where(s, &drop, &zero, &scaled);
 }
 
+/* What it is, or begins as. */
+static bool known_number(const Scope *s, const Value *v, double *out)
+{
+    const Graph *g = s->b->g;
+    const Node *n = v->kind == VALUE_NODE ? &g->node[v->node] : NULL;
+    bool scalar = n && n->op == OP_SCALAR && !g->scalar[n->attr.index].counter;
+    if (v->kind == VALUE_NUMBER || scalar)
+        *out = scalar ? g->scalar[n->attr.index].value : v->number;
+    return v->kind == VALUE_NUMBER || scalar;
+}
+
 static Value run_dropout(const Builtin *f, const BuiltinCall *call)
 {
     Scope *s = call->s;
     const Value *p = &call->v[1];
+    double number = 0;
     (void)f;
-    if (p->kind == VALUE_NUMBER && !(p->number >= 0 && p->number <= 1))
+    if (known_number(s, p, &number) && !(number >= 0 && number <= 1))
         return build_error(s, call->e->loc,
-                           "dropout's probability is %g; it lies in [0, 1]", p->number);
+                           "dropout's probability is %g; it lies in [0, 1]", number);
+    build_limit(s->b, p, 0, 1, false);
     if (p->kind == VALUE_NUMBER && p->number == 0)
         return call->v[0];
     NodeId v = value_narrow(s, &call->v[0]);

@@ -110,6 +110,18 @@ Value build_scalar(Build *b, const char *name, double value, bool counter)
     return value_node(leaf);
 }
 
+void build_limit(Build *b, const Value *v, double least, double most, bool whole)
+{
+    Graph *g = b->g;
+    if (v->kind != VALUE_NODE || g->node[v->node].op != OP_SCALAR)
+        return;
+    Scalar *s = &g->scalar[g->node[v->node].attr.index];
+    s->least = s->limited && s->least > least ? s->least : least;
+    s->most = s->limited && s->most < most ? s->most : most;
+    s->whole = s->whole || whole;
+    s->limited = true;
+}
+
 static Value training_flag(Build *b)
 {
     if (b->training == NO_NODE)

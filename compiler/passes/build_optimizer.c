@@ -358,9 +358,10 @@ static void make_accumulate(Update *u)
     if (!e)
         return;
     Value v = expr_value(u->shared.outer, e);
-    if (value_is_number(&v) && v.number >= 1 && v.number == floor(v.number))
-        build_scalar(u->b, "optimizer.accumulate", v.number, false);
-    else if (v.kind != VALUE_ERROR)
+    if (value_is_number(&v) && v.number >= 1 && v.number == floor(v.number)) {
+        v = build_scalar(u->b, "optimizer.accumulate", v.number, false);
+        build_limit(u->b, &v, 1, 0x1p53, true);
+    } else if (v.kind != VALUE_ERROR)
         build_error(u->shared.outer, e->loc,
                     "accumulate is how many chunks make an update: a constant whole number "
                     "of 1 or more");

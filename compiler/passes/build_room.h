@@ -200,6 +200,8 @@ const char *naming_full(Build *b, const Naming *naming, const char *local);
 /* A run-time number of the graph, made at its first use; another value under a name that
    is taken gets a name of its own. */
 Value build_scalar(Build *b, const char *name, double value, bool counter);
+/* Where v is such a number as it stands, it takes no others from now on. */
+void build_limit(Build *b, const Value *v, double least, double most, bool whole);
 
 typedef enum { CALLEE_NONE, CALLEE_BUILTIN, CALLEE_DEF } CalleeKind;
 typedef struct {

@@ -153,11 +153,11 @@ static const struct rnn_tensor bigram_optimizer[] = {
 };
 static const struct rnn_state bigram_states[] = {{.name = "seen", .size = 1}};
 static const struct rnn_scalar bigram_scalars[] = {
-    [BIGRAM_LR] = {"optimizer.lr", 1, false},
-    [BIGRAM_BLOW_UP] = {"blow_up", 0, false},
-    [BIGRAM_EPOCH] = {"epoch", 0, true},
+    [BIGRAM_LR] = {.name = "optimizer.lr", .value = 1},
+    [BIGRAM_BLOW_UP] = {.name = "blow_up", .value = 0},
+    [BIGRAM_EPOCH] = {.name = "epoch", .counter = true},
 };
-static const struct rnn_scalar bigram_optimizer_scalars[] = {{"k.table", 0, false}};
+static const struct rnn_scalar bigram_optimizer_scalars[] = {{.name = "k.table"}};
 static const struct rnn_metric bigram_metrics[] = {{"accuracy"}};
 
 static const struct rnn_model bigram = {

@@ -174,15 +174,15 @@ static const struct rnn_tensor fake_params[] = {
 };
 static const struct rnn_state fake_states[] = {{.name = "h", .size = 1}};
 static const struct rnn_scalar fake_scalars[] = {
-    [FAKE_LR] = {"optimizer.lr", 0.01, false},
-    [FAKE_EPOCH] = {"epoch", 0, true},
-    [FAKE_EPOCHS] = {"epochs", 0, true},
-    [FAKE_ITERATION] = {"iteration", 0, true},
-    [FAKE_TIME_ITERATION] = {"time_iteration", 0, true},
-    [FAKE_CHUNK] = {"chunk", 0, true},
-    [FAKE_LOSS] = {"loss", 0, true},
+    [FAKE_LR] = {.name = "optimizer.lr", .value = 0.01},
+    [FAKE_EPOCH] = {.name = "epoch", .counter = true},
+    [FAKE_EPOCHS] = {.name = "epochs", .counter = true},
+    [FAKE_ITERATION] = {.name = "iteration", .counter = true},
+    [FAKE_TIME_ITERATION] = {.name = "time_iteration", .counter = true},
+    [FAKE_CHUNK] = {.name = "chunk", .counter = true},
+    [FAKE_LOSS] = {.name = "loss", .counter = true},
 };
-static const struct rnn_scalar fake_optimizer_scalars[] = {{"k", 0, false}};
+static const struct rnn_scalar fake_optimizer_scalars[] = {{.name = "k"}};
 static const struct rnn_metric fake_metrics[] = {{"ten_losses"}};
 
 static const struct rnn_model fake_model = {

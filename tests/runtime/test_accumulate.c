@@ -18,7 +18,8 @@ static struct rnn_model model;
 static void make_model(double accumulate)
 {
     memcpy(scalars, fake_scalars, sizeof fake_scalars);
-    scalars[ACCUMULATE] = (struct rnn_scalar){"optimizer.accumulate", accumulate, false};
+    scalars[ACCUMULATE] =
+        (struct rnn_scalar){.name = "optimizer.accumulate", .value = accumulate};
     model = fake_model;
     model.scalar = scalars;
     model.n_scalar = ACCUMULATE + 1;

@@ -140,6 +140,24 @@ static void test_a_trainer_refuses_keys_that_are_compiled_in(void)
     CHECK(strstr(written("err.txt"), "rnnc build"), "%s", written("err.txt"));
 }
 
+/* Which values a number takes is known from its use, and compiled in. */
+static void test_a_trainer_refuses_numbers_out_of_their_range(void)
+{
+    const char *path = scratch_path("ranges");
+    int status = RUN(rnnc, "build", spec, "--set", "optimizer.accumulate=2", "--set",
+                     "model=rnn = gru(x, hidden=4, layers=2, dropout=0.5)", "--set",
+                     "loss=mean(rnn^2) + mean(y^2)", "-o", path);
+    CHECK(status == 0, "%s", written("err.txt"));
+    status = RUN(path, "--set", "rnn.dropout=1.5");
+    CHECK(status == 2 && strstr(written("err.txt"), "'1.5' is not a number from 0 to 1"),
+          "status %d: %s", status, written("err.txt"));
+    status = RUN(path, "--set", "optimizer.accumulate=2.5");
+    CHECK(status == 2 && strstr(written("err.txt"), "'2.5' is not a whole number from 1"),
+          "status %d: %s", status, written("err.txt"));
+    status = RUN(path, "info", "--set", "rnn.dropout=1", "--set", "optimizer.accumulate=3");
+    CHECK(status == 0, "status %d: %s", status, written("err.txt"));
+}
+
 static void test_the_same_spec_gives_the_same_bytes(void)
 {
     const char *again = built("again");
@@ -305,6 +323,7 @@ int main(int argc, char **argv)
         test_a_trainer_is_small_and_needs_libc_and_libm_alone();
     test_a_trainer_trains_as_rnnc_run_does();
     test_a_trainer_of_doubles_keeps_all_digits_in_its_files();
+    test_a_trainer_refuses_numbers_out_of_their_range();
     test_a_trainer_refuses_keys_that_are_compiled_in();
     test_the_same_spec_gives_the_same_bytes();
     test_a_trainer_refuses_a_machine_below_its_level();

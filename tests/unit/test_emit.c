@@ -1122,7 +1122,10 @@ static void test_the_model_says_what_its_tables_said(void)
         {"c", RNN_CLASS, .per_sequence = true, .size = 1, .classes = 9, .has_ignore = true,
          .ignore = -100},
     };
-    static const struct rnn_scalar scalars[] = {{"lr", 0.125, false}, {"epoch", 1, true}};
+    static const struct rnn_scalar scalars[] = {
+        {.name = "lr", .value = 0.125, .limited = true, .least = -1, .most = 2},
+        {.name = "epoch", .value = 1, .counter = true},
+    };
     Fixture f;
     fixture_open(&f);
     f.tables.n_input = 2, f.tables.input = inputs;
@@ -1137,6 +1140,9 @@ static void test_the_model_says_what_its_tables_said(void)
               m->input[1].kind == RNN_CLASS,
           "inputs differ");
     CHECK(m->scalar[0].value == 0.125 && m->scalar[1].counter, "scalars differ");
+    CHECK(m->scalar[0].limited && m->scalar[0].least == -1 && m->scalar[0].most == 2 &&
+              !m->scalar[1].limited,
+          "ranges differ");
     CHECK(m->output_dim[5] == 77 && m->rows_max == ROWS && m->param == NULL,
           "model differs");
     CHECK(m->workspace_bytes == WORKSPACE_BYTES / 2 + 4 * 8192, "%d bytes",
