@@ -6,7 +6,7 @@
  *   source_text.c    {text: corpus.txt}         a corpus in streams, which text.c reads
  *   source_random.c  {random: true}             for trying and timing
  *   window.c         batches of files, in memory a window at a time
- *   source.c         which of them (the one table), and a source as an iterable
+ *   source.c         which of them: the one table; source_run.c runs over any
  *
  * Each is a function of (pass, position) alone: the data cursor of a run is the two numbers
  * of rnn_source_run, restart and seek set them, and reading goes on from there at once, in
