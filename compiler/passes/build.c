@@ -71,6 +71,22 @@ static void mark_loss_inputs(Build *b)
         g->input[i].for_loss_only = !used[g->input[i].leaf];
 }
 
+static void warn_of_unused_inputs(Build *b, const bool *used)
+{
+    const Graph *g = b->g;
+    const Tree *asked[] = {b->spec->tbptt_reset, b->spec->tbptt_lengths};
+    for (int i = 0; i < g->n_input; i++) {
+        bool named = used[g->input[i].leaf];
+        for (int k = 0; k < COUNT(asked); k++)
+            named = named || (asked[k] && str_eq(asked[k]->text, g->input[i].name));
+        if (!named)
+            diag_warning(b->d, g->node[g->input[i].leaf].loc, "input '%s' is never used",
+                         g->input[i].name);
+    }
+}
+
+/* What neither the output nor a loss or metric depends on; of a state, what the step before
+   has left in it. */
 static void warn_of_unused(Build *b)
 {
     Graph *g = b->g;
@@ -84,6 +100,13 @@ static void warn_of_unused(Build *b)
         if (!used[g->param[i].leaf])
             diag_warning(b->d, g->param[i].loc, "parameter '%s' is never used",
                          g->param[i].name);
+    for (int i = 0; i < g->n_state; i++)
+        if (!used[g->state[i].leaf])
+            diag_warning(
+                b->d, g->node[g->state[i].leaf].loc,
+                "state '%s' is never used: no step reads what the step before left",
+                g->state[i].name);
+    warn_of_unused_inputs(b, used);
 }
 
 /* ---- the model ---- */

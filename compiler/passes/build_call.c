@@ -333,13 +333,34 @@ static const Expr *positional(const Call *call, int wanted)
     return NULL;
 }
 
+/* An argument that the call does not name: the one that a value too many was meant for. */
+static const char *unnamed_arg(const Def *def, const Expr *e)
+{
+    for (int i = 0; i < def->n_arg; i++) {
+        bool named = false;
+        for (int k = 0; k < e->n_arg; k++)
+            named = named || str_eq(e->name[k], def->arg[i].name);
+        if (!named)
+            return def->arg[i].name;
+    }
+    return NULL;
+}
+
+bool call_has_inputs_only(Scope *s, const Call *call)
+{
+    const Def *def = s->def;
+    if (call->n_positional <= def->n_input)
+        return true;
+    const char *arg = unnamed_arg(def, call->e);
+    build_error(s->caller, s->call, "'%s' takes %d input%s, got %d%s%s%s", def->name,
+                def->n_input, def->n_input == 1 ? "" : "s", call->n_positional,
+                arg ? "; arguments go by name: " : "", arg ? arg : "", arg ? "=…" : "");
+    return false;
+}
+
 void call_bind_inputs(Scope *s, Call *call)
 {
     const Def *def = s->def;
-    if (call->n_positional > def->n_input)
-        build_error(s->caller, s->call,
-                    "'%s' takes %d input%s, got %d; arguments go by name", def->name,
-                    def->n_input, def->n_input == 1 ? "" : "s", call->n_positional);
     for (int i = 0; i < def->n_input; i++) {
         const InputDecl *input = &def->input[i];
         const Expr *e = positional(call, i);
@@ -431,7 +452,7 @@ Value call_cell(Scope *s, const Expr *e, const Def *def, const char *bind)
         return NOTHING;
     Scope *callee = scope_new(s->b, s, def, e->loc);
     Call call = call_begin(s, e);
-    if (!naming_of(s, &call, bind, &callee->naming))
+    if (!naming_of(s, &call, bind, &callee->naming) || !call_has_inputs_only(callee, &call))
         return NOTHING;
     if (s->def == s->b->spec->model)
         callee->scalars = callee->naming;

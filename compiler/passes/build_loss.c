@@ -90,6 +90,8 @@ static Value single_number(Scope *s, const Expr *e, Value v, const char *what)
 static bool evaluate(Scope *s, Call *call, Value *value, Value *weight)
 {
     const Def *def = s->def;
+    if (!call_has_inputs_only(s, call))
+        return false;
     call_bind_given(s, call);
     call_bind_defaults(s, false);
     call_bind_inputs(s, call);

@@ -307,6 +307,9 @@ void call_end(Scope *callee, Call *call);
 void call_bind_given(Scope *callee, Call *call);
 void call_bind_defaults(Scope *callee, bool after_inputs);
 void call_bind_inputs(Scope *callee, Call *call);
+/* False, said, when more goes without a name than there are inputs: nothing else of such a
+   call is worth a message. */
+bool call_has_inputs_only(Scope *callee, const Call *call);
 /* Binds one argument, checked against its kind and use; a run-time scalar where it may be.
  */
 void call_bind_arg(Scope *callee, int arg, Value v, const Expr *e, Scope *from);
