@@ -257,9 +257,10 @@ static void print_training(const Summary *s)
 static void print_memory(const Summary *s, const struct rnn_model *m)
 {
     const Plan *p = s->u->plan;
-    double params = 4.0 * (double)m->params_size;
-    double optimizer = 4.0 * (double)m->optimizer_size + 8.0 * m->n_optimizer_scalar;
-    double states = 2 * 4.0 * (double)m->state_size * (double)p->rows_max;
+    double real = (double)rnn_dtype_bytes(m->dtype);
+    double params = real * (double)m->params_size;
+    double optimizer = real * (double)m->optimizer_size + 8.0 * m->n_optimizer_scalar;
+    double states = 2 * real * (double)m->state_size * (double)p->rows_max;
     const struct {
         const char *name;
         double bytes;

@@ -32,6 +32,7 @@ int rnn__trainer_info(struct rnn__trainer *t, int *status, struct rnn__fault *f)
     (void)status, (void)f;
     printf("name       %s\nspec       %s\ntarget     %s\n", t->name,
            m->spec_hash ? m->spec_hash : "", m->target ? m->target : "");
+    printf("dtype      %s\n", m->dtype == RNN_F64 ? "f64" : "f32");
     printf("chunk      %" PRId64 " steps, %" PRId64 " rows at most\n", m->steps_max,
            m->rows_max);
     if (m->tbptt_step && m->tbptt_step < m->steps_max)

@@ -134,6 +134,14 @@ static void test_a_trainer_of_doubles_keeps_all_digits_in_its_files(void)
     CHECK(RUN("grep", "-a", "-c", "'<f8'.*(3, 1,)", out) == 0, "not three doubles");
 }
 
+static void test_check_and_info_count_doubles(void)
+{
+    CHECK(RUN(rnnc, "check", spec, "--set", "dtype=f64") == 0, "%s", written("err.txt"));
+    CHECK(strstr(written("out.txt"), "7.63 KiB"), "977 doubles: %s", written("out.txt"));
+    CHECK(RUN(scratch_path("doubles"), "info") == 0, "%s", written("err.txt"));
+    CHECK(strstr(written("out.txt"), "dtype      f64\n"), "%s", written("out.txt"));
+}
+
 static void test_a_trainer_refuses_keys_that_are_compiled_in(void)
 {
     CHECK(RUN(trainer, "--set", "inputs.x=[3]") == 2, "it was taken");
@@ -324,6 +332,7 @@ int main(int argc, char **argv)
     test_a_trainer_trains_as_rnnc_run_does();
     test_a_trainer_of_doubles_keeps_all_digits_in_its_files();
     test_a_trainer_refuses_numbers_out_of_their_range();
+    test_check_and_info_count_doubles();
     test_a_trainer_refuses_keys_that_are_compiled_in();
     test_the_same_spec_gives_the_same_bytes();
     test_a_trainer_refuses_a_machine_below_its_level();
