@@ -15,18 +15,15 @@ pytorch-ignite's. A case becomes OUT/KIND/NAME/ with
     final.safetensors   parameters after training
     expected.json       versions, every chunk's loss in order
 """
-import json
 import math
 import pathlib
 import re
 import sys
 
-import ignite
-import numpy as np
+import recording
 import torch
 import torch.nn.functional as F
-from ignite.contrib.engines import Tbptt_Events, create_supervised_tbptt_trainer
-from safetensors.torch import save_file
+from ignite.contrib.engines import create_supervised_tbptt_trainer
 from torch import nn, optim
 
 from make_more import LearnedStart, Spike
@@ -602,14 +599,6 @@ def draw(kind, default):
     return text.format(n=n), make((BATCHES, STEPS, ROWS), n)
 
 
-def save(folder, name, tensors):
-    save_file({k: v.detach().clone().contiguous() for k, v in tensors.items()}, folder / name)
-
-
-def rows_first(v):
-    return np.ascontiguousarray(v.transpose(1, 2).flatten(0, 1).numpy())
-
-
 def model_text(case):
     lines = case["lines"].split("\n")
     if "params" not in case:
@@ -618,8 +607,7 @@ def model_text(case):
 
 
 def record(kind, name, case, out):
-    torch.manual_seed(sum(map(ord, name)))
-    torch.set_num_threads(1)
+    recording.begin(name)
     model, loss, epochs = case["model"](), case.get("loss", F.mse_loss), case.get("epochs", 2)
     lr = case.get("lr", 0.2)
     optimizer = case["opt"](model) if "opt" in case else optim.SGD(model.parameters(), lr=lr)
@@ -632,13 +620,12 @@ def record(kind, name, case, out):
         name=name, x=x_text, y=y_text, model=model_text(case), step=STEP, rows=ROWS, more=more,
         loss=case.get("rnnc_loss", f"mse({output}, y)"), optimizer=case.get("optimizer", f"sgd(lr={lr})")))
     first = {k: v.clone() for k, v in model.named_parameters()}
-    save(folder, "init.safetensors", first)
-    np.save(folder / "x.npy", rows_first(x))
-    np.save(folder / "y.npy", rows_first(y))
+    recording.save_tensors(folder / "init.safetensors", first)
+    recording.save_rows(folder / "x.npy", x)
+    recording.save_rows(folder / "y.npy", y)
 
-    losses = []
     trainer = create_supervised_tbptt_trainer(model, optimizer, loss, STEP)
-    trainer.add_event_handler(Tbptt_Events.TIME_ITERATION_COMPLETED, lambda e: losses.append(e.state.output))
+    _, losses, _ = recording.watch(trainer)
     trainer.run(list(zip(x, y)), max_epochs=epochs)
 
     last = dict(model.named_parameters())
@@ -646,9 +633,8 @@ def record(kind, name, case, out):
         moved = ((p - first[n]).abs().max() / p.abs().max()).item()
         assert moved > 0.004, f"{kind} {name}: {n} moved by {moved} of its largest"
     assert losses[-1] < 5 * losses[0], f"{kind} {name} diverges: {losses}"
-    save(folder, "final.safetensors", last)
-    expected = {"torch": torch.__version__, "ignite": ignite.__version__, "chunk_losses": losses}
-    (folder / "expected.json").write_text("{\n" + ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in expected.items()) + "\n}\n")
+    recording.save_tensors(folder / "final.safetensors", last)
+    recording.write_expected(folder, {"chunk_losses": losses})
 
 
 if __name__ == "__main__":

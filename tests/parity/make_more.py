@@ -8,10 +8,9 @@ Matrix states, a surrogate gradient, tied weights, a learned initial state (whos
 chunks in which it gets no gradient), odd sizes, layers without biases.
 """
 import math
-import pathlib
-import sys
 
 import make_reference as base
+import recording
 import torch
 from torch import nn
 
@@ -128,6 +127,4 @@ CASES = {
 }
 
 if __name__ == "__main__":
-    out, names = pathlib.Path(sys.argv[1]), sys.argv[2:] or CASES
-    for name in names:
-        base.run(name, CASES[name], out)
+    recording.main(CASES, base.run)

@@ -8,17 +8,11 @@ Ignite has none of these variants; its Engine runs the epochs and fires the even
 below. Files are those of make_reference.py, and done.npy, n.npy, label.npy where a case has them. A chunk in which no step
 counts has the loss null and steps no optimizer.
 """
-import json
-import pathlib
-import sys
-
-import ignite
 import make_reference as base
-import numpy as np
+import recording
 import torch
 from ignite.contrib.engines import Tbptt_Events
-from ignite.engine import Engine, Events
-from safetensors.torch import save_file
+from ignite.engine import Engine
 from torch import nn
 
 
@@ -265,13 +259,11 @@ def save_data(case, data, folder):
     for key, axes in given.items():
         if not axes or key not in data or (key == "y" and case["y"] == "label"):
             continue
-        v = data[key].transpose(1, 2) if axes == 2 else data[key]
-        np.save(folder / f"{key}.npy", np.ascontiguousarray(v.flatten(0, 1).numpy()))
+        recording.save_rows(folder / f"{key}.npy", data[key], time_axis=1 if axes == 2 else None)
 
 
 def run(name, case, out):
-    torch.manual_seed(sum(map(ord, name)))
-    torch.set_num_threads(1)
+    recording.begin(name)
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     model = case["model"]()
@@ -280,28 +272,20 @@ def run(name, case, out):
     batches = [{"x": data["x"][i], "y": data["y"][i], "done": data["done"][i].bool(), "n": data["n"][i],
                 "begins": case["variant"].get("carry") == "stream" and i == 0,
                 **({"label": data["label"][i]} if "label" in data else {})} for i in range(len(data["x"]))]
-    save_file({k: v.detach().clone().contiguous() for k, v in model.state_dict().items()}, folder / "init.safetensors")
+    recording.save_tensors(folder / "init.safetensors", model.state_dict())
     save_data(case, data, folder)
 
     engine = Engine(variant.update)
     engine.register_events(*Tbptt_Events)
-    events, chunk_losses, outputs = [], [], []
-    for event in [*Events, *Tbptt_Events]:
-        engine.add_event_handler(event, lambda e, event=event: events.append(event.name))
-    engine.add_event_handler(Tbptt_Events.TIME_ITERATION_COMPLETED, lambda e: chunk_losses.append(e.state.output))
-    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda e: outputs.append(e.state.output))
+    events, chunk_losses, outputs = recording.watch(engine)
     engine.run(batches, max_epochs=2)
 
-    save_file({k: v.detach().contiguous() for k, v in model.state_dict().items()}, folder / "final.safetensors")
-    expected = {"torch": torch.__version__, "ignite": ignite.__version__, "model": repr(model), "loss": case["loss"].__name__,
-                "variant": case["variant"], "epochs": 2, "chunk_losses": chunk_losses, "iteration_outputs": outputs,
-                "events": events}
-    lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in expected.items())
-    (folder / "expected.json").write_text("{\n" + lines + "\n}\n")
+    recording.save_tensors(folder / "final.safetensors", model.state_dict())
+    recording.write_expected(folder, {
+        "model": repr(model), "loss": case["loss"].__name__, "variant": case["variant"], "epochs": 2,
+        "chunk_losses": chunk_losses, "iteration_outputs": outputs, "events": events})
     print(name, [l and round(l, 4) for l in chunk_losses])
 
 
 if __name__ == "__main__":
-    out, names = pathlib.Path(sys.argv[1]), sys.argv[2:] or CASES
-    for name in names:
-        run(name, CASES[name], out)
+    recording.main(CASES, run)
