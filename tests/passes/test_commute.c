@@ -8,13 +8,12 @@
  */
 #include "passes/commute.h"
 
-#include "check.h"
+#include "chunk_of.h"
 #include "from_text.h"
-#include "graph/interp.h"
 #include "passes/grad.h"
 #include "passes/rewrite.h"
 
-enum { T = 5, B = 2, CLASSES = 4, MOST = 512 };
+enum { T = 5, B = 2, CLASSES = 4 };
 
 static const char spec[] = "rnnc: 1\n"
                            "inputs: {x: class(4), y: [3]}\n"
@@ -45,32 +44,18 @@ static int products_of_rows(const Graph *g)
 
 static void grads_of(Arena *arena, Graph *g, float *grads)
 {
-    static float params[MOST], state[MOST];
     float y[T * B * 3];
     int32_t x[T * B];
     const uint8_t start[B] = {1, 0};
-    const int64_t step[] = {B, 3 * B}, row[] = {1, 3};
     const void *input[] = {x, y};
     for (int i = 0; i < T * B; i++)
         x[i] = (i * i + 1) % CLASSES;
-    for (int i = 0; i < T * B * 3; i++)
-        y[i] = (float)(i * 11 % 13) / 6 - 1;
-    for (int i = 0; i < MOST; i++)
-        params[i] = (float)(i * 29 % 31) / 20 - 0.7f, state[i] = (float)(i % 5) / 8;
+    chunk_numbers(y, T * B * 3, 0);
+    chunk_fill();
     grad_pass(g);
     const struct rnn_model *m = interp_model(arena, g, INTERP_F64, T, B);
-    CHECK(m->params_size <= MOST, "%lld parameters", (long long)m->params_size);
-    struct rnn_chunk c = {.model = m,
-                          .steps = T,
-                          .rows = B,
-                          .start = start,
-                          .input = input,
-                          .step_stride = step,
-                          .row_stride = row,
-                          .params = params,
-                          .grads = grads,
-                          .state_in = state,
-                          .state_out = state};
+    struct rnn_chunk c = chunk_of(m, T, B, input, start);
+    c.grads = grads;
     CHECK(m->grad(&c, 0) == 0, "grad");
 }
 
@@ -78,17 +63,17 @@ static void test_rows_of_a_product_learn_as_products_of_rows(void)
 {
     Arena *arena = arena_new();
     Graph *before = build_good(arena, spec), *after = build_good(arena, spec);
-    float expected[MOST] = {0}, got[MOST] = {0}, largest = 0;
+    float expected[CHUNK_MOST] = {0}, got[CHUNK_MOST] = {0}, largest = 0;
     CHECK(products_of_rows(before) > 0, "the model has no product with an embedding");
     commute_pass(after, T * B);
     graph_verify(after);
     CHECK(products_of_rows(after) == 0, "%d are left", products_of_rows(after));
     grads_of(arena, before, expected);
     grads_of(arena, after, got);
-    for (int i = 0; i < MOST; i++)
+    for (int i = 0; i < CHUNK_MOST; i++)
         largest = fmaxf(largest, fabsf(expected[i]));
     CHECK(largest > 0, "no gradient");
-    for (int i = 0; i < MOST; i++)
+    for (int i = 0; i < CHUNK_MOST; i++)
         CHECK(fabsf(got[i] - expected[i]) <= 0x1p-23f * largest,
               "gradient %d is %.9g, expected %.9g", i, (double)got[i], (double)expected[i]);
     arena_free(arena);

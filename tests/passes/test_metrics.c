@@ -5,13 +5,12 @@
  * the running sums carried on. All is in double but for the state, which each cut rounds to
  * float: T roundings of 2^-24 bound what may differ. A mean over chunks is away by 1e-2.
  */
-#include "check.h"
+#include "chunk_of.h"
 #include "from_text.h"
-#include "graph/interp.h"
 
 #include <string.h>
 
-enum { T = 7, B = 2, X = 2, CLASSES = 3, MOST = 512 };
+enum { T = 7, B = 2, X = 2, CLASSES = 3 };
 
 static const char spec[] =
     "rnnc: 1\n"
@@ -29,40 +28,28 @@ static const char spec[] =
 
 static float x[T * B * X], z[T * B * 2];
 static int32_t y[T * B];
-static float params[MOST], state[MOST];
 static double metrics[16], running[32];
 
 static void fill(void)
 {
-    for (int i = 0; i < T * B * X; i++)
-        x[i] = (float)(i * 37 % 19) / 10 - 1, z[i] = (float)(i * 11 % 13) / 6 - 1;
+    chunk_numbers(x, T * B * X, 5);
+    chunk_numbers(z, T * B * 2, 0);
     for (int i = 0; i < T * B; i++)
         y[i] =
             i % 5 == 0 ? -1 : i % CLASSES; /* some are ignored: weights differ by chunk */
-    for (int i = 0; i < MOST; i++)
-        params[i] = (float)(i * 29 % 31) / 20 - 0.7f;
+    chunk_fill();
 }
 
 /* Evaluates all steps in chunks of `length`. */
 static void evaluate(const struct rnn_model *m, int length)
 {
-    const int64_t step[] = {B * X, B, B * 2}, row[] = {X, 1, 2};
     memset(running, 0, sizeof running);
     for (int t = 0; t < T; t += length) {
         const void *input[] = {x + t * B * X, y + t * B, z + t * B * 2};
         uint8_t start[B] = {t == 0, t == 0};
-        struct rnn_chunk c = {.model = m,
-                              .steps = t + length < T ? length : T - t,
-                              .rows = B,
-                              .start = start,
-                              .input = input,
-                              .step_stride = step,
-                              .row_stride = row,
-                              .params = params,
-                              .state_in = state,
-                              .state_out = state,
-                              .metrics = metrics,
-                              .running = running};
+        struct rnn_chunk c = chunk_of(m, t + length < T ? length : T - t, B, input, start);
+        c.metrics = metrics;
+        c.running = running;
         CHECK(m->eval(&c, 0) == 0, "eval");
     }
 }
@@ -74,7 +61,7 @@ static void test_metrics_do_not_depend_on_how_a_sequence_is_cut(void)
     const struct rnn_model *m = interp_model(arena, g, INTERP_F64, T, B);
     double whole[16];
     fill();
-    CHECK(m->n_metric == 5 && m->n_running <= 32 && m->params_size <= MOST, "sizes");
+    CHECK(m->n_metric == 5 && m->n_running <= 32, "sizes");
     CHECK_TEXT(m->metric[4].name, "loss");
     evaluate(m, T);
     memcpy(whole, metrics, sizeof whole);
