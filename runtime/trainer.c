@@ -128,6 +128,7 @@ static rnn_tbptt_options options_of(const struct rnn__trainer *t,
         .tbptt_window = rnn__window_of(t),
         .carry = carries(t, data),
         .report = t->report ? RNN_REPORT_WEIGHTED : RNN_REPORT_UNWEIGHTED,
+        .device = t->options->device,
         .threads = t->threads > 1024 ? 1024 : (int)t->threads,
         .seed = t->seed,
     };

@@ -29,7 +29,7 @@
 /* The command line, read. Texts are argv's. */
 struct rnn__options {
     const char *program, *command;
-    const char *init, *resume, *out, *log, *prompt, *trace_out, *input, *output;
+    const char *init, *resume, *out, *log, *device, *prompt, *trace_out, *input, *output;
     const char **set; /* [n_set] KEY=VALUE */
     int n_set;
     int64_t threads, seed, max_iterations, length; /* RNN_NONE: not given */

@@ -47,6 +47,7 @@ static const struct option {
      "the folder may hold another run; its checkpoints go"},
     {"log", TEXT, FIELD(log), 0, "FILE", "every chunk as JSON lines"},
     {"threads", COUNT, FIELD(threads), 1, "N", "default: the physical cores"},
+    {"device", TEXT, FIELD(device), 0, "NAME", "what computes: cpu, the default"},
     {"seed", COUNT, FIELD(seed), 0, "N", "of parameters, dropout, shuffling, sampling"},
     {"max-iterations", COUNT, FIELD(max_iterations), 1, "N", "stop after N batches"},
     {"input", TEXT, FIELD(input), 0, "FILE",

@@ -125,7 +125,8 @@ static void test_the_same_seed_gives_the_same_run(void)
     CHECK(same_file("runs/a/log.jsonl", "runs/b/log.jsonl"), "logs differ");
     CHECK(same_file("runs/a/checkpoint_8.safetensors", "runs/b/checkpoint_8.safetensors"),
           "checkpoints differ");
-    CHECK(run("--out runs/c --seed 2 --quiet --max-iterations 1") == 0, "%s", errors);
+    CHECK(run("--out runs/c --seed 2 --quiet --max-iterations 1 --device cpu") == 0, "%s",
+          errors);
     CHECK(scratch_exists("runs/c/checkpoint_1.safetensors"), "last state");
     CHECK(!scratch_exists("runs/c/checkpoint_2.safetensors"), "--max-iterations");
 }
@@ -208,6 +209,7 @@ static void test_exit_status_tells_whose_mistake_it_was(void)
         {5, "--set data.train.text=gone.txt", "gone.txt: cannot be opened: No such file"},
         {5, "--out corpus.txt/runs", "folder cannot be made"},
         {6, "--set blow_up=2", "the loss is not finite (epoch 2, iteration 3, chunk 0)"},
+        {8, "--device cuda", "there is no device 'cuda' here; cpu is"},
         {9, "--init corpus.txt", "not a safetensors file"},
         {9, "--resume runs/nothing", "no checkpoint"},
         {9, "eval --out runs/nothing", "give one with --init FILE"},
