@@ -15,7 +15,7 @@
 enum { BLOCK_BYTES = 16384, MARKS = 65536 };
 
 /* A stretch of the file, decoded. */
-struct block {
+struct rnn__text_block {
     unsigned char text[BLOCK_BYTES];
     uint32_t code[BLOCK_BYTES];
     int32_t class[BLOCK_BYTES];
@@ -24,7 +24,7 @@ struct block {
     bool is_broken; /* what stands behind them is none */
 };
 
-static int read_block(const struct rnn__text *t, int64_t at, struct block *b,
+static int read_block(const struct rnn__text *t, int64_t at, struct rnn__text_block *b,
                       struct rnn__fault *f)
 {
     int64_t left = t->bytes - at;
@@ -77,7 +77,7 @@ static void set_mark(struct rnn__text *t, int64_t byte)
 }
 
 /* Counts the block's symbols, and looks each up. */
-static int take_block(struct rnn__text *t, int64_t at, struct block *b,
+static int take_block(struct rnn__text *t, int64_t at, struct rnn__text_block *b,
                       struct rnn__fault *f)
 {
     const struct rnn__vocabulary *v = t->encoder.v;
@@ -97,7 +97,7 @@ static int take_block(struct rnn__text *t, int64_t at, struct block *b,
 
 static int take_text(struct rnn__text *t, struct rnn__fault *f)
 {
-    struct block *b = malloc(sizeof *b);
+    struct rnn__text_block *b = t->block = malloc(sizeof *b);
     t->mark = malloc(MARKS * sizeof *t->mark);
     t->spacing = 1;
     int code = b && t->mark ? 0 : rnn__fault_memory(f);
@@ -106,7 +106,6 @@ static int take_text(struct rnn__text *t, struct rnn__fault *f)
         if (!code)
             code = take_block(t, at, b, f);
     }
-    free(b);
     return code;
 }
 
@@ -130,6 +129,7 @@ void rnn__text_close(struct rnn__text *t)
         rnn__io->close(t->fd);
     free(t->path);
     free(t->mark);
+    free(t->block);
     *t = (struct rnn__text){.fd = -1};
 }
 
@@ -146,8 +146,9 @@ static int64_t place_before(const struct rnn__text *t, int64_t symbol, int64_t *
 }
 
 static int read_symbols(const struct rnn__text *t, int64_t first, int64_t n, int32_t *out,
-                        struct block *b, struct rnn__fault *f)
+                        struct rnn__fault *f)
 {
+    struct rnn__text_block *b = t->block;
     int64_t number, byte = place_before(t, first, &number);
     while (n > 0) {
         if (byte >= t->bytes)
@@ -171,10 +172,8 @@ int rnn__text_read(const struct rnn__text *t, int64_t first, int64_t n, int32_t 
                    struct rnn__fault *f)
 {
     struct rnn__fault changed;
-    struct block *b = malloc(sizeof *b);
-    int code = b ? read_symbols(t, first, n, out, b, f) : rnn__fault_memory(f);
-    free(b);
-    if (code != RNN_ENOMEM && rnn__unchanged(t->fd, t->path, &t->stamp, &changed) != 0) {
+    int code = read_symbols(t, first, n, out, f);
+    if (rnn__unchanged(t->fd, t->path, &t->stamp, &changed) != 0) {
         *f = changed;
         code = f->code;
     }

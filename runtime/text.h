@@ -15,6 +15,7 @@ struct rnn__text {
     int64_t bytes, n; /* of the file; symbols */
     int64_t *mark;    /* [n_mark] where every spacing-th symbol begins; see text.c */
     int64_t n_mark, spacing;
+    struct rnn__text_block *block; /* a stretch being read: by one thread at a time */
 };
 
 /* Opens the file and reads it once: each symbol must be of the vocabulary, which must
