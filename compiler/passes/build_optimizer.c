@@ -24,7 +24,8 @@ typedef struct {
     Build *b;
     const Def *def;
     const Expr *e;
-    Value clip; /* factor of gradients; kind VALUE_NUMBER 1: none */
+    Value clip;   /* factor of gradients; kind VALUE_NUMBER 1: none */
+    bool gathers; /* an update may be of several chunks */
     Course shared;
 } Update;
 
@@ -361,6 +362,7 @@ static void make_accumulate(Update *u)
     if (value_is_number(&v) && v.number >= 1 && v.number == floor(v.number)) {
         v = build_scalar(u->b, "optimizer.accumulate", v.number, false);
         build_limit(u->b, &v, 1, 0x1p53, true);
+        u->gathers = true;
     } else if (v.kind != VALUE_ERROR)
         build_error(u->shared.outer, e->loc,
                     "accumulate is how many chunks make an update: a constant whole number "
@@ -379,6 +381,18 @@ static void warn_of_groups(Build *b)
     }
 }
 
+/* Of the chunks of an update only the last one's resets are seen: a row that started anew
+   within another is known by the gradient that it left, which is 0 without. */
+static NodeId start_of_any_chunk(Update *u, int param, NodeId start)
+{
+    Graph *g = u->b->g;
+    NodeId gradient = u->b->gradient[param];
+    uint32_t all = (1u << g->node[gradient].shape.rank) - 1;
+    NodeId most = graph_reduce(g, OP_MAX_OF, graph_map1(g, OP_ABS, gradient), all);
+    NodeId is_moved = graph_map2(g, OP_LT, graph_constant(g, 0), most);
+    return graph_map2(g, OP_OR, start, is_moved);
+}
+
 static void update_all(Update *u, const Reach *reach)
 {
     Build *b = u->b;
@@ -391,8 +405,8 @@ static void update_all(Update *u, const Reach *reach)
         if (reach[i] == REACH_START) {
             if (touched == NO_NODE)
                 touched = tbptt_any_start(b);
-            own =
-                course_new(u, arena_print(b->arena, "k.%s", b->g->param[i].name), touched);
+            NodeId its = u->gathers ? start_of_any_chunk(u, i, touched) : touched;
+            own = course_new(u, arena_print(b->arena, "k.%s", b->g->param[i].name), its);
         }
         update_param(u, &own, i);
         if (diag_errors(b->d) > errors || b->stopped)

@@ -6,6 +6,7 @@
  */
 #include "check.h"
 #include "runtime/npy_bytes.h"
+#include "safetensors.h"
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -300,6 +301,42 @@ static void test_kernels_are_timed_where_they_were_compiled_for_it(void)
           said);
 }
 
+/* ---- an update of several chunks ---- */
+
+/* Sixteen steps in chunks of four, two chunks an update. The row starts anew within the
+   third chunk: the initial state that it learns has its part in the second update, though
+   the chunk that the update comes with has no start. */
+static void test_a_learned_start_is_updated_by_any_of_the_chunks(void)
+{
+    float x[16] = {0.5f, -1, 2, 0.25f, 1, -0.5f, 0.75f, 1, -1, 0.5f, 1, 2, 1, 1, 0, -1};
+    float done[16] = {[9] = 1};
+    static const char text[] =
+        "rnnc: 1\nname: starts\ninputs: {x: [1], y: [1], done: flag}\n"
+        "model:\n  params: {h0: [2]}\n  step: |\n    rnn = gru(x, hidden=2, h=h0)\n"
+        "    head = linear(rnn, size=1)\nloss: mse(head, y)\n"
+        "optimizer: adam(lr=1e-2, accumulate=2)\n"
+        "tbptt: {step: 4, carry: batch, reset: done}\n"
+        "data: {train: {x: x.npy, y: x.npy, done: done.npy}}\n";
+    npy_write("x.npy", 1, npy_header("<f4", "(1, 16, 1)"), x, sizeof x);
+    npy_write("done.npy", 1, npy_header("<f4", "(1, 16)"), done, sizeof done);
+    scratch_write("starts.yaml", text, sizeof text - 1);
+    const char *path = scratch_path("starts.yaml"), *folder = scratch_path("starts");
+    CHECK(RUN(rnnc, "run", path, "--quiet", "--out", folder) == 0, "%s",
+          written("err.txt"));
+    struct rnn__fault f = {0};
+    struct rnn__safetensors s = {.fd = -1};
+    double k = 0, k_h0 = 0;
+    const char *last = scratch_path("starts/checkpoint_1.safetensors");
+    CHECK(rnn__safetensors_open(&s, last, &f) == 0, "%s", f.sentence);
+    const struct rnn__tensor *all = rnn__safetensors_find(&s, "optimizer.k");
+    const struct rnn__tensor *own = rnn__safetensors_find(&s, "optimizer.k.h0");
+    CHECK(all && own && rnn__safetensors_read_double(&s, all, &k, &f) == 0 &&
+              rnn__safetensors_read_double(&s, own, &k_h0, &f) == 0,
+          "counts of updates: %s", f.sentence);
+    CHECK(k == 2 && k_h0 == 2, "%g updates, %g of the initial state", k, k_h0);
+    rnn__safetensors_close(&s);
+}
+
 /* Marks are the only difference: without them there is no word of a marker. */
 static void test_code_without_marks_knows_no_kernels(void)
 {
@@ -330,6 +367,7 @@ int main(int argc, char **argv)
     if (!SANITIZED)
         test_a_trainer_is_small_and_needs_libc_and_libm_alone();
     test_a_trainer_trains_as_rnnc_run_does();
+    test_a_learned_start_is_updated_by_any_of_the_chunks();
     test_a_trainer_of_doubles_keeps_all_digits_in_its_files();
     test_a_trainer_refuses_numbers_out_of_their_range();
     test_check_and_info_count_doubles();
