@@ -111,6 +111,8 @@ static int resume_from(struct rnn__trainer *t, const char *path, struct rnn__fau
     int code = rnn__checkpoint_resume(t, path, f);
     if (!code)
         code = rnn__checkpoint_place(t, &place, f);
+    if (!code && rnn__marks_set(t, place, t->moves ? 0 : rnn__checkpoint_marks(path)) != 0)
+        code = rnn__fault_memory(f);
     if (code || t->moves)
         return code;
     t->saved_chunks = rnn_state_of(t->engine)->time_iteration;

@@ -7,9 +7,9 @@
  *     gathered.NAME        gradients that wait for the update, if the optimizer accumulates
  *     window.NAME          the same where the next chunk's window begins, if there are
  * windows handler.NAME         what handlers keep (kept.c)
- *     __metadata__         rnnc, name, spec_hash, seed; as JSON: progress (counters and
- *                          the data's position), scalars, metrics, vocabulary, files
- *                          (lengths of the logs), data (the data's files), checksums
+ *     __metadata__         rnnc, name, spec_hash, seed, sets (checkpoint_sets.c); as JSON:
+ * progress (counters and the data's position), scalars, metrics, vocabulary, files (lengths
+ * of the logs), data (the data's files), checksums
  *
  * A file with the entry `rnnc` is one of ours; of any other file only parameters are
  * read. Checksums are CRC-32C of each tensor's bytes and of the header: the format itself
@@ -23,7 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char format_key[] = "rnnc", format_version[] = "1";
+static const char format_key[] = "rnnc", format_version[] = "1", sets_key[] = "sets";
 
 /* ---- the tensors of a trainer ---- */
 
@@ -223,7 +223,7 @@ static void put_json(json_t *metadata, const char *key, json_t *value)
 static json_t *metadata_of(struct rnn__trainer *t, const struct tensors *list,
                            rnn_state_dict *progress)
 {
-    char seed[32];
+    char seed[32], sets[16];
     snprintf(seed, sizeof seed, "%" PRIu64, t->seed);
     json_t *metadata = json_pack("{s:s, s:s, s:s, s:s, s:s}", format_key, format_version,
                                  "name", t->model->name, "spec_hash",
@@ -235,6 +235,9 @@ static json_t *metadata_of(struct rnn__trainer *t, const struct tensors *list,
     put_json(metadata, "files", rnn__files_json(t));
     put_json(metadata, "data", rnn__used_json(&t->used));
     put_json(metadata, "checksums", checksums_json(list));
+    snprintf(sets, sizeof sets, "%" PRIu32, t->marks);
+    if (json_object_set_new(metadata, sets_key, json_string(sets)) != 0)
+        json_object_del(metadata, format_key);
     if (t->vocabulary.n)
         put_json(metadata, "vocabulary", rnn__vocabulary_to_json(&t->vocabulary));
     return metadata;
@@ -737,6 +740,24 @@ int rnn__checkpoint_resume(struct rnn__trainer *t, const char *path, struct rnn_
     json_decref(data);
     rnn__safetensors_close(&s);
     return code;
+}
+
+static uint32_t marks_in(const struct rnn__safetensors *s)
+{
+    const char *text = rnn__safetensors_metadata(s, sets_key);
+    unsigned long marks = text ? strtoul(text, NULL, 10) : 0;
+    return marks <= UINT32_MAX ? (uint32_t)marks : 0;
+}
+
+uint32_t rnn__checkpoint_marks(const char *path)
+{
+    struct rnn__fault f = {0};
+    struct rnn__safetensors s;
+    if (rnn__safetensors_open(&s, path, &f) != 0)
+        return 0;
+    uint32_t marks = marks_in(&s);
+    rnn__safetensors_close(&s);
+    return marks;
 }
 
 /* ---- the newest of a folder ---- */

@@ -4,10 +4,10 @@
  *     checkpoint: {every: epoch, keep: 2, best: valid.loss}
  *
  * writes checkpoint_ITERATION.safetensors (in the middle of a batch …_chunk_K) and removes
- * the oldest beyond `keep`, also those from before an interruption, after the new one is
- * safe. Two are kept by default, so that one is left when the newest is damaged. `best`
- * keeps the state with the best value of a metric as checkpoint_best.safetensors besides;
- * an equal value is no better, as in Ignite. A checkpoint that cannot be written
+ * the oldest beyond `keep` of its own, also those from before an interruption, after the
+ * new one is safe. Two are kept by default, so that one is left when the newest is damaged.
+ * `best` keeps the state with the best value of a metric as checkpoint_best.safetensors
+ * besides; an equal value is no better, as in Ignite. A checkpoint that cannot be written
  * is told of, and the run goes on with the old ones intact; the last state is written
  * whatever happened before, and there a failure is one of the run. Parameters that are not
  * finite are nothing to go on with: no checkpoint is made of them.
@@ -23,17 +23,22 @@ struct checkpoints {
     struct rnn__trainer *t;
     const char *best;
     bool larger;
+    int set;
+    char value[256], seen[256]; /* attributes: the best value, and whether there is one */
+    char file[256];
 };
 
-static const char best_value[] = "checkpoint.best", best_seen[] = "checkpoint.best_seen";
+enum { NO_SET = -1 };
 
 /* Writes the present state under the name of its place; what the logs hold of it is safe
    before. */
-static int save(struct rnn__trainer *t, struct rnn__place place, struct rnn__fault *f)
+static int save(struct rnn__trainer *t, struct rnn__place place, int set,
+                struct rnn__fault *f)
 {
     int code = rnn__checkpoint_sound(t, f);
     if (code)
         return code;
+    t->marks = rnn__marks_at(t, place) | (set == NO_SET ? 0 : 1u << set);
     char *name = rnn__checkpoint_path(t, place);
     rnn__flush_files(t, true);
     code = name ? rnn__checkpoint_save(t, name, f) : rnn__fault_memory(f);
@@ -45,13 +50,16 @@ static int save(struct rnn__trainer *t, struct rnn__place place, struct rnn__fau
     t->saved_pending = place.pending;
     free(t->last_checkpoint);
     t->last_checkpoint = name;
-    rnn__folder_prune(t, name, t->keep);
+    if (rnn__marks_set(t, place, t->marks) == 0)
+        rnn__sets_prune(t, name);
     return 0;
 }
 
-static int write_best(struct rnn__trainer *t, struct rnn__fault *f)
+static int write_best(struct checkpoints *c, struct rnn__fault *f)
 {
-    char *path = rnn__path_join(t->out, "checkpoint_best.safetensors");
+    struct rnn__trainer *t = c->t;
+    char *path = rnn__path_join(t->out, c->file);
+    t->marks = 0;
     int code = path ? rnn__checkpoint_sound(t, f) : rnn__fault_memory(f);
     if (!code)
         code = rnn__checkpoint_save(t, path, f);
@@ -67,16 +75,16 @@ static int save_if_best(struct checkpoints *c, struct rnn__fault *f)
     double value, best = 0, seen = 0;
     if (!c->best || !rnn__watched(c->t, c->best, &value))
         return 0;
-    rnn_attribute_get(e, best_seen, &seen);
-    rnn_attribute_get(e, best_value, &best);
+    rnn_attribute_get(e, c->seen, &seen);
+    rnn_attribute_get(e, c->value, &best);
     if (seen != 0 && !(c->larger ? value > best : value < best))
         return 0;
-    rnn_attribute_set(e, best_seen, 1);
-    rnn_attribute_set(e, best_value, value);
-    int code = write_best(c->t, f);
+    rnn_attribute_set(e, c->seen, 1);
+    rnn_attribute_set(e, c->value, value);
+    int code = write_best(c, f);
     if (code) {
-        rnn_attribute_set(e, best_seen, seen);
-        rnn_attribute_set(e, best_value, best);
+        rnn_attribute_set(e, c->seen, seen);
+        rnn_attribute_set(e, c->value, best);
     }
     return code;
 }
@@ -91,11 +99,11 @@ static int tell(const struct rnn__trainer *t, int code, const struct rnn__fault 
     return 0;
 }
 
-static int save_now(struct rnn__trainer *t, struct rnn__fault *f)
+static int save_now(struct rnn__trainer *t, int set, struct rnn__fault *f)
 {
     struct rnn__place place;
     int code = rnn__checkpoint_place(t, &place, f);
-    return code ? code : save(t, place, f);
+    return code ? code : save(t, place, set, f);
 }
 
 static int checkpoint(rnn_engine *e, int event, void *user)
@@ -104,7 +112,7 @@ static int checkpoint(rnn_engine *e, int event, void *user)
     struct rnn__fault f = {0};
     (void)e, (void)event;
     int code = save_if_best(c, &f);
-    return tell(c->t, code ? code : save_now(c->t, &f), &f);
+    return tell(c->t, code ? code : save_now(c->t, c->set, &f), &f);
 }
 
 static int checkpoint_if_asked(rnn_engine *e, int event, void *user)
@@ -112,7 +120,7 @@ static int checkpoint_if_asked(rnn_engine *e, int event, void *user)
     struct rnn__trainer *t = user;
     struct rnn__fault f = {0};
     (void)e, (void)event;
-    return rnn__signals_take_wish() ? tell(t, save_now(t, &f), &f) : 0;
+    return rnn__signals_take_wish() ? tell(t, save_now(t, NO_SET, &f), &f) : 0;
 }
 
 int rnn__hang_wish(struct rnn__trainer *t, struct rnn__fault *f)
@@ -127,7 +135,7 @@ int rnn__save_last(struct rnn__trainer *t, struct rnn__fault *f)
     if (code || (rnn_state_of(t->engine)->time_iteration == t->saved_chunks &&
                  place.pending == t->saved_pending))
         return code;
-    return save(t, place, f);
+    return save(t, place, NO_SET, f);
 }
 
 int rnn__save_first(struct rnn__trainer *t, struct rnn__fault *f)
@@ -138,7 +146,7 @@ int rnn__save_first(struct rnn__trainer *t, struct rnn__fault *f)
     if (!code && n > 0)
         code = rnn__checkpoint_place(t, &place, f);
     if (!code && n > 0)
-        code = save(t, place, f);
+        code = save(t, place, NO_SET, f);
     for (int i = 0; i < n && !code; i++)
         if (list[i].is_run && strcmp(list[i].path, t->last_checkpoint) != 0)
             rnn__io->unlink(list[i].path);
@@ -146,22 +154,39 @@ int rnn__save_first(struct rnn__trainer *t, struct rnn__fault *f)
     return code;
 }
 
+/* One handler has the plain names, further ones those of their figures. */
+static int name_best(struct checkpoints *c, const char *where, struct rnn__fault *f)
+{
+    rnn_engine *e = c->t->engine;
+    bool first = rnn__number_find(&e->attributes, "checkpoint.best") < 0;
+    const char *dot = first ? "" : ".", *line = first ? "" : "_";
+    const char *figure = first ? "" : c->best;
+    snprintf(c->value, sizeof c->value, "checkpoint.best%s%s", dot, figure);
+    snprintf(c->seen, sizeof c->seen, "checkpoint.best_seen%s%s", dot, figure);
+    int n =
+        snprintf(c->file, sizeof c->file, "checkpoint_best%s%s.safetensors", line, figure);
+    if (n >= (int)sizeof c->file || strchr(figure, '/'))
+        return rnn__fault(f, RNN__ESPEC, "%s.best: '%s' makes no name of a file", where,
+                          figure);
+    if (!first && rnn__number_find(&e->attributes, c->value) >= 0)
+        return rnn__fault(f, RNN__ESPEC, "%s.best: two handlers keep the best '%s'", where,
+                          figure);
+    int code = rnn_attribute_keep(e, c->value);
+    if (!code)
+        code = rnn__keep_count(e, c->seen, 1);
+    return code ? rnn__trainer_failed(c->t, e, code, f) : 0;
+}
+
 static int read_best(struct checkpoints *c, const json_t *options, const char *where,
                      struct rnn__fault *f)
 {
-    rnn_engine *e = c->t->engine;
     int code = rnn__get_text(options, where, "best", &c->best, f);
     if (code || !c->best)
         return code;
     code = rnn__check_figure(c->t, where, "best", c->best, f);
     if (!code)
         code = rnn__read_mode(options, where, c->best, &c->larger, f);
-    if (code)
-        return code;
-    if ((code = rnn_attribute_keep(e, best_value)) != 0 ||
-        (code = rnn__keep_count(e, best_seen, 1)) != 0)
-        return rnn__trainer_failed(c->t, e, code, f);
-    return 0;
+    return code ? code : name_best(c, where, f);
 }
 
 int rnn__add_checkpoint(struct rnn__trainer *t, const json_t *options, const char *where,
@@ -172,10 +197,13 @@ int rnn__add_checkpoint(struct rnn__trainer *t, const json_t *options, const cha
     int code = rnn__attach(t, c, free, f);
     if (code)
         return code;
+    int64_t keep = RNN__KEEP_DEFAULT;
     c->t = t;
-    code = rnn__get_integer(options, where, "keep", 1, &t->keep, f);
-    if (!code && t->keep > 1000000)
+    code = rnn__get_integer(options, where, "keep", 1, &keep, f);
+    if (!code && keep > 1000000)
         code = rnn__fault(f, RNN__ESPEC, "%s.keep: is more than a million", where);
+    if (!code)
+        code = rnn__set_add(t, keep, &c->set, f);
     if (!code)
         code = read_best(c, options, where, f);
     if (!code)

@@ -187,21 +187,3 @@ void rnn__folder_sweep(const char *folder)
     if (dir)
         closedir(dir);
 }
-
-/* Only numbered ones go: not `best`, not what a user has put there. What is ahead of the
-   newest was damaged when the run was resumed before it, and will be replaced. */
-void rnn__folder_prune(struct rnn__trainer *t, const char *newest, int64_t keep)
-{
-    struct rnn__found *list;
-    struct rnn__fault f = {0};
-    int n;
-    if (rnn__folder_list(t->out, &list, &n, &f) != 0)
-        return;
-    int at = n - 1;
-    while (at >= 0 && strcmp(list[at].path, newest) != 0)
-        at--;
-    for (int i = at - (int)keep; i >= 0; i--)
-        if (list[i].place.iteration >= 0)
-            rnn__io->unlink(list[i].path);
-    rnn__found_free(list, n);
-}

@@ -37,6 +37,7 @@ void rnn__trainer_close(struct rnn__trainer *t)
         rnn_source_close(&t->valid);
     rnn__vocabulary_free(&t->vocabulary);
     free(t->number);
+    free(t->marked);
     free(t->out);
     free(t->source);
     free(t->last_checkpoint);

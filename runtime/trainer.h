@@ -13,6 +13,7 @@
  *   run_files.c        files that grow with the run
  *   signals.c          told to stop
  *   run_folder.c       the folder of a run: its lock, which checkpoints it holds
+ *   checkpoint_sets.c  which of them stay
  *   handlers.c         which handlers, when; the small ones
  *   handler_log.c, handler_progress.c, handler_checkpoint.c
  *   report.c, chart.c  report.html and loss.svg
@@ -70,6 +71,13 @@ struct rnn__run_file {
     struct rnn__run_file *next;
 };
 
+/* Sets, as bits, that the checkpoint of a place is in. */
+struct rnn__marked {
+    int64_t iteration, chunk;
+    uint32_t marks;
+};
+enum { RNN__SETS_MAX = 32, RNN__KEEP_DEFAULT = 2 };
+
 struct rnn__trainer {
     const struct rnn_model *model;
     const struct rnn_config *config;
@@ -109,7 +117,11 @@ struct rnn__trainer {
     int64_t saved_chunks; /* time_iteration of the last checkpoint; RNN_NONE: none */
     int saved_pending;    /* its pending event */
     char *last_checkpoint;
-    int64_t keep;        /* numbered checkpoints that stay */
+    int n_set;
+    int64_t set_keep[RNN__SETS_MAX]; /* checkpoints of each set that stay */
+    struct rnn__marked *marked;      /* [n_marked] */
+    int n_marked;
+    uint32_t marks;      /* sets that the checkpoint being written is of */
     int validated;       /* the event VALIDATION_COMPLETED */
     const char *hanging; /* the handler being made: its name in profiles */
     bool bar_is_drawn;   /* the terminal's line is a progress bar */
@@ -189,6 +201,8 @@ int rnn__checkpoint_peek(struct rnn__trainer *t, const char *path, struct rnn__f
    on stderr. RNN_EFORMAT when there is none. */
 int rnn__checkpoint_newest(struct rnn__trainer *t, const char *folder, char **path,
                            struct rnn__fault *f);
+/* The sets that the file says it is in; 0 when it does not. */
+uint32_t rnn__checkpoint_marks(const char *path);
 /* Where the run is, as a checkpoint's name tells it. */
 struct rnn__place {
     int64_t iteration; /* done; -1: the name has no number */
@@ -271,8 +285,17 @@ void rnn__found_free(struct rnn__found *list, int n);
 char *rnn__checkpoint_path(const struct rnn__trainer *t, struct rnn__place place);
 /* Removes what killed runs left half written. */
 void rnn__folder_sweep(const char *folder);
-/* Removes numbered checkpoints behind the `keep` newest, of which `newest` is the first. */
-void rnn__folder_prune(struct rnn__trainer *t, const char *newest, int64_t keep);
+
+/* ---- checkpoint_sets.c ---- */
+
+/* A set of checkpoints, of which the newest `keep` stay: its number. RNN__ESPEC: too many.
+ */
+int rnn__set_add(struct rnn__trainer *t, int64_t keep, int *set, struct rnn__fault *f);
+/* The sets, as bits, that this run has put the checkpoint of a place into. RNN_ENOMEM. */
+uint32_t rnn__marks_at(const struct rnn__trainer *t, struct rnn__place place);
+int rnn__marks_set(struct rnn__trainer *t, struct rnn__place place, uint32_t marks);
+/* Removes what is in no set any more, behind `newest`. */
+void rnn__sets_prune(struct rnn__trainer *t, const char *newest);
 
 /* ---- handlers.c ---- */
 

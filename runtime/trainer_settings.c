@@ -171,7 +171,6 @@ int rnn__trainer_read(struct rnn__trainer *t, struct rnn__fault *f)
     json_error_t error;
     t->saved_chunks = RNN_NONE;
     t->lock = t->source_lock = -1;
-    t->keep = 2;
     t->json = json_loads(t->config->json ? t->config->json : "{}", JSON_REJECT_DUPLICATES,
                          &error);
     if (rnn__json_take_failure())

@@ -351,6 +351,37 @@ static void test_keep_counts_checkpoints_from_before_an_interruption(void)
     CHECK(!scratch_exists("runs/p/checkpoint_3.safetensors.tmp"), "left over");
 }
 
+/* Every iteration two, every epoch all: 8 iterations, 4 epochs. */
+static void test_each_handler_keeps_its_own(void)
+{
+    static const char two[] =
+        "{\"name\": \"two\", \"data\": {\"train\": {\"text\": \"corpus.txt\", "
+        "\"streams\": 4, \"length\": 20}, \"valid\": {\"text\": \"corpus.txt\", "
+        "\"streams\": 2}}, \"train\": {\"epochs\": 4, \"handlers\": [{\"checkpoint\": "
+        "{\"every\": \"iteration\", \"keep\": 2, \"best\": \"valid.loss\"}}, "
+        "{\"checkpoint\": {\"every\": \"epoch\", \"keep\": 3, \"best\": "
+        "\"valid.accuracy\", \"mode\": \"max\"}}]}}";
+    CHECK(run_settings(two, "--quiet --out runs/two") == 0, "%s", errors);
+    CHECK(run_settings(two, "--quiet --out runs/two2 --max-iterations 3") == 0, "%s",
+          errors);
+    CHECK(run_settings(two, "--quiet --resume runs/two2 --max-iterations 5") == 0, "%s",
+          errors);
+    CHECK(run_settings(two, "--quiet --resume runs/two2") == 0, "%s", errors);
+    for (int i = 0; i <= 8; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "runs/two/checkpoint_%d.safetensors", i);
+        CHECK(scratch_exists(path) == (i == 4 || i >= 6), "%s", path);
+        snprintf(path, sizeof path, "runs/two2/checkpoint_%d.safetensors", i);
+        CHECK(scratch_exists(path) == (i == 4 || i >= 6), "%s", path);
+    }
+    CHECK(same_file("runs/two/checkpoint_8.safetensors",
+                    "runs/two2/checkpoint_8.safetensors"),
+          "last states differ");
+    CHECK(scratch_exists("runs/two/checkpoint_best.safetensors") &&
+              scratch_exists("runs/two/checkpoint_best_valid.accuracy.safetensors"),
+          "the best");
+}
+
 /* A new run in the folder of an old one: what --resume finds is the new one, however soon
    that was killed. */
 static void test_an_older_run_in_the_folder_is_replaced(void)
@@ -792,6 +823,7 @@ int main(void)
     test_a_damaged_checkpoint_is_noticed();
     test_behind_a_damaged_checkpoint_the_one_before_is_taken();
     test_keep_counts_checkpoints_from_before_an_interruption();
+    test_each_handler_keeps_its_own();
     test_an_older_run_in_the_folder_is_replaced();
     test_a_finished_run_is_left_alone();
     test_a_run_is_not_resumed_with_other_data_or_seed();
