@@ -164,6 +164,10 @@ static void product_rows(const NestCode *n, const Contraction *c, Product *p)
         p->dim[p->n_dim++] =
             (ProductRows){extent_of(n, f->row0, f->row1), row_stride(n, &c->a),
                           row_stride(n, &c->c), row_stride(n, init)};
+    if (c->tiling.along == ALONG_STEPS) {
+        ProductRows steps = p->dim[0];
+        p->dim[0] = p->dim[1], p->dim[1] = steps;
+    }
     p->dim[p->n_dim++] =
         (ProductRows){ir_int(ir, c->m), ir_int(ir, c->a.stride[1]),
                       ir_int(ir, c->c.stride[1]), ir_int(ir, init->stride[1])};

@@ -4,6 +4,8 @@
  */
 #include "passes/fuse_room.h"
 
+#include <ctype.h>
+#include <stddef.h>
 #include <string.h>
 
 /* ---- buffers ---- */
@@ -38,28 +40,71 @@ int buffer_add(Plan *p, Buffer b)
     return p->n_buffer - 1;
 }
 
-/* The name that stands left on the node's line of the spec: a person looks for it in
-   dumps. */
+/* ---- names, for a person who looks at dumps ---- */
+
+static const char *word_start(const char *line)
+{
+    while (*line == ' ' || *line == '-')
+        line++;
+    return line;
+}
+
+static int word_length(const char *word)
+{
+    int n = 0;
+    while (n < 30 && (isalpha((unsigned char)word[n]) || word[n] == '_' || word[n] == '\''))
+        n++;
+    return n;
+}
+
+/* `value: …` names nothing: it is what the definition gives. */
+static bool is_key_of_definition(const char *word, int length)
+{
+    static const char *const keys[] = {"value", "derivative", "output", "weight"};
+    for (int i = 0; i < COUNT(keys); i++)
+        if ((int)strlen(keys[i]) == length && strncmp(word, keys[i], (size_t)length) == 0)
+            return word[length] == ':';
+    return false;
+}
+
+static const char *line_above(const char *text, const char *line)
+{
+    const char *at = line > text ? line - 1 : text;
+    while (at > text && at[-1] != '\n')
+        at--;
+    return at;
+}
+
+/* The word left on the line, or on the one that a key of a definition stands under. */
+static const char *word_of_line(const char *text, int line)
+{
+    const char *at = text;
+    for (int i = 1; i < line; i++) {
+        at = strchr(at, '\n');
+        if (!at)
+            return "";
+        at++;
+    }
+    const char *word = word_start(at);
+    while (at > text && is_key_of_definition(word, word_length(word))) {
+        ptrdiff_t indent = word - at;
+        do
+            at = line_above(text, at), word = word_start(at);
+        while (at > text && (word_length(word) == 0 || word - at >= indent));
+    }
+    return word;
+}
+
+/* The name that the node's line of the spec gives. */
 const char *value_name(const Fuse *f, NodeId id)
 {
     const Node *n = &f->g->node[id];
-    const char *text = n->loc.source ? n->loc.source->text : NULL;
-    char name[40];
-    int length = 0;
-    for (int line = 1; text && line < n->loc.line; line++) {
-        text = strchr(text, '\n');
-        text = text ? text + 1 : NULL;
-    }
-    while (text && (*text == ' ' || *text == '-'))
-        text++;
-    while (text && length < 30 &&
-           (strchr("_'", text[length])
-                ? text[length] != 0
-                : (text[length] | 32) >= 'a' && (text[length] | 32) <= 'z'))
-        name[length] = text[length], length++;
-    name[length] = 0;
-    return arena_print(f->p->arena, "%s%s.%d", n->phase == PHASE_BACKWARD ? "d_" : "",
-                       length ? name : op_defs[n->op]->name, id);
+    const char *word = n->loc.source ? word_of_line(n->loc.source->text, n->loc.line) : "";
+    int length = word_length(word);
+    if (length == 0)
+        word = op_defs[n->op]->name, length = (int)strlen(word);
+    return arena_print(f->p->arena, "%s%.*s.%d", n->phase == PHASE_BACKWARD ? "d_" : "",
+                       length, word, id);
 }
 
 Element value_element(const Fuse *f, NodeId id)
@@ -95,15 +140,21 @@ static const struct {
     [OP_CARRIED] = {HOME_STATE_IN, ELEMENT_REAL, true},
 };
 
+const char *gradient_name(const Graph *g, int param)
+{
+    return arena_print(g->arena, "d_%s", g->param[param].name);
+}
+
 static const char *leaf_name(const Graph *g, const Node *n)
 {
     int i = n->attr.index;
-    return n->op == OP_INPUT                           ? g->input[i].name
-           : n->op == OP_PARAM || n->op == OP_GRADIENT ? g->param[i].name
-           : n->op == OP_OPTIMIZER                     ? g->optimizer[i].name
-           : n->op == OP_SCALAR                        ? g->scalar[i].name
-           : n->op == OP_CARRIED                       ? g->state[i].name
-                                                       : op_defs[n->op]->name;
+    return n->op == OP_INPUT       ? g->input[i].name
+           : n->op == OP_PARAM     ? g->param[i].name
+           : n->op == OP_GRADIENT  ? gradient_name(g, i)
+           : n->op == OP_OPTIMIZER ? g->optimizer[i].name
+           : n->op == OP_SCALAR    ? g->scalar[i].name
+           : n->op == OP_CARRIED   ? g->state[i].name
+                                   : op_defs[n->op]->name;
 }
 
 static Buffer leaf_buffer(const Fuse *f, const Node *n)

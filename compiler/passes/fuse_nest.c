@@ -118,7 +118,8 @@ static int panels_of(Fuse *f, const Contraction *c, NodeId weight, Procedure *pr
     if (stands_as_panel(f, c))
         return panel_in_place(p, c);
     int panel = panel_of(p, c->n);
-    Buffer b = {.name = arena_print(p->arena, "panels of %s", p->buffer[c->b.buffer].name),
+    Buffer b = {.name = arena_print(p->arena, "panels of %s%s", p->buffer[c->b.buffer].name,
+                                    access_is_transposed(&c->b, c->n, c->k) ? "ᵀ" : ""),
                 .home = HOME_WORKSPACE,
                 .panel = panel,
                 .pack_batch = c->n_batch,

@@ -173,7 +173,7 @@ static void place_tables(Fuse *f)
         if (f->id == PROC_INIT && p->init != NO_NODE)
             place_at(f, p->init, leaf_buffer_of(f, p->leaf), AT_STEP, 0);
         if (f->id == PROC_GRAD && p->gradient != NO_NODE) {
-            Buffer b = {.name = p->name,
+            Buffer b = {.name = gradient_name(g, i),
                         .home = HOME_GRADS,
                         .shape = p->shape,
                         .offset = block_offset(g, OP_GRADIENT, i)};

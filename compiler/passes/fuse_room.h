@@ -55,6 +55,7 @@ int leaf_buffer_of(Fuse *f, NodeId leaf);
 int state_buffer_of(Fuse *f, int state);
 int64_t block_offset(const Graph *g, OpCode op, int index);
 const char *value_name(const Fuse *f, NodeId id);
+const char *gradient_name(const Graph *g, int param);
 Element value_element(const Fuse *f, NodeId id);
 
 /* ---- fuse_place.c ---- */

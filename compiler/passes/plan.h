@@ -301,6 +301,13 @@ enum { PLAN_MAX_THREADS = 64 };
 
 int64_t element_bytes(const Plan *p, Element e);
 
+/* Is a second operand [n][k] read across its rows? As written, W @ x, a weight stands
+   [n][k]; what goes back through it takes it the other way. */
+static inline bool access_is_transposed(const Access *b, int64_t n, int64_t k)
+{
+    return n > 1 && k > 1 && b->stride[1] == 1;
+}
+
 /* ---- plan_sweep.c ---- */
 
 /* Leaves out dimensions of one element and makes one of neighbours that every access walks

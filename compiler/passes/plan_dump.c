@@ -17,11 +17,22 @@ static const char *const stage_names[] = {"once", "rows", "time", "sum"};
 
 /* ---- places ---- */
 
+static const char *axes_word(Axes axes)
+{
+    return axes == AXES_ALL ? "steps, rows" : axes == AXIS_TIME ? "steps" : "rows";
+}
+
 static void print_place(const Plan *p, const Access *a, FILE *out)
 {
     const Buffer *b = &p->buffer[a->buffer];
+    const char *state = b->home == HOME_STATE_IN      ? "carried"
+                        : b->home == HOME_STATE_OUT   ? "to carry"
+                        : b->home == HOME_STATE_SAVED ? "to keep"
+                                                      : NULL;
     fprintf(out, "%s", b->name);
-    if (a->when == AT_FIRST)
+    if (state)
+        fprintf(out, "(%s)", state);
+    else if (a->when == AT_FIRST)
         fprintf(out, "(0)");
     else if (a->when == AT_END)
         fprintf(out, "(T)");
@@ -49,57 +60,93 @@ static bool has_name(const Sweep *s, int i)
     return s->instr[i].kind == I_MAP && count_uses(s, i) > 1;
 }
 
-static void print_value(const Plan *p, const Sweep *s, int i, bool whole, FILE *out);
+/* How tightly the place where a value is written binds: what binds less stands in
+   parentheses. Operands to the right always do, so that the order of roundings shows. */
+enum { BIND_NONE, BIND_COMPARE, BIND_SUM, BIND_PRODUCT, BIND_SIGN, BIND_POWER };
+
+static void print_value(const Plan *p, const Sweep *s, int i, int bind, FILE *out);
 
 /* How an operation is written: between its operands, or as a function. */
-static const char *infix(OpCode op)
+static const struct Infix {
+    const char *sign;
+    int bind;
+} infix[OP_COUNT] = {
+    [OP_ADD] = {"+", BIND_SUM},     [OP_SUB] = {"-", BIND_SUM},
+    [OP_MUL] = {"*", BIND_PRODUCT}, [OP_DIV] = {"/", BIND_PRODUCT},
+    [OP_LT] = {"<", BIND_COMPARE},  [OP_LE] = {"<=", BIND_COMPARE},
+    [OP_EQ] = {"==", BIND_COMPARE}, [OP_NE] = {"!=", BIND_COMPARE},
+    [OP_POW] = {"^", BIND_POWER},
+};
+
+static void print_infix(const Plan *p, const Sweep *s, const Instr *in, int bind, FILE *out)
 {
-    static const char *const sign[OP_COUNT] = {
-        [OP_ADD] = "+", [OP_SUB] = "-", [OP_MUL] = "*", [OP_DIV] = "/", [OP_LT] = "<",
-        [OP_LE] = "<=", [OP_EQ] = "==", [OP_NE] = "!=", [OP_POW] = "^"};
-    return sign[op];
+    const struct Infix *how = &infix[in->op];
+    bool left = how->bind == BIND_SUM || how->bind == BIND_PRODUCT;
+    if (how->bind < bind)
+        fprintf(out, "(");
+    print_value(p, s, in->arg[0], left ? how->bind : how->bind + 1, out);
+    fprintf(out, " %s ", how->sign);
+    print_value(p, s, in->arg[1], how->bind + 1, out);
+    if (how->bind < bind)
+        fprintf(out, ")");
 }
 
-static void print_map(const Plan *p, const Sweep *s, const Instr *in, FILE *out)
+static void print_map(const Plan *p, const Sweep *s, const Instr *in, int bind, FILE *out)
 {
-    const char *sign = infix(in->op);
-    fprintf(out, "%s(", sign || in->op == OP_DETACH ? "" : op_defs[in->op]->name);
+    if (infix[in->op].sign) {
+        print_infix(p, s, in, bind, out);
+        return;
+    }
+    if (in->op == OP_DETACH) {
+        print_value(p, s, in->arg[0], bind, out);
+        return;
+    }
+    if (in->op == OP_NEG) {
+        fprintf(out, bind > BIND_SIGN ? "(-" : "-");
+        print_value(p, s, in->arg[0], BIND_POWER, out);
+        fprintf(out, bind > BIND_SIGN ? ")" : "");
+        return;
+    }
+    fprintf(out, "%s(", op_defs[in->op]->name);
     for (int k = 0; k < in->n_arg; k++) {
-        if (k > 0)
-            fprintf(out, sign ? " %s " : ", ", sign ? sign : "");
-        print_value(p, s, in->arg[k], false, out);
+        fprintf(out, k > 0 ? ", " : "");
+        print_value(p, s, in->arg[k], BIND_NONE, out);
     }
     fprintf(out, ")");
 }
 
-static void print_value(const Plan *p, const Sweep *s, int i, bool whole, FILE *out)
+static void print_pair(const char *left, const char *right, int bind, FILE *out)
+{
+    bool inside = bind > BIND_NONE;
+    fprintf(out, "%s%s %s%s", inside ? "(" : "", left, right, inside ? ")" : "");
+}
+
+/* The instruction's own line: its equation. Elsewhere it goes by its name, if any. */
+static void print_equation(const Plan *p, const Sweep *s, int i, int bind, FILE *out)
 {
     const Instr *in = &s->instr[i];
-    if (!whole && has_name(s, i)) {
-        fprintf(out, "v%d", i);
-        return;
-    }
     switch (in->kind) {
     case I_CONSTANT: fprintf(out, "%g", in->value); break;
     case I_LOAD: print_place(p, &in->access, out); break;
     case I_GATHER:
         print_place(p, &in->access, out);
         fprintf(out, "[");
-        print_value(p, s, in->arg[0], false, out);
+        print_value(p, s, in->arg[0], BIND_NONE, out);
         fprintf(out, "]");
         break;
     case I_IOTA: fprintf(out, "iota"); break;
     case I_RANDOM: fprintf(out, "random%d", in->index); break;
     case I_STEP:
-        fprintf(out, in->index == STEP_OF_LOSS ? "t - loss_from" : "t + step0");
+        print_pair("t", in->index == STEP_OF_LOSS ? "- loss_from" : "+ step0", bind, out);
         break;
     case I_EXTENT:
-        fprintf(out, in->axes == AXES_ALL    ? "steps * rows"
-                     : in->axes == AXIS_TIME ? "steps"
-                                             : "rows");
+        if (in->axes == AXES_ALL)
+            print_pair("steps", "* rows", bind, out);
+        else
+            fprintf(out, "%s", axes_word(in->axes));
         break;
     case I_TRAINING: fprintf(out, "training"); break;
-    case I_MAP: print_map(p, s, in, out); break;
+    case I_MAP: print_map(p, s, in, bind, out); break;
     case I_REDUCE:
     case I_STORE:
     case I_ACCUMULATE:
@@ -108,27 +155,36 @@ static void print_value(const Plan *p, const Sweep *s, int i, bool whole, FILE *
     }
 }
 
+static void print_value(const Plan *p, const Sweep *s, int i, int bind, FILE *out)
+{
+    if (has_name(s, i))
+        fprintf(out, "v%d", i);
+    else
+        print_equation(p, s, i, bind, out);
+}
+
 static void print_result(const Plan *p, const Sweep *s, const Instr *in, FILE *out)
 {
     print_place(p, &in->access, out);
     switch (in->kind) {
     case I_STORE:
         fprintf(out, " = ");
-        print_value(p, s, in->arg[0], !has_name(s, in->arg[0]), out);
+        print_value(p, s, in->arg[0], BIND_NONE, out);
         break;
     case I_REDUCE:
-        fprintf(out, " = %s ", op_defs[in->op]->name);
-        print_value(p, s, in->arg[0], false, out);
+        fprintf(out, " = %s(", op_defs[in->op]->name);
+        print_value(p, s, in->arg[0], BIND_NONE, out);
+        fprintf(out, ")");
         break;
     case I_ACCUMULATE:
         fprintf(out, " += ");
-        print_value(p, s, in->arg[0], false, out);
+        print_value(p, s, in->arg[0], BIND_NONE, out);
         break;
     case I_SCATTER:
         fprintf(out, "[");
-        print_value(p, s, in->arg[1], false, out);
+        print_value(p, s, in->arg[1], BIND_NONE, out);
         fprintf(out, "] += ");
-        print_value(p, s, in->arg[0], false, out);
+        print_value(p, s, in->arg[0], BIND_NONE, out);
         break;
     case I_ORTHOGONAL: fprintf(out, " made orthogonal"); break;
     case I_CONSTANT:
@@ -141,6 +197,15 @@ static void print_result(const Plan *p, const Sweep *s, const Instr *in, FILE *o
     case I_TRAINING:
     case I_MAP: break;
     }
+}
+
+/* A value of all steps is there to be read in another stage: by the backward pass, or by a
+   sum over points. States are kept in any case. */
+static bool is_stash(const Plan *p, const Instr *in)
+{
+    const Buffer *b = &p->buffer[in->access.buffer];
+    return b->home == HOME_WORKSPACE && b->axes & AXIS_TIME && b->span == SPAN_CHUNK &&
+           b->n_slot <= p->steps_max;
 }
 
 static void dump_sweep(const Plan *p, const Sweep *s, FILE *out)
@@ -156,9 +221,10 @@ static void dump_sweep(const Plan *p, const Sweep *s, FILE *out)
         fprintf(out, "          ");
         if (instr_writes(&s->instr[i])) {
             print_result(p, s, &s->instr[i], out);
+            fprintf(out, is_stash(p, &s->instr[i]) ? "   stash" : "");
         } else {
             fprintf(out, "v%d = ", i);
-            print_value(p, s, i, true, out);
+            print_equation(p, s, i, BIND_NONE, out);
         }
         fprintf(out, "\n");
     }
@@ -190,24 +256,39 @@ static void dump_tiling(const Tiling *g, FILE *out)
     fprintf(out, "\n");
 }
 
-static void dump_contraction(const Plan *p, const Contraction *c, FILE *out)
+static void dump_extents(const Contraction *c, FILE *out)
 {
+    fprintf(out, "   [");
+    if (c->n_batch > 1)
+        fprintf(out, "batch %" PRId64 ", ", c->n_batch);
+    if (c->m > 1 || c->packed < 0)
+        fprintf(out, "m %" PRId64 ", ", c->m);
+    fprintf(out, "n %" PRId64, c->n);
+    if (c->k > 1 || c->packed >= 0)
+        fprintf(out, ", k %" PRId64, c->k);
+    fprintf(out, "]");
+}
+
+static void dump_contraction(const Plan *p, const Nest *n, FILE *out)
+{
+    const Contraction *c = n->contraction;
+    bool sum = c->packed < 0;
     fprintf(out, "      product  ");
     print_place(p, &c->c, out);
-    fprintf(out, " = ");
+    if (sum)
+        fprintf(out, " = Σ over %s of ", axes_word(n->sum));
+    else
+        fprintf(out, " = ");
     print_place(p, &c->a, out);
-    fprintf(out, " · ");
+    fprintf(out, sum ? " ⊗ " : " · ");
     print_place(p, &c->b, out);
+    if (!sum && access_is_transposed(&c->b, c->n, c->k))
+        fprintf(out, "ᵀ");
     if (c->has_init) {
         fprintf(out, "  starting from ");
         print_place(p, &c->init, out);
     }
-    fprintf(out, "   [");
-    if (c->n_batch > 1)
-        fprintf(out, "batch %" PRId64 ", ", c->n_batch);
-    if (c->m > 1)
-        fprintf(out, "m %" PRId64 ", ", c->m);
-    fprintf(out, "n %" PRId64 ", k %" PRId64 "]", c->n, c->k);
+    dump_extents(c, out);
 }
 
 /* What each thread does of a nest that is split by features. */
@@ -233,7 +314,7 @@ static void dump_nest(const Plan *p, const Stage *stage, const Nest *n, FILE *ou
                 p->buffer[n->pack].name, p->buffer[n->pack].pack_n,
                 p->buffer[n->pack].pack_k);
     else if (n->contraction)
-        dump_contraction(p, n->contraction, out);
+        dump_contraction(p, n, out);
     else
         fprintf(out, "      sweeps");
     if (!stage_by_rows(stage))

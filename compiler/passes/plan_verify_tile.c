@@ -39,11 +39,25 @@ static void verify_chains(const Contraction *c, const Group *group)
             (long long)c->k);
 }
 
-static void verify_product(const Plan *p, const Contraction *c, const Group *group)
+/* The rows of a product that tiles go down are all of them, but for loops around. */
+static void verify_along(const Plan *p, const Contraction *c, const Stage *stage,
+                         const Group *group)
+{
+    Along along = c->tiling.along;
+    bool map = stage->kind == STAGE_TIME && !group->scan;
+    if ((along == ALONG_STEPS && (!map || p->rows_max > 1 || c->m > 1)) ||
+        (along == ALONG_ROWS && (!stage_by_rows(stage) || c->m > 1)))
+        BUG("tiles of product %d go down %s alone", c->node,
+            along == ALONG_STEPS ? "steps" : "rows");
+}
+
+static void verify_product(const Plan *p, const Contraction *c, const Stage *stage,
+                           const Group *group)
 {
     const Tiling *g = &c->tiling;
     int panel = p->buffer[c->packed].panel;
     verify_chains(c, group);
+    verify_along(p, c, stage, group);
     if (g->vectors * p->target.vector != panel)
         BUG("product %d has tiles of %d vectors, panels of %d", c->node, g->vectors, panel);
     if (g->ahead && g->chains > 1)
@@ -131,7 +145,7 @@ static void verify_nest(const Plan *p, const Stage *s, const Group *g, const Nes
 {
     const Contraction *c = n->contraction;
     if (c && c->packed >= 0)
-        verify_product(p, c, g);
+        verify_product(p, c, s, g);
     else if (c)
         verify_sum(c);
     if (c)

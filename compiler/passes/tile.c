@@ -109,11 +109,17 @@ static Tiling tiling_of_step(const Plan *p, const Contraction *c)
                              alternate);
 }
 
-/* One dimension of rows, or several. */
-static Along along(const Stage *s, const Contraction *c)
+/* The one dimension of rows that has more than one element, or the innermost where it is
+   known to fill a tile; else the run time must tell. */
+static Along along(const Plan *p, const Stage *s, const Group *g, const Contraction *c)
 {
-    int several = (s->kind == STAGE_TIME) + stage_by_rows(s) + (c->m > 1);
-    return several > 1 ? ALONG_LONGEST : stage_by_rows(s) ? ALONG_ROWS : ALONG_M;
+    bool steps = s->kind == STAGE_TIME && !g->scan && p->steps_max > 1,
+         rows = stage_by_rows(s) && p->rows_max > 1;
+    if (c->m >= c->tiling.rows || !(steps || rows))
+        return ALONG_M;
+    if (c->m > 1 || (steps && rows))
+        return ALONG_LONGEST;
+    return steps ? ALONG_STEPS : ALONG_ROWS;
 }
 
 /* ---- sums over points ---- */
@@ -157,7 +163,7 @@ static void tile_contraction(const Plan *p, const Stage *s, const Group *g, Cont
     c->tiling = g->scan ? tiling_of_step(p, c)
                         : tiling_of_product(&p->target, p->buffer[c->packed].panel, c->n,
                                             c->k, 1, false);
-    c->tiling.along = along(s, c);
+    c->tiling.along = along(p, s, g, c);
 }
 
 static void tile_nest(const Plan *p, const Stage *s, const Group *g, Nest *n)

@@ -278,6 +278,7 @@ static void one_panel(Unit *u)
     c->tiling.alternate = true, c->tiling.chains = 2, c->tiling.panels[0] = 1;
     c->tiling.halves = c->n > u->plan->buffer[c->packed].panel;
 }
+static void down_steps(Unit *u) { tiling(u, in_scan)->along = ALONG_STEPS; }
 static void one_half(Unit *u) { tiling(u, product)->halves = true; }
 static void many_rows(Unit *u) { tiling(u, product_sum)->rows = TILE_MAX_ROWS; }
 static void no_tile(Unit *u) { tiling(u, product)->rows = 0; }
@@ -506,6 +507,7 @@ static const Case cases[] = {
     {"tile", chain_of_nothing, "has 4 chains over 5"},
     {"tile", back_and_forth, "outside of a scan"},
     {"tile", one_panel, "by panels with one"},
+    {"tile", down_steps, "go down steps alone"},
     {"tile", one_half, "has halves of 1 chains"},
     {"tile", many_rows, "registers of 16"},
     {"tile", no_tile, "has a tile of 0 rows"},

@@ -74,11 +74,22 @@ static void test_tiles_of_one_and_two_rows_take_several_panels(void)
     CHECK(tiled(true, 1, 1, 256, 64).panels[0] == 1, "beside back and forth");
 }
 
+static void test_tiles_go_down_the_dimension_that_is_known_to_be_long(void)
+{
+    CHECK(tiled(true, 32, 1, 64, 64).along == ALONG_ROWS, "a step");
+    CHECK(tiled(false, 1, 1, 64, 64).along == ALONG_STEPS, "one row");
+    CHECK(tiled(false, 32, 1, 64, 64).along == ALONG_LONGEST, "steps and rows");
+    CHECK(tiled(true, 32, 2, 64, 64).along == ALONG_LONGEST, "rows of two rows");
+    CHECK(tiled(false, 32, 6, 64, 64).along == ALONG_M, "m fills a tile");
+    CHECK(tiled(true, 1, 1, 64, 64).along == ALONG_M, "a single row");
+}
+
 int main(void)
 {
     test_only_a_step_with_few_results_is_several_chains();
     test_a_step_of_a_few_rows_begins_where_the_last_one_ended();
     test_chains_that_do_not_halve_run_side_by_side();
     test_tiles_of_one_and_two_rows_take_several_panels();
+    test_tiles_go_down_the_dimension_that_is_known_to_be_long();
     return check_result();
 }
