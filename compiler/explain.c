@@ -17,7 +17,7 @@ typedef struct {
     int stage, group, nest;
     int sweep; /* -1: the product */
     bool write, reduces;
-    NodeId node; /* that it was made for; 0 for what no line of the spec asks */
+    NodeId node; /* that it was made for; NO_NODE: no line of the spec asks for it */
     const Access *access;
 } Touch;
 
@@ -43,7 +43,7 @@ static void touch_nest(Explain *e, const Nest *n, Touch at)
 {
     const Contraction *c = n->contraction;
     at.sweep = -1;
-    at.node = c ? c->node : 0;
+    at.node = c ? c->node : NO_NODE;
     if (n->pack >= 0)
         add_touch(e, at, &n->pack_from, false);
     if (c) {
@@ -597,7 +597,7 @@ typedef struct {
 
 static void say(Notes *s, NodeId node, const char *text)
 {
-    Loc loc = node > 0 ? s->e->p->graph->node[node].loc : (Loc){.source = NULL};
+    Loc loc = node != NO_NODE ? s->e->p->graph->node[node].loc : (Loc){.source = NULL};
     for (int i = 0; i < s->n; i++)
         if (s->note[i].loc.source == loc.source && s->note[i].loc.line == loc.line &&
             s->note[i].loc.column == loc.column && str_eq(s->note[i].text, text))
@@ -615,7 +615,7 @@ static void note_store(Notes *s, const Touch *t)
     const Plan *p = s->e->p;
     const Buffer *b = &p->buffer[t->access->buffer];
     bool number = b->axes == 0 && shape_size(&b->shape) == 1;
-    const char *why = t->write && t->node > 0 && !number ? why_stored(s->e, t) : "";
+    const char *why = t->write && t->node != NO_NODE && !number ? why_stored(s->e, t) : "";
     if (strncmp(why, refused, sizeof refused - 1) == 0)
         say(s, t->node,
             arena_print(p->arena, "%s goes through memory: %s", b->name,
@@ -625,8 +625,8 @@ static void note_store(Notes *s, const Touch *t)
 static void note_vectors(Notes *s, const Sweep *w)
 {
     const Plan *p = s->e->p;
-    NodeId node = w->n_instr > 0 ? w->instr[w->n_instr - 1].node : 0;
-    if (w->rank > 0 && w->extent[w->rank - 1] < p->target.vector && node > 0)
+    NodeId node = w->n_instr > 0 ? w->instr[w->n_instr - 1].node : NO_NODE;
+    if (w->rank > 0 && w->extent[w->rank - 1] < p->target.vector && node != NO_NODE)
         say(s, node,
             arena_print(p->arena,
                         "a loop over %" PRId64 " features does not fill a vector of %d",
@@ -637,7 +637,7 @@ static void note_pack(Notes *s, const Nest *n)
 {
     const Plan *p = s->e->p;
     if (n->pack >= 0 && !p->buffer[n->pack].persistent)
-        say(s, 0,
+        say(s, NO_NODE,
             arena_print(p->arena,
                         "%s are made anew in every chunk: the matrix is not of parameters "
                         "alone",
@@ -650,7 +650,7 @@ static void note_stage(Notes *s, int stage)
     const Stage *of = &s->e->proc->stage[stage];
     int64_t bytes = of->kind == STAGE_TIME ? block_bytes(s->e, stage) : 0;
     if (of->block * bytes > p->target.l2_bytes / 2)
-        say(s, 0,
+        say(s, NO_NODE,
             arena_print(
                 p->arena,
                 "stage %d: even a block of %" PRId64 " steps passes %s between maps "
@@ -674,7 +674,7 @@ static void note_procedure(const Plan *p, ProcId id, Diag *d)
     for (int i = 0; i < e.proc->n_stage; i++)
         note_stage(&s, i);
     if (p->threads_max == 1 && id != PROC_UPDATE)
-        say(&s, 0,
+        say(&s, NO_NODE,
             p->rows_max == 1
                 ? "one thread: threads share rows, and there is one"
                 : "one thread: a chunk is less work than a second one costs at barriers");

@@ -19,9 +19,10 @@ static void add_copy(Fuse *f, Nest *nest, Access from, Access to, const Shape *s
 {
     Sweep *s = sweep_add(f, nest, shape);
     shape_strides(shape, from.stride), shape_strides(shape, to.stride);
-    Instr load = {.kind = I_LOAD, .access = from, .wide = wide};
+    Instr load = {.kind = I_LOAD, .access = from, .wide = wide, .node = NO_NODE};
     int reg = instr_add(f, s, load, NULL);
-    Instr store = {.kind = I_STORE, .access = to, .n_arg = 1, .wide = wide};
+    Instr store = {
+        .kind = I_STORE, .access = to, .n_arg = 1, .wide = wide, .node = NO_NODE};
     instr_add(f, s, store, &reg);
     buffer_touch(f, from.buffer, stage);
     sweep_flatten(s);
@@ -90,9 +91,12 @@ static void fill_optimizer(Fuse *f, Procedure *proc)
             stage = stage_add(f->p, proc, STAGE_ONCE);
         Nest *nest = nest_add(f->p, &stage->group[0]);
         Sweep *s = sweep_add(f, nest, &o->shape);
-        Instr value = {.kind = I_CONSTANT, .value = o->value, .access = {.buffer = -1}};
+        Instr value = {.kind = I_CONSTANT,
+                       .value = o->value,
+                       .access = {.buffer = -1},
+                       .node = NO_NODE};
         int reg = instr_add(f, s, value, NULL);
-        Instr store = {.kind = I_STORE, .n_arg = 1};
+        Instr store = {.kind = I_STORE, .n_arg = 1, .node = NO_NODE};
         store.access = (Access){.buffer = leaf_buffer_of(f, o->leaf)};
         shape_strides(&o->shape, store.access.stride);
         instr_add(f, s, store, &reg);
@@ -124,35 +128,57 @@ static void find_results(Fuse *f, Procedure *proc)
         proc->running[proc->n_running++] = result(f, f->g->running[i].next, last);
 }
 
-static int find_roots(const Fuse *f, NodeId *root)
+typedef struct {
+    NodeId *id;
+    int n, capacity;
+} Roots;
+
+/* What the procedure owes it computes, of parameters or not. */
+static void owe(Fuse *f, Roots *r, NodeId id)
+{
+    if (id == NO_NODE || f->is_root[id])
+        return;
+    f->is_root[id] = true;
+    f->given[id] = false;
+    *PUSH(f->p->arena, r->id, r->n, r->capacity) = id;
+}
+
+static void owe_of_tables(Fuse *f, Roots *r)
 {
     const Graph *g = f->g;
-    int n = 0;
+    for (int i = 0; i < g->n_param; i++)
+        owe(f, r,
+            f->id == PROC_GRAD     ? g->param[i].gradient
+            : f->id == PROC_UPDATE ? g->param[i].next
+            : f->id == PROC_INIT   ? g->param[i].init
+                                   : NO_NODE);
+    for (int i = 0; f->id == PROC_UPDATE && i < g->n_optimizer; i++)
+        owe(f, r, g->optimizer[i].next);
+    if (f->id == PROC_UPDATE)
+        owe(f, r, g->gradient_norm);
+    for (NodeId id = 0; f->packing && id < g->n_node; id++)
+        if (f->root_of_pack[id])
+            owe(f, r, id);
+}
+
+static Roots find_roots(Fuse *f)
+{
+    const Graph *g = f->g;
+    Roots r = {0};
     bool steps = f->id == PROC_GRAD || f->id == PROC_EVAL || f->id == PROC_STEP;
     for (int i = 0; steps && i < g->n_state; i++)
         if (!g->state[i].backward)
-            root[n++] = g->state[i].next, root[n++] = g->state[i].entry;
+            owe(f, &r, g->state[i].next), owe(f, &r, g->state[i].entry);
     if (f->id == PROC_GRAD || f->id == PROC_EVAL)
-        root[n++] = g->loss, root[n++] = g->weight;
+        owe(f, &r, g->loss), owe(f, &r, g->weight);
     if (f->id == PROC_STEP)
-        root[n++] = g->output;
+        owe(f, &r, g->output);
     for (int i = 0; f->id == PROC_EVAL && i < g->n_metric; i++)
-        root[n++] = g->metric[i].value;
+        owe(f, &r, g->metric[i].value);
     for (int i = 0; f->id == PROC_EVAL && i < g->n_running; i++)
-        root[n++] = g->running[i].next;
-    for (int i = 0; i < g->n_param; i++)
-        root[n++] = f->id == PROC_GRAD     ? g->param[i].gradient
-                    : f->id == PROC_UPDATE ? g->param[i].next
-                    : f->id == PROC_INIT   ? g->param[i].init
-                                           : NO_NODE;
-    for (int i = 0; f->id == PROC_UPDATE && i < g->n_optimizer; i++)
-        root[n++] = g->optimizer[i].next;
-    if (f->id == PROC_UPDATE)
-        root[n++] = g->gradient_norm;
-    for (NodeId id = 0; f->packing && id < g->n_node; id++)
-        if (f->root_of_pack[id])
-            root[n++] = id;
-    return n;
+        owe(f, &r, g->running[i].next);
+    owe_of_tables(f, &r);
+    return r;
 }
 
 /* Persistent values that this procedure reads get their places now; `pack` computes
@@ -191,16 +217,9 @@ static void begin_procedure(Fuse *f, ProcId id)
     f->leaf = NEW_ARRAY(arena, int, n);
     f->reg = NEW_ARRAY(arena, int, n);
     f->state_buffer = NEW_ARRAY(arena, int, f->g->n_state + 1);
-    NodeId *root = NEW_ARRAY(arena, NodeId, 3 * n + 2 * f->g->n_state + f->g->n_param + 64);
-    int n_root = find_roots(f, root);
     f->is_root = NEW_ARRAY(arena, bool, n);
-    for (int i = 0; i < n_root; i++)
-        /* what the procedure owes it computes, of parameters or not */
-        if (root[i] != NO_NODE) {
-            f->is_root[root[i]] = true;
-            f->given[root[i]] = false;
-        }
-    f->s = schedule_make(arena, f->g, f->stages, f->p->fuse, root, n_root, f->given);
+    Roots root = find_roots(f);
+    f->s = schedule_make(arena, f->g, f->stages, f->p->fuse, root.id, root.n, f->given);
 }
 
 static void make_procedure(Fuse *f, ProcId id)

@@ -144,7 +144,7 @@ typedef struct {
     Axes axes;
     Access access;
     int64_t gather_n, gather_stride;
-    NodeId node; /* for dumps and messages */
+    NodeId node; /* for dumps and messages; NO_NODE: of no one node */
 } Instr;
 
 /* Reductions of one sweep: each keeps two numbers at most (argmax: where and how much). */
