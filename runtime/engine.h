@@ -185,6 +185,9 @@ int rnn__forward(rnn_engine *e, const rnn_batch *batch, void *outputs);
 /* ---- state.c ---- */
 
 void rnn__numbers_free(rnn_engine *e, struct rnn__numbers *numbers);
+/* A metric, or "loss", the output where no metric has that name; false while there is none.
+ */
+bool rnn__figure(const rnn_engine *e, const char *name, double *value);
 /* A whole number from 0 to `most`: of what a file says. NaN is none. */
 bool rnn__counts_to(double value, double most);
 /* rnn_attribute_keep of such a number: no state with another is loaded. */

@@ -30,14 +30,6 @@ static bool is_over(const struct rnn__stopping *s)
     return *number(s, s->counter) >= (double)s->o.patience;
 }
 
-static bool figure(rnn_engine *e, const char *name, double *value)
-{
-    if (strcmp(name, "loss") != 0 || rnn_metric_get(e, name, value) == 0)
-        return rnn_metric_get(e, name, value) == 0;
-    *value = e->state.output.value;
-    return !e->state.output.null;
-}
-
 /* Ignite's rule, but that a relative threshold is a share of |best|: best * (1 + threshold)
    would let a worse negative score pass. A best that is not a number is beaten by any. */
 static int judge(rnn_engine *e, int event, void *user)
@@ -45,7 +37,7 @@ static int judge(rnn_engine *e, int event, void *user)
     struct rnn__stopping *s = user;
     double value, best = *number(s, s->best);
     (void)event;
-    if (!figure(e, s->o.figure, &value))
+    if (!rnn__figure(e, s->o.figure, &value))
         return 0;
     if (is_over(s)) /* it has ended a run that goes on all the same: counted anew */
         *number(s, s->counter) = 0;

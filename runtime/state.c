@@ -145,6 +145,14 @@ const char *rnn_metric_at(const rnn_engine *e, int i, double *value)
     return e->metrics.number[i].name;
 }
 
+bool rnn__figure(const rnn_engine *e, const char *name, double *value)
+{
+    if (rnn_metric_get(e, name, value) == 0)
+        return true;
+    *value = e->state.output.value;
+    return strcmp(name, "loss") == 0 && !e->state.output.null;
+}
+
 /* ---- the dict ---- */
 
 /* The event that has not been fired to its end for what the state counts as done. */

@@ -1,6 +1,6 @@
 /*
- * tbptt.h — a trainer's or evaluator's memory, shared by tbptt.c (the loop) and
- * access.c (reading and writing from outside).
+ * tbptt.h — a trainer's or evaluator's memory, shared by tbptt.c (the loop), tbptt_make.c
+ * (making one) and access.c (reading and writing from outside).
  */
 #ifndef RNN_TBPTT_H
 #define RNN_TBPTT_H
@@ -26,6 +26,7 @@ enum rnn__kept {
     RNN__KEPT_STARTS,   /* which rows start there: an rnn__starts */
     RNN__KEPT_COUNT
 };
+extern const char *const rnn__kept_names[RNN__KEPT_COUNT];
 
 /* Rows that start a sequence where a window begins: none, all, those of batch.start. */
 enum rnn__starts { RNN__START_NONE, RNN__START_ALL, RNN__START_GIVEN };
@@ -88,5 +89,12 @@ int rnn__tbptt_fill_chunk(rnn_engine *e, struct rnn__tbptt *t, int64_t step0,
                           int64_t steps);
 /* Runs a procedure of the model on the team. */
 int rnn__tbptt_run(rnn_engine *e, struct rnn__tbptt *t, rnn_procedure *procedure);
+
+/* The loop, as the engine calls it. */
+int rnn__tbptt_process(rnn_engine *e, void *batch, rnn_output *output, void *user);
+int rnn__tbptt_end_epoch(rnn_engine *e);
+int rnn__tbptt_check_state(rnn_engine *e, const rnn_state_dict *d);
+/* Which counters the model's numbers want. RNN_EABI: one that is not known. */
+int rnn__tbptt_find_counters(struct rnn__tbptt *t);
 
 #endif
