@@ -227,8 +227,15 @@ static struct rnn__chart loss_chart(const struct rnn__report *r)
                                {"training, mean of chunks", "validation"}};
 }
 
+/* A run that was resumed draws what its JSON logs tell of the time before. */
 static void put_charts(struct rnn__string *s, const struct rnn__report *r)
 {
+    if (r->iterations_before > 0 && !r->loss_told)
+        rnn__put(s,
+                 "<p>Curves begin behind iteration %" PRId64
+                 ", where the run was resumed: no log (jsonl) holds the iterations "
+                 "before.</p>\n",
+                 r->iterations_before);
     struct rnn__chart chart = loss_chart(r);
     rnn__chart_put(s, &chart);
     for (int i = 0; i < r->n_metric; i++) {

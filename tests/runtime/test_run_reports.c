@@ -421,6 +421,33 @@ static void test_a_resumed_report_shows_all_of_the_run(void)
     page = contents("runs/again/report.html", &n);
     CHECK(count(page, "<circle class=\"a\"") == 8, "%d points",
           count(page, "<circle class=\"a\""));
+    CHECK(!strstr(page, "Curves begin"), "all is there");
+}
+
+/* A log by another name is read as well; what only a table holds is said to be missing. */
+static void test_a_report_says_what_its_curves_lack(void)
+{
+    static const struct {
+        const char *handlers;
+        int n_point;
+    } list[] = {{"{\"log\": {\"file\": \"few.jsonl\"}}", 8},
+                {"{\"log\": {\"format\": \"csv\"}}", 5}};
+    for (int i = 0; i < 2; i++) {
+        char json[1024], line[128];
+        size_t n;
+        snprintf(json, sizeof json, SETTINGS("%s"), list[i].handlers);
+        snprintf(line, sizeof line, "train --quiet --out runs/lack%d --max-iterations 3",
+                 i);
+        CHECK(run(json, line) == 0, "%s", errors);
+        snprintf(line, sizeof line, "train --quiet --resume runs/lack%d", i);
+        CHECK(run(json, line) == 0, "%s", errors);
+        snprintf(line, sizeof line, "runs/lack%d/report.html", i);
+        char *page = contents(line, &n);
+        int points = count(page, "<circle class=\"a\"");
+        CHECK(points == list[i].n_point, "%s: %d points", list[i].handlers, points);
+        CHECK(!strstr(page, "Curves begin behind iteration 3") == (points == 8), "%s",
+              list[i].handlers);
+    }
 }
 
 static void test_an_interrupted_run_leaves_a_report_and_a_whole_trace(void)
@@ -479,6 +506,7 @@ int main(void)
     test_a_trace_of_times_is_json_and_nests();
     test_a_run_leaves_a_report();
     test_a_resumed_report_shows_all_of_the_run();
+    test_a_report_says_what_its_curves_lack();
     test_an_interrupted_run_leaves_a_report_and_a_whole_trace();
     test_text_of_a_picture_is_escaped();
     return command_end();
