@@ -12,10 +12,9 @@
  * Where a nest sums over points, its sweeps up to the last that sums run for every
  * point; those behind it run once and find the sums complete.
  */
-#include "emit/kernel.h"
-#include "emit/product.h"
+#include "emit/nest.h"
 
-#include <stddef.h>
+#include "emit/product.h"
 
 /* ---- the frame ---- */
 
@@ -34,29 +33,9 @@ IrPlace frame_begin(Emitter *e, LLVMValueRef function)
     return place;
 }
 
-/* What a nest is emitted with: its stage tells the loops around it. */
-typedef struct {
-    Emitter *e;
-    Ir *ir;
-    StageKind kind;
-    const Nest *nest;
-} NestCode;
-
-static bool has_time(const NestCode *n)
-{
-    return n->kind == STAGE_TIME || (n->kind == STAGE_SUM && (n->nest->sum & AXIS_TIME));
-}
-
-static bool has_rows(const NestCode *n)
-{
-    return n->kind == STAGE_TIME || n->kind == STAGE_ROWS ||
-           (n->kind == STAGE_SUM && (n->nest->sum & AXIS_ROW));
-}
-
 /* ---- parts of threads ---- */
 
-/* This thread's part of `extent` in whole units, sizes differing by at most one unit. */
-static Part part_of(const NestCode *n, int dimension, int64_t extent)
+Part nest_part(const NestCode *n, int dimension, int64_t extent)
 {
     Ir *ir = n->ir;
     int64_t unit = n->nest->unit;
@@ -69,7 +48,7 @@ static Part part_of(const NestCode *n, int dimension, int64_t extent)
                   ir_min(ir, ir_mul(ir, end, size), ir_int(ir, extent))};
 }
 
-static bool is_split(const NestCode *n)
+bool nest_is_split(const NestCode *n)
 {
     bool by_features = n->kind == STAGE_ONCE || n->kind == STAGE_SUM;
     return by_features && n->nest->split != SPLIT_NONE;
@@ -79,10 +58,10 @@ static bool is_split(const NestCode *n)
    that the thread has computed. */
 static Part sweep_part(const NestCode *n, const Sweep *s)
 {
-    if (!is_split(n) || s->rank == 0)
+    if (!nest_is_split(n) || s->rank == 0)
         return (Part){.dimension = -1};
     int dimension = n->nest->split == SPLIT_N ? s->rank - 1 : 0;
-    return part_of(n, dimension, s->extent[dimension]);
+    return nest_part(n, dimension, s->extent[dimension]);
 }
 
 /* ---- loops over points ---- */
@@ -120,195 +99,6 @@ static void points_end(const NestCode *n, Points *p)
     }
 }
 
-/* ---- contractions ---- */
-
-static LLVMValueRef step_stride(const NestCode *n, const Access *a)
-{
-    return a->when == AT_STEP ? buffer_step_stride(n->e, access_buffer(n->e, a))
-                              : ir_int(n->ir, 0);
-}
-
-static LLVMValueRef row_stride(const NestCode *n, const Access *a)
-{
-    return buffer_row_stride(n->e, access_buffer(n->e, a));
-}
-
-static const Access *init_of(const Contraction *c)
-{
-    return c->has_init ? &c->init : &c->c;
-}
-
-static LLVMValueRef extent_of(const NestCode *n, LLVMValueRef first, LLVMValueRef end)
-{
-    return ir_sub(n->ir, end, first);
-}
-
-static void require_reals(const NestCode *n, const Access *a)
-{
-    const Buffer *b = access_buffer(n->e, a);
-    if (b->element != ELEMENT_REAL)
-        BUG("a contraction uses buffer %s, which holds no reals of the model", b->name);
-}
-
-/* The rows of a product: steps, rows of the thread, m. */
-static void product_rows(const NestCode *n, const Contraction *c, Product *p)
-{
-    Ir *ir = n->ir;
-    const Frame *f = &n->e->frame;
-    const Access *init = init_of(c);
-    if (has_time(n))
-        p->dim[p->n_dim++] =
-            (ProductRows){extent_of(n, f->t0, f->t1), step_stride(n, &c->a),
-                          step_stride(n, &c->c), step_stride(n, init)};
-    if (has_rows(n))
-        p->dim[p->n_dim++] =
-            (ProductRows){extent_of(n, f->row0, f->row1), row_stride(n, &c->a),
-                          row_stride(n, &c->c), row_stride(n, init)};
-    if (c->tiling.along == ALONG_STEPS) {
-        ProductRows steps = p->dim[0];
-        p->dim[0] = p->dim[1], p->dim[1] = steps;
-    }
-    p->dim[p->n_dim++] =
-        (ProductRows){ir_int(ir, c->m), ir_int(ir, c->a.stride[1]),
-                      ir_int(ir, c->c.stride[1]), ir_int(ir, init->stride[1])};
-}
-
-/* This thread's part of the rows m: addresses move, the count shrinks. */
-static void split_rows(const NestCode *n, const Contraction *c, Product *p)
-{
-    Ir *ir = n->ir;
-    Part part = part_of(n, 0, c->m);
-    ProductRows *rows = &p->dim[p->n_dim - 1];
-    p->a = ir_at(ir, ir->real, p->a, ir_mul(ir, part.first, rows->a));
-    p->c = ir_at(ir, ir->real, p->c, ir_mul(ir, part.first, rows->c));
-    if (p->init)
-        p->init = ir_at(ir, ir->real, p->init, ir_mul(ir, part.first, rows->init));
-    rows->count = extent_of(n, part.first, part.end);
-}
-
-/* No product where one of its counts is 0, or into outputs that nobody wants. */
-static void emit_product_if_any(const NestCode *n, const Product *p, Home home)
-{
-    Ir *ir = n->ir;
-    LLVMValueRef any = ir_int_of(ir->i1, 1);
-    if (home == HOME_OUTPUTS)
-        any = LLVMBuildIsNotNull(
-            ir->builder, chunk_field(n->e, offsetof(struct rnn_chunk, outputs), ir->ptr),
-            "");
-    for (int d = 0; d < p->n_dim; d++) {
-        LLVMValueRef some = ir_less(ir, ir_int(ir, 0), p->dim[d].count);
-        any = LLVMIsAConstantInt(some) ? any : LLVMBuildAnd(ir->builder, any, some, "");
-    }
-    if (p->n_begin)
-        any = LLVMBuildAnd(ir->builder, any, ir_less(ir, p->n_begin, p->n_end), "");
-    IrIf some = ir_if(ir, any);
-    product_emit(ir, p);
-    ir_endif(ir, &some);
-}
-
-static void emit_product(const NestCode *n, const Contraction *c)
-{
-    Emitter *e = n->e;
-    const Frame *f = &e->frame;
-    const Buffer *packed = &e->plan->buffer[c->packed];
-    LLVMValueRef row = has_rows(n) ? f->row0 : NULL, t = has_time(n) ? f->t0 : NULL;
-    Product p = {
-        .n_batch = c->n_batch,
-        .n = c->n,
-        .k = c->k,
-        .panel = packed->panel,
-        .tiling = c->tiling,
-        .reversed =
-            c->tiling.alternate ? LLVMBuildTrunc(e->ir.builder, f->t0, e->ir.i1, "") : NULL,
-        .a = access_address(e, &c->a, t, row),
-        .b = buffer_address(e, packed),
-        .c = access_address(e, &c->c, t, row),
-        .init = c->has_init ? access_address(e, &c->init, t, row) : NULL,
-        .a_batch = c->a.stride[0],
-        .a_k = c->a.stride[2],
-        .c_batch = c->c.stride[0],
-        .init_batch = c->init.stride[0],
-        .init_n = c->init.stride[2],
-    };
-    require_reals(n, &c->a);
-    require_reals(n, &c->c);
-    product_rows(n, c, &p);
-    if (is_split(n) && n->nest->split == SPLIT_M)
-        split_rows(n, c, &p);
-    if (is_split(n) && n->nest->split == SPLIT_N) {
-        Part part = part_of(n, 0, c->n);
-        p.n_begin = part.first;
-        p.n_end = part.end;
-    }
-    emit_product_if_any(n, &p, access_buffer(e, &c->c)->home);
-}
-
-/* ---- sums over points of products ---- */
-
-/* The points: steps, rows (unless the nest stands in a row already), k. */
-static void product_points(const NestCode *n, const Contraction *c, ProductSum *p)
-{
-    Ir *ir = n->ir;
-    if (n->nest->sum & AXIS_TIME)
-        p->dim[p->n_dim++] = (ProductPoints){chunk_steps(n->e), step_stride(n, &c->a),
-                                             step_stride(n, &c->b)};
-    if (n->kind == STAGE_SUM && (n->nest->sum & AXIS_ROW))
-        p->dim[p->n_dim++] =
-            (ProductPoints){chunk_rows(n->e), row_stride(n, &c->a), row_stride(n, &c->b)};
-    if (c->k > 1 || p->n_dim == 0)
-        p->dim[p->n_dim++] = (ProductPoints){ir_int(ir, c->k), ir_int(ir, c->a.stride[2]),
-                                             ir_int(ir, c->b.stride[2])};
-}
-
-static void split_sum(const NestCode *n, const Contraction *c, ProductSum *p)
-{
-    if (!is_split(n))
-        return;
-    bool columns = n->nest->split == SPLIT_N;
-    Part part = part_of(n, 0, columns ? c->n : c->m);
-    *(columns ? &p->n_begin : &p->m_begin) = part.first;
-    *(columns ? &p->n_end : &p->m_end) = part.end;
-}
-
-static void emit_product_sum(const NestCode *n, const Contraction *c)
-{
-    Emitter *e = n->e;
-    LLVMValueRef zero = ir_int(n->ir, 0), row = e->frame.row ? e->frame.row : zero;
-    ProductSum p = {
-        .n_batch = c->n_batch,
-        .m = c->m,
-        .n = c->n,
-        .a = access_address(e, &c->a, zero, row),
-        .b = access_address(e, &c->b, zero, row),
-        .c = access_address(e, &c->c, NULL, row),
-        .init = c->has_init ? access_address(e, &c->init, NULL, row) : NULL,
-        .a_batch = c->a.stride[0],
-        .b_batch = c->b.stride[0],
-        .c_batch = c->c.stride[0],
-        .init_batch = c->init.stride[0],
-        .a_m = c->a.stride[1],
-        .b_n = c->b.stride[1],
-        .c_m = c->c.stride[1],
-        .init_m = c->init.stride[1],
-        .init_n = c->init.stride[2],
-        .tiling = c->tiling,
-    };
-    require_reals(n, &c->a);
-    require_reals(n, &c->b);
-    require_reals(n, &c->c);
-    product_points(n, c, &p);
-    split_sum(n, c, &p);
-    if (!is_split(n)) {
-        product_sum_emit(n->ir, &p);
-        return;
-    }
-    bool columns = p.n_begin != NULL;
-    IrIf any = ir_if(n->ir, ir_less(n->ir, columns ? p.n_begin : p.m_begin,
-                                    columns ? p.n_end : p.m_end));
-    product_sum_emit(n->ir, &p);
-    ir_endif(n->ir, &any);
-}
-
 /* ---- sweeps ---- */
 
 /* How many of the nest's sweeps run for every point of a sum. */
@@ -326,7 +116,7 @@ static int summing_sweeps(const Nest *nest)
 static void emit_part(const NestCode *n, const Sweep *s,
                       void (*emit)(Emitter *, const Sweep *, Part))
 {
-    if (!is_split(n) || s->rank > 0) {
+    if (!nest_is_split(n) || s->rank > 0) {
         emit(n->e, s, sweep_part(n, s));
         return;
     }
@@ -365,8 +155,8 @@ static void emit_pack(const NestCode *n)
     const Access *from = &n->nest->pack_from;
     int64_t panels = pack_panels(b->pack_batch, b->pack_n, b->panel);
     Part part = {.dimension = -1};
-    if (is_split(n))
-        part = part_of(n, 0, panels);
+    if (nest_is_split(n))
+        part = nest_part(n, 0, panels);
     pack_emit(n->ir, &(Pack){
                          .n_batch = b->pack_batch,
                          .n = b->pack_n,
@@ -387,9 +177,9 @@ static void emit_without_axes(const NestCode *n)
 {
     const Contraction *c = n->nest->contraction;
     if (c && c->packed >= 0)
-        emit_product(n, c);
+        nest_product(n, c);
     else if (c)
-        emit_product_sum(n, c);
+        nest_product_sum(n, c);
     int n_sum = summing_sweeps(n->nest);
     if (n_sum > 0)
         emit_sums(n, n_sum);
@@ -402,10 +192,10 @@ static void emit_rows(const NestCode *n)
     const Contraction *c = n->nest->contraction;
     bool sums = n->nest->sum & AXIS_TIME;
     if (c && c->packed >= 0)
-        emit_product(n, c);
+        nest_product(n, c);
     Points p = points_begin(n, false, true);
     if (c && c->packed < 0)
-        emit_product_sum(n, c);
+        nest_product_sum(n, c);
     int n_sum = sums ? summing_sweeps(n->nest) : 0;
     if (n_sum > 0)
         emit_sums(n, n_sum);
@@ -416,7 +206,7 @@ static void emit_rows(const NestCode *n)
 static void emit_points(const NestCode *n)
 {
     if (n->nest->contraction)
-        emit_product(n, n->nest->contraction);
+        nest_product(n, n->nest->contraction);
     if (n->nest->n_sweep == 0)
         return;
     Points p = points_begin(n, true, true);
