@@ -66,7 +66,7 @@ struct rnn__profile {
 
 /* Rows hold in `std` the sum of squared distances from the mean until they are asked for.
  */
-static void add_time(rnn_profile_row *t, double seconds)
+void rnn__profile_add(rnn_profile_row *t, double seconds)
 {
     double before = seconds - t->mean;
     t->n++;
@@ -95,7 +95,7 @@ static void mark(struct rnn_marker *base, int32_t thread, int32_t kernel)
         return;
     double now = rnn__seconds();
     if (lane->kernel >= 0) {
-        add_time(&lane->row[lane->kernel], now - lane->begin);
+        rnn__profile_add(&lane->row[lane->kernel], now - lane->begin);
         if (m->draws && lane->n_pending < N_PENDING) {
             lane->pending[lane->n_pending].kernel = lane->kernel;
             lane->pending[lane->n_pending].begin = lane->begin;
@@ -178,7 +178,7 @@ double rnn__profile_fires(struct rnn__profile *p, int event)
     double now = rnn__seconds();
     for (int i = 0; i < N_SPAN; i++)
         if (span_list[i].end == event && p->begin[i] > 0) {
-            add_time(&p->span[i], now - p->begin[i]);
+            rnn__profile_add(&p->span[i], now - p->begin[i]);
             draw(p, span_list[i].name, p->begin[i], now);
             p->begin[i] = 0;
         }
@@ -191,7 +191,7 @@ void rnn__profile_fired(struct rnn__profile *p, int event, bool had_handlers, do
 {
     double now = rnn__seconds();
     if (had_handlers && event < RNN_EVENT_COUNT)
-        add_time(&p->event[event], now - begin);
+        rnn__profile_add(&p->event[event], now - begin);
     for (int i = 0; i < N_SPAN; i++)
         if (span_list[i].begin == event)
             p->begin[i] = now;
@@ -207,7 +207,7 @@ void rnn__profile_handler(struct rnn__profile *p, const char *name, double secon
         return;
     if (i == p->n_handler)
         p->handler[p->n_handler++].name = name;
-    add_time(&p->handler[i], seconds);
+    rnn__profile_add(&p->handler[i], seconds);
     draw(p, name, now - seconds, now);
 }
 
@@ -358,58 +358,4 @@ int rnn__add_profile(struct rnn__trainer *t, const json_t *options, const char *
     t->prints_profile = true;
     int code = rnn_profile(t->engine);
     return code ? rnn__trainer_failed(t, t->engine, code, f) : 0;
-}
-
-/* ---- timer: from firing to firing of one event, as Ignite's Timer ---- */
-
-struct timer {
-    struct rnn__trainer *t;
-    double last; /* 0: none yet */
-    rnn_profile_row row;
-};
-
-static int timer_started(rnn_engine *e, int event, void *user)
-{
-    struct timer *timer = user;
-    (void)e, (void)event;
-    timer->last = rnn__seconds();
-    return 0;
-}
-
-static int timer_step(rnn_engine *e, int event, void *user)
-{
-    struct timer *timer = user;
-    double now = rnn__seconds();
-    (void)event;
-    add_time(&timer->row, now - timer->last);
-    timer->last = now;
-    return rnn_attribute_set(e, "timer", timer->row.mean);
-}
-
-static void timer_close(void *user)
-{
-    struct timer *timer = user;
-    const rnn_profile_row *r = &timer->row;
-    if (r->n > 0 && !timer->t->options->quiet)
-        fprintf(stderr, "%s: %s: %lld times in %.4g s, %.4g ms each (%.4g to %.4g)\n",
-                timer->t->options->program, r->name, (long long)r->n, r->total,
-                1e3 * r->mean, 1e3 * r->min, 1e3 * r->max);
-    free(timer);
-}
-
-int rnn__add_timer(struct rnn__trainer *t, const json_t *options, const char *where,
-                   struct rnn__fault *f)
-{
-    struct rnn__when when = {.event = RNN_ITERATION_COMPLETED};
-    struct timer *timer = calloc(1, sizeof *timer);
-    int code = rnn__attach(t, timer, timer_close, f);
-    if (code)
-        return code;
-    timer->t = t;
-    code = rnn__read_when(t, options, where, &when, f);
-    if (code)
-        return code;
-    timer->row.name = rnn_event_name(t->engine, when.event);
-    code = rnn__hang(t, RNN_STARTED, NULL, timer_started, timer, f);
-    return code ? code : rnn__hang_when(t, &when, timer_step, timer, f);
 }

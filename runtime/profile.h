@@ -18,6 +18,9 @@ double rnn__profile_fires(struct rnn__profile *p, int event);
 void rnn__profile_fired(struct rnn__profile *p, int event, bool had_handlers, double begin);
 void rnn__profile_handler(struct rnn__profile *p, const char *name, double seconds);
 
+/* One more time in a row: Welford's mean and deviation. */
+void rnn__profile_add(rnn_profile_row *row, double seconds);
+
 /* The rows that have anything to tell, the kernels last, the longest first; the caller
  *frees out. How many. */
 int rnn__profile_rows(const rnn_engine *e, rnn_profile_row **out, int *n_kernel);
