@@ -8,7 +8,7 @@
  *   info.c             what the model is
  *   sample.c           text from a trained model
  *   predict.c          outputs for lines or arrays of inputs
- *   checkpoint.c       a checkpoint written and read
+ *   checkpoint.c, checkpoint_read.c  a checkpoint written and read
  *   kept.c             what handlers put into it
  *   run_files.c        files that grow with the run
  *   signals.c          told to stop

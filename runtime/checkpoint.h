@@ -1,0 +1,46 @@
+/*
+ * checkpoint.h — what writing and reading a checkpoint share: which tensors it holds, and
+ * the names in its metadata.
+ *
+ *   checkpoint.c        written
+ *   checkpoint_read.c   read, checked, found
+ */
+#ifndef RNN_CHECKPOINT_H
+#define RNN_CHECKPOINT_H
+
+#include "trainer.h"
+
+#define RNN__FORMAT_KEY     "rnnc" /* ours have it, with the version */
+#define RNN__FORMAT_VERSION "1"
+#define RNN__SETS_KEY       "sets" /* checkpoint_sets.c */
+
+/* In `progress`, beside the counters. */
+#define RNN__PENDING_KEY "pending"
+#define RNN__HANDLER_KEY "pending_handler"
+#define RNN__OUTPUT_KEY  "output"
+
+enum { RNN__N_PROGRESS = 8 };
+extern const struct rnn__progress_entry {
+    const char *name;
+    size_t offset;
+} rnn__progress[RNN__N_PROGRESS];
+int64_t *rnn__progress_field(rnn_state_dict *d, int i);
+
+/* Tensors that point into the engine's blocks, and their names. */
+struct rnn__tensors {
+    int n;
+    struct rnn__tensor *tensor;
+    char **name; /* NULL: the model's own text */
+    int n_param; /* they come first */
+    int n_model; /* then the rest of the model's, then the handlers' */
+};
+
+/* All of a trainer's tensors; to be released by rnn__tensors_free in any case. */
+int rnn__tensors_list(struct rnn__trainer *t, struct rnn__tensors *list,
+                      struct rnn__fault *f);
+void rnn__tensors_free(struct rnn__tensors *list);
+
+/* CRC-32C of the bytes in memory. */
+uint32_t rnn__checksum_of(const struct rnn__tensor *t);
+
+#endif
