@@ -90,4 +90,5 @@ def main():
         report(name, nominal_flops(w), *race(name, field, a.rounds))
 
 
-main()
+if __name__ == "__main__":
+    main()
