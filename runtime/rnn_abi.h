@@ -187,7 +187,8 @@ struct rnn_chunk {
     bool finite;          /* false: the loss is not finite; nothing was updated */
 };
 
-/* Returns 0. Called by all threads of chunk->team, thread = 0 … n_thread - 1. */
+/* Returns 0; a negative code, to all threads alike, when it has no code to run. Called by
+   all threads of chunk->team, thread = 0 … n_thread - 1. */
 typedef int rnn_procedure(struct rnn_chunk *chunk, int thread);
 
 struct rnn_model {

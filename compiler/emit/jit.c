@@ -5,7 +5,9 @@
  * the time goes to LLVM, which a module and its context have for themselves. What only
  * evaluates, or only runs, is compiled when it is first called, by the thread that came
  * first; the others of its team wait. Then the model's tables are those in memory, with
- * procedures that look for their code, and its context is the Jit.
+ * procedures that look for their code, and its context is the Jit. Where LLVM refuses, its
+ * reason is printed once and a procedure that fails stands in for the code: the threads of
+ * a team then all return, and the run ends in order.
  */
 #include <llvm-c/LLJIT.h>
 #include <llvm-c/TargetMachine.h>
@@ -13,6 +15,7 @@
 #include <stdatomic.h>
 
 #include "emit/kernel.h"
+#include "rnn.h"
 
 struct Jit {
     LLVMOrcLLJITRef lljit;
@@ -65,6 +68,7 @@ static bool add_object(Jit *jit, const Generation *g)
         diag_error(jit->diag, (Loc){.source = NULL}, "code generation: LLVM says: %s",
                    g->why);
         LLVMDisposeMessage(g->why);
+        LLVMDisposeMemoryBuffer(g->object); /* made all the same */
         return false;
     }
     LLVMOrcJITDylibRef library = LLVMOrcLLJITGetMainJITDylib(jit->lljit);
@@ -164,6 +168,13 @@ static rnn_procedure *procedure(Jit *jit, Call call)
     return (rnn_procedure *)(uintptr_t)address;
 }
 
+/* Stands for code that could not be made. */
+static int not_compiled(struct rnn_chunk *chunk, int thread)
+{
+    (void)chunk, (void)thread;
+    return RNN_EDEVICE;
+}
+
 /* The code of a procedure that is compiled when it is first asked for. */
 static rnn_procedure *late(const struct rnn_chunk *chunk, Call call)
 {
@@ -177,7 +188,7 @@ static rnn_procedure *late(const struct rnn_chunk *chunk, Call call)
         f = procedure(jit, call);
     if (!f) {
         diag_flush(jit->diag);
-        BUG("a part of the plan cannot be compiled");
+        f = not_compiled;
     }
     atomic_store_explicit(&jit->late[call], f, memory_order_release);
     pthread_mutex_unlock(&jit->lock);
@@ -223,10 +234,12 @@ const struct rnn_model *jit_model(const Jit *jit) { return jit->model; }
 
 void jit_free(Jit *jit)
 {
-    if (!jit || !jit->lljit)
+    if (!jit)
         return;
-    LLVMConsumeError(LLVMOrcDisposeLLJIT(jit->lljit));
-    jit->lljit = NULL;
+    if (jit->lljit)
+        LLVMConsumeError(LLVMOrcDisposeLLJIT(jit->lljit));
     if (jit->plan)
         pthread_mutex_destroy(&jit->lock);
+    jit->lljit = NULL;
+    jit->plan = NULL;
 }

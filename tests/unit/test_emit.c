@@ -7,6 +7,7 @@
 #include "emit/emit.h"
 #include "passes/fuse.h"
 #include "passes/tile.h"
+#include "rnn.h"
 #include "rnn_philox.h"
 
 #include <fcntl.h>
@@ -1183,6 +1184,34 @@ static void test_a_part_is_made_when_it_is_first_called(void)
     fixture_close(&f);
 }
 
+/* A target that LLVM stops knowing after the first parts were made. */
+static void test_a_part_that_cannot_be_made_fails_for_all_threads(void)
+{
+    const char *why;
+    Target target = *target_find(NULL, &why);
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    Fixture f;
+    fixture_open(&f);
+    compile(&f);
+    Diag *diag = diag_new(f.arena, out);
+    Jit *parts = jit_plan(f.arena, diag, &f.plan, &f.tables, &target);
+    CHECK(parts != NULL, "not compiled");
+    target.triple = "none-of-these";
+    for (int thread = 0; parts && thread < 3; thread++) {
+        f.chunk.model = jit_model(parts);
+        int status = f.chunk.model->step(&f.chunk, thread);
+        CHECK(status == RNN_EDEVICE, "status %d", status);
+    }
+    fclose(out);
+    const char *first = strstr(text, "LLVM says: ");
+    CHECK(first && !strstr(first + 1, "LLVM says: "), "not once: %s", text);
+    free(text);
+    jit_free(parts);
+    fixture_close(&f);
+}
+
 /* Every level's code can be made here, if not run. */
 static void test_all_targets_make_objects(void)
 {
@@ -1220,6 +1249,7 @@ int main(void)
     test_train_updates_when_there_is_something_to_learn_from();
     test_the_model_says_what_its_tables_said();
     test_a_part_is_made_when_it_is_first_called();
+    test_a_part_that_cannot_be_made_fails_for_all_threads();
     test_all_targets_make_objects();
     return check_result();
 }
