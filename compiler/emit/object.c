@@ -9,6 +9,7 @@
 #include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/TargetMachine.h>
+#include <pthread.h>
 
 #include "emit/kernel.h"
 
@@ -30,16 +31,20 @@ static void initialize_targets(void)
 static void set_options(void)
 {
     static const char *const options[] = {"rnnc", "-disable-lsr"};
-    static bool set;
-    if (!set)
-        LLVMParseCommandLineOptions(COUNT(options), options, NULL);
-    set = true;
+    LLVMParseCommandLineOptions(COUNT(options), options, NULL);
 }
 
-void llvm_begin(void)
+static void initialize(void)
 {
     initialize_targets();
     set_options();
+}
+
+/* Parts are compiled by whichever thread comes first. */
+void llvm_begin(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, initialize);
 }
 
 /* Takes LLVM's message into d; always false. */
