@@ -90,7 +90,8 @@ static LLVMValueRef power_of_two(Ir *ir, LLVMTypeRef type, LLVMValueRef i)
     return LLVMBuildBitCast(ir->builder, shifted, type, "");
 }
 
-/* Beyond 2 * 126 (f64: 2 * 1022) every number but 0 has become 0 or infinity. */
+/* Two powers of two that are normal numbers reach 2 * 126 (f64: 2 * 1022), where a number
+   of about 1 has long become 0 or infinity. */
 static LLVMValueRef scale_by_products(Ir *ir, LLVMValueRef a, LLVMValueRef b)
 {
     LLVMTypeRef type = LLVMTypeOf(a), bits = bits_of(ir, type);

@@ -29,10 +29,12 @@ typedef enum {
         S_COUNT
 } ScalarOp;
 /* S_SELECT: a != 0 ? b : c. S_ROUND: half to even. S_FMA: a * b + c in one rounding.
-   S_COPYSIGN: |a| with the sign of b. S_SCALE2: a * 2^b, b whole and |b| <= 300 (doubles:
-   2100), right to the denormals and infinity; where b is NaN, a is NaN too or the result is
-   not used: any value will do, but no trap. S_EXPONENT: floor(log2 |a|) as a real, right
-   for denormals; of 0, infinities and NaN any number within 300 (2100). */
+   S_COPYSIGN: |a| with the sign of b. S_SCALE2: a * 2^b, b whole, right to the denormals
+   and infinity for |b| <= 252 (doubles: 2044); a back end may clamp b to these, which for
+   a of about 1 makes no difference: 0 and infinity come before. Where b is NaN, a is NaN
+   too or the result is not used: any value will do, but no trap. S_EXPONENT: floor(log2
+   |a|) as a real, right for denormals; of 0, infinities and NaN any number within 300
+   (2100). */
 
 /* What a back end gives to a recipe: a constant and the instructions above. */
 typedef struct Scalar_ ScalarEmitter;

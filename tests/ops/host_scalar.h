@@ -31,9 +31,11 @@ static Val host_put(ScalarEmitter *s, double v)
 static double host_get(Val v) { return v.handle ? *(const double *)v.handle : 0; }
 static Val host_constant(ScalarEmitter *s, double v) { return host_put(s, v); }
 
-static double host_scale(double a, double b)
+/* Clamped as generated code does. */
+static double host_scale(const ScalarEmitter *s, double a, double b)
 {
-    return isnan(b) ? (double)NAN : ldexp(a, (int)b);
+    double limit = s->doubles ? 2044 : 252;
+    return isnan(b) ? (double)NAN : ldexp(a, (int)fmin(fmax(b, -limit), limit));
 }
 
 static double host_exponent(double a) { return a == 0 || !isfinite(a) ? 300 : ilogb(a); }
@@ -82,7 +84,7 @@ static Val host_apply(ScalarEmitter *s, ScalarOp op, Val va, Val vb, Val vc)
     case S_NE: return host_put(s, a != b);
     case S_SELECT: return host_put(s, a != 0 ? b : c);
     case S_COPYSIGN: return host_put(s, copysign(a, b));
-    case S_SCALE2: return host_put(s, host_scale(a, b));
+    case S_SCALE2: return host_put(s, host_scale(s, a, b));
     case S_EXPONENT: return host_put(s, host_exponent(a));
     case S_COUNT: break;
     }
