@@ -145,12 +145,13 @@ static void draw(const struct random_source *s, const struct rnn_input *input, u
                  void *out, int64_t i)
 {
     uint64_t bits = rnn__mix(key);
+    int64_t most = s->steps < INT32_MAX ? s->steps : INT32_MAX;
     enum rnn_dtype dtype = s->model->dtype;
     switch (input->kind) {
     case RNN_REAL: rnn_real_set(out, dtype, i, normal(key)); break;
     case RNN_FLAG: rnn_real_set(out, dtype, i, (double)(bits & 1)); break;
     case RNN_CLASS: ((int32_t *)out)[i] = (int32_t)(bits % (uint64_t)input->classes); break;
-    case RNN_INTEGER: ((int32_t *)out)[i] = (int32_t)(1 + bits % (uint64_t)s->steps); break;
+    case RNN_INTEGER: ((int32_t *)out)[i] = (int32_t)(1 + bits % (uint64_t)most); break;
     }
 }
 
@@ -160,7 +161,8 @@ static int64_t rows_of(const struct random_source *s, int64_t position)
     return left < s->batch ? left : s->batch;
 }
 
-/* What is drawn for an element depends on its place in the whole sequence alone. */
+/* What is drawn for an element depends on its place in the sequence, in a long one on that
+   within the period, alone. */
 static void fill_input(const struct random_source *s, int64_t position, int i)
 {
     const struct rnn_input *input = &s->model->input[i];

@@ -36,7 +36,8 @@ struct rnn__windows {
     int64_t room;            /* steps of a window */
     struct window window[2]; /* the one in use, the other */
     struct rnn__prefetch *prefetch;
-    struct rnn__place next; /* what the thread reads into window[1] */
+    struct rnn__place next; /* what the thread reads into window[1], or has read … */
+    bool asked;             /* … if it was asked since window[1] was another */
 
     struct rnn__place now; /* of the last load */
     char *sentence;        /* the caller's, for faults of load */
@@ -112,6 +113,7 @@ static int need(struct rnn__windows *w, const struct rnn__place *at, int64_t ste
         if (holds(w, &window[1], at, steps)) {
             window[1] = window[0];
             window[0] = other;
+            w->asked = false;
         } else {
             window[0].at = *at;
             fill(w, &window[0]);
@@ -124,18 +126,25 @@ static int need(struct rnn__windows *w, const struct rnn__place *at, int64_t ste
     return f->code;
 }
 
-/* Has the steps at `next` read while the caller works. */
-static void read_ahead(struct rnn__windows *w, struct rnn__place next)
+static bool is_asked(const struct rnn__windows *w, const struct rnn__place *at)
+{
+    return w->asked && w->next.pass == at->pass && w->next.position == at->position &&
+           w->next.step0 == at->step0;
+}
+
+/* Has `steps` steps at `next` read while the caller works. */
+static void read_ahead(struct rnn__windows *w, struct rnn__place next, int64_t steps)
 {
     if (next.position >= w->source.batches)
         next = (struct rnn__place){.pass = next.pass + 1};
-    if (holds(w, &w->window[0], &next, 1))
+    if (holds(w, &w->window[0], &next, steps) || is_asked(w, &next))
         return;
     rnn__prefetch_wait(w->prefetch);
-    if (holds(w, &w->window[1], &next, 1))
+    if (holds(w, &w->window[1], &next, steps))
         return;
     w->window[1].filled = false;
     w->next = next;
+    w->asked = true;
     rnn__prefetch_begin(w->prefetch);
 }
 
@@ -181,7 +190,9 @@ static int load(rnn_batch *batch, int64_t step0, int64_t steps)
     if (code)
         return rnn__source_failed(&f, w->sentence, w->capacity);
     point_at(w, batch, step0);
-    read_ahead(w, place_behind(w, at, steps, batch->steps));
+    struct rnn__place next = place_behind(w, at, steps, batch->steps);
+    int64_t left = next.position == at.position ? batch->steps - next.step0 : 1;
+    read_ahead(w, next, left < steps ? left : steps);
     w->now = at;
     return 0;
 }
@@ -210,7 +221,7 @@ int rnn__windows_read(struct rnn__windows *w, int64_t pass, int64_t position,
     w->sentence = sentence;
     w->capacity = capacity;
     if (whole)
-        read_ahead(w, (struct rnn__place){pass, position + 1, 0});
+        read_ahead(w, (struct rnn__place){pass, position + 1, 0}, 1);
     return 0;
 }
 

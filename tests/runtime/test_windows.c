@@ -5,9 +5,13 @@
  */
 #include "permute.h"
 #include "sources.h"
+#include "window.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
+#include <time.h>
 
 enum { STEPS = 3000000, FEATURES = 3 }; /* 36 MB: more than two windows */
 
@@ -80,6 +84,95 @@ static void test_chunks_may_be_asked_for_anywhere(void)
         check_chunk(b, list[i], 4);
     }
     rnn_source_close(&run);
+}
+
+/* ---- who reads ---- */
+
+enum { WATCHED_STEPS = 2000000 };
+
+/* A source that notes who fills windows. Others than the caller wait until they are let go,
+   two seconds at most. */
+struct watched {
+    pthread_t caller;
+    atomic_int n_own, n_ahead;
+    atomic_bool hold, late;
+};
+
+static void watched_batch(const void *user, int64_t position, struct rnn__rectangle *out)
+{
+    (void)user, (void)position;
+    *out = (struct rnn__rectangle){.rows = 1, .steps = WATCHED_STEPS};
+}
+
+static int watched_fill(void *user, const struct rnn__window_part *part,
+                        struct rnn__fault *f)
+{
+    struct watched *w = user;
+    (void)part, (void)f;
+    if (pthread_equal(pthread_self(), w->caller)) {
+        w->n_own++;
+        return 0;
+    }
+    for (int ms = 0; w->hold && ms < 2000; ms++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    w->late |= w->hold;
+    w->n_ahead++;
+    return 0;
+}
+
+static struct rnn__windows *open_watched(struct watched *w)
+{
+    struct rnn__windows *windows;
+    struct rnn__fault f = {0};
+    w->caller = pthread_self();
+    struct rnn__windowed source = {.where = "test",
+                                   .model = &long_model,
+                                   .batches = 1,
+                                   .rows = 1,
+                                   .steps = WATCHED_STEPS,
+                                   .batch = watched_batch,
+                                   .fill = watched_fill,
+                                   .user = w};
+    CHECK(rnn__windows_open(&windows, &source, &f) == 0, "%s", f.sentence);
+    return windows;
+}
+
+static rnn_batch watched_read(struct rnn__windows *windows, rnn_array input[2])
+{
+    static char sentence[200];
+    rnn_batch b = {.n_input = 2, .input = input};
+    CHECK(rnn__windows_read(windows, 0, 0, &b, sentence, sizeof sentence) == 0, "%s",
+          sentence);
+    return b;
+}
+
+/* However chunks overlap, all windows but the first are read while chunks are computed. */
+static void test_windows_are_read_ahead(int64_t steps, int64_t stride)
+{
+    struct watched watched = {0};
+    rnn_array input[2];
+    struct rnn__windows *windows = open_watched(&watched);
+    rnn_batch b = watched_read(windows, input);
+    for (int64_t at = 0; at + steps <= b.steps; at += stride)
+        CHECK(load(&b, at, steps) == 0, "step %lld", (long long)at);
+    CHECK(watched.n_own == 1 && watched.n_ahead > 5,
+          "chunks of %lld each %lld: %d windows waited for, %d read ahead",
+          (long long)steps, (long long)stride, watched.n_own, watched.n_ahead);
+    rnn__windows_close(windows);
+}
+
+/* The window behind is on its way while all chunks of this one are computed. */
+static void test_chunks_do_not_wait_for_the_window_behind_theirs(void)
+{
+    struct watched watched = {.hold = true};
+    rnn_array input[2];
+    struct rnn__windows *windows = open_watched(&watched);
+    rnn_batch b = watched_read(windows, input);
+    for (int chunk = 0; chunk < 5; chunk++)
+        CHECK(load(&b, 64 * chunk, 64) == 0, "chunk %d", chunk);
+    watched.hold = false;
+    rnn__windows_close(windows);
+    CHECK(!watched.late, "a chunk waited");
 }
 
 /* 256 MiB of zeros, a hole on the disk, in far less memory. */
@@ -321,6 +414,10 @@ int main(void)
     write_long();
     test_chunks_of_any_stride_are_the_files();
     test_chunks_may_be_asked_for_anywhere();
+    test_windows_are_read_ahead(64, 64);
+    test_windows_are_read_ahead(64, 32);
+    test_windows_are_read_ahead(60, 60);
+    test_chunks_do_not_wait_for_the_window_behind_theirs();
     test_memory_does_not_grow_with_the_sequence();
     test_a_text_of_any_length_is_in_windows();
     test_a_symbol_that_is_none_is_told_with_its_line();
