@@ -407,7 +407,8 @@ static int out_measure(struct rnn__out *o, struct rnn__fault *f)
     struct stat st;
     if (rnn__io->fstat(o->fd, &st) != 0)
         return rnn__fault_errno(f, o->path, "cannot be examined");
-    o->bytes = S_ISREG(st.st_mode) ? (int64_t)st.st_size : 0; /* a pipe has no length */
+    o->regular = S_ISREG(st.st_mode);
+    o->bytes = o->regular ? (int64_t)st.st_size : 0; /* a pipe has no length */
     return 0;
 }
 

@@ -122,6 +122,7 @@ int rnn__write_file(const char *path, const struct rnn__piece *piece, int n_piec
 struct rnn__out {
     char *path;
     int fd;        /* -1: closed */
+    bool regular;  /* has a length: no pipe, no terminal */
     int64_t bytes; /* of the file, what waits in the buffer included */
     size_t n;      /* bytes that wait */
     int failed;    /* errno of the first failure */

@@ -71,7 +71,9 @@ static void add_line(struct rnn__report *r, const json_t *line)
    Read before the run opens them, since to close a file gives up its lock. */
 static void read_log(struct rnn__report *r, const char *path, int64_t bytes)
 {
-    FILE *file = bytes > 0 ? fopen(path, "r") : NULL;
+    struct stat st;
+    bool told = bytes > 0 && rnn__io->stat(path, &st) == 0 && S_ISREG(st.st_mode);
+    FILE *file = told ? fopen(path, "r") : NULL; /* to open a pipe waits for a writer */
     char line[8192];
     while (file && ftell(file) < bytes && fgets(line, sizeof line, file)) {
         json_error_t error;

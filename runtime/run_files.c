@@ -170,7 +170,7 @@ static int go_on_with(struct rnn__trainer *t, struct rnn__run_file *file,
         code = from ? copy_start(file, from, known, f) : rnn__fault_memory(f);
         free(from);
     }
-    if (!code && file->out.bytes < known && !t->options->quiet)
+    if (!code && file->out.regular && file->out.bytes < known && !t->options->quiet)
         fprintf(stderr,
                 "%s: note: %s: is %" PRId64
                 " bytes shorter than at the checkpoint; what is "
@@ -216,7 +216,7 @@ json_t *rnn__files_json(const struct rnn__trainer *t)
 {
     json_t *files = json_object();
     for (const struct rnn__run_file *file = t->file; file; file = file->next)
-        if (!(file->flags & RNN__FILE_ANEW))
+        if (!(file->flags & RNN__FILE_ANEW) && file->out.regular)
             json_object_set_new(files, name_within(t, file->path),
                                 json_integer(file->out.bytes));
     return files;

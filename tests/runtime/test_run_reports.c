@@ -220,6 +220,31 @@ static void test_a_log_into_a_pipe_is_read_or_refused(void)
     CHECK(lines == 24 + 8 + 4 + 4, "%d lines", lines);
 }
 
+/* What a pipe held is not there to be read: to open it would wait for a writer. Nor has it
+   a length that a checkpoint could know. */
+static void test_a_run_that_logs_into_a_pipe_is_resumed(void)
+{
+    static const char *const list[] = {"--out runs/pipe3 --max-iterations 3",
+                                       "--resume runs/pipe3"};
+    struct rnn__safetensors s = {.fd = -1};
+    struct rnn__fault f = {0};
+    int lines = 0;
+    for (int i = 0; i < 2; i++) {
+        pthread_t reader;
+        char line[128];
+        snprintf(line, sizeof line, "train --quiet --log pipe %s", list[i]);
+        CHECK(pthread_create(&reader, NULL, read_pipe, &lines) == 0, "no thread");
+        CHECK(run(SETTINGS(""), line) == 0, "%s", errors);
+        pthread_join(reader, NULL);
+    }
+    CHECK(lines == 24 + 8 + 4 + 4, "%d lines", lines);
+    CHECK(rnn__safetensors_open(&s, "runs/pipe3/checkpoint_8.safetensors", &f) == 0, "%s",
+          f.sentence);
+    const char *files = rnn__safetensors_metadata(&s, "files");
+    CHECK(files && !strstr(files, "pipe"), "%s", files ? files : "no files");
+    rnn__safetensors_close(&s);
+}
+
 /* ---- progress ---- */
 
 static void test_progress_has_escape_codes_on_a_terminal_alone(void)
@@ -498,6 +523,7 @@ int main(void)
     test_a_table_has_a_column_for_each_figure();
     test_tensorboards_records_are_framed_and_summed();
     test_a_log_into_a_pipe_is_read_or_refused();
+    test_a_run_that_logs_into_a_pipe_is_resumed();
     test_progress_has_escape_codes_on_a_terminal_alone();
     test_a_trace_of_all_has_rnncs_own_events();
     test_a_validation_is_judged_once();
