@@ -76,9 +76,17 @@ static bool read_by_sum(const Schedule *s, NodeId base)
     return false;
 }
 
+/* What decides where a sum's operands come from. */
+typedef struct {
+    const Schedule *s;
+    const bool *tabled;
+    bool *computed; /* for each node: the sum that its one user is in can compute it too */
+} Operands;
+
 /* Whether the sum finds the operand in memory, or can compute it too. */
-static bool available(const Schedule *s, const bool *tabled, NodeId user, NodeId arg)
+static bool available(const Operands *o, NodeId user, NodeId arg)
 {
+    const Schedule *s = o->s;
     const Graph *g = s->g;
     NodeId base = view_base(g, arg);
     const Node *n = &g->node[base];
@@ -88,27 +96,41 @@ static bool available(const Schedule *s, const bool *tabled, NodeId user, NodeId
     if (c == CLASS_SUM) /* complete only when this sum is */
         return false;
     bool stashed = n->phase == PHASE_FORWARD && g->node[user].phase == PHASE_BACKWARD;
-    if (!is_time(c) || stashed || tabled[base] || read_by_sum(s, base))
+    if (!is_time(c) || stashed || o->tabled[base] || read_by_sum(s, base))
         return true;
-    bool alone = s->users_at[base + 1] - s->users_at[base] == 1 &&
-                 graph_unspread(g, arg) == base &&
-                 shape_equal(&n->shape, &g->node[user].shape);
-    for (int k = 0; alone && k < n->n_arg; k++)
-        alone = available(s, tabled, base, n->arg[k]);
-    return alone && may_move(s, tabled, base);
+    return o->computed[base] && graph_unspread(g, arg) == base &&
+           shape_equal(&n->shape, &g->node[user].shape);
+}
+
+static bool all_available(const Operands *o, NodeId user)
+{
+    const Node *n = &o->s->g->node[user];
+    for (int k = 0; k < n->n_arg; k++)
+        if (!available(o, user, n->arg[k]))
+            return false;
+    return true;
+}
+
+/* Operands come before their users: one look at each node suffices, however long the
+   chain behind it is. */
+static void find_computed(Arena *arena, Operands *o)
+{
+    const Schedule *s = o->s;
+    o->computed = NEW_ARRAY(arena, bool, s->g->n_node + 1);
+    for (NodeId id = 0; id < s->g->n_node; id++)
+        o->computed[id] = s->users_at[id + 1] - s->users_at[id] == 1 &&
+                          may_move(s, o->tabled, id) && all_available(o, id);
 }
 
 void schedule_join_sums(Arena *arena, Schedule *s, const NodeId *root, int n_root)
 {
-    const bool *tabled = find_tabled(arena, s, root, n_root);
+    Operands o = {.s = s, .tabled = find_tabled(arena, s, root, n_root)};
+    find_computed(arena, &o);
     for (int i = s->n_order - 1; i >= 0;
          i--) { /* users first: what they alone read follows */
         NodeId id = s->order[i], sum = NO_NODE;
-        const Node *n = &s->g->node[id];
-        bool joins = may_move(s, tabled, id) && (sum = only_sum(s, id)) != NO_NODE &&
-                     s->g->node[sum].attr.axes == AXES_ALL;
-        for (int k = 0; joins && k < n->n_arg; k++)
-            joins = available(s, tabled, id, n->arg[k]);
+        bool joins = may_move(s, o.tabled, id) && (sum = only_sum(s, id)) != NO_NODE &&
+                     s->g->node[sum].attr.axes == AXES_ALL && all_available(&o, id);
         if (joins)
             s->slot[id].class = CLASS_SUM, s->slot[id].sum = sum;
     }

@@ -1,17 +1,20 @@
 /*
  * test_many_products.c — the passes' time grows with the spec, not with its square.
  *
- * A cell of many products of one vector, which all become one, is compiled up to its plan
- * at two sizes. Four times the products may take up to eight times as long: in between what
- * grows with n (4) or n log n (5) and what grows with n squared (16). Processor time of
- * the fastest of three runs, so that other programs count little.
+ * A cell of many products of one vector, which all become one, and a chain of many
+ * operations, which all end in one sum, are compiled up to their plan at two sizes. Four
+ * times as many may take up to eight times as long: in between what grows with n (4) or
+ * n log n (5) and what grows with n squared (16). Processor time of the fastest of three
+ * runs, so that other programs count little.
  */
 #include "check.h"
 #include "differential.h"
 
 #include <time.h>
 
-static const char *spec_of(Arena *arena, int n)
+typedef const char *SpecOf(Arena *arena, int n);
+
+static const char *many_products(Arena *arena, int n)
 {
     Text t = {.arena = arena};
     text_add(&t, "rnnc: 1\nname: many\ninputs: {x: [3], y: [3]}\ncells:\n  many:\n"
@@ -27,8 +30,20 @@ static const char *spec_of(Arena *arena, int n)
     return t.text;
 }
 
+static const char *long_chain(Arena *arena, int n)
+{
+    return arena_print(
+        arena,
+        "rnnc: 1\nname: many\ninputs: {x: [3], y: [3]}\nmodel: |\n"
+        "  out = linear(x, size=3)\n  w = x\n  for i in range(%d):\n"
+        "    w = abs(w - 0.1)\nloss: mse(out, y)\nmetrics: {a: sum(total(w))}\n"
+        "optimizer: adam(lr=1e-3)\ntbptt: {step: 4}\n"
+        "data: {train: {random: true, batch: 4, steps: 12}}\n",
+        n);
+}
+
 /* Seconds; -1 when the spec has mistakes. */
-static double seconds_of(int n)
+static double seconds_of(SpecOf *spec_of, int n)
 {
     double best = -1;
     for (int i = 0; i < 3; i++) {
@@ -44,15 +59,26 @@ static double seconds_of(int n)
     return best;
 }
 
+static void check_growth(SpecOf *spec_of, int n)
+{
+    double small = seconds_of(spec_of, n), large = seconds_of(spec_of, 4 * n);
+    printf("%d: %.3f s, %d: %.3f s\n", n, small, 4 * n, large);
+    CHECK(large < 8 * small, "%.3f s for %d, %.3f s for %d", large, 4 * n, small, n);
+}
+
 static void test_four_times_the_products_take_about_four_times_as_long(void)
 {
-    double small = seconds_of(150), large = seconds_of(600);
-    printf("150 products %.3f s, 600 products %.3f s\n", small, large);
-    CHECK(large < 8 * small, "%.3f s for 600, %.3f s for 150", large, small);
+    check_growth(many_products, 150);
+}
+
+static void test_a_chain_four_times_as_long_takes_about_four_times_as_long(void)
+{
+    check_growth(long_chain, 2000);
 }
 
 int main(void)
 {
     test_four_times_the_products_take_about_four_times_as_long();
+    test_a_chain_four_times_as_long_takes_about_four_times_as_long();
     return check_result();
 }
