@@ -126,7 +126,7 @@ static void emit_block(Ir *ir, const Emission *e, const Block *k)
                  .chains = 1,
                  .vectors = e->p->tiling.vectors,
                  .pitch = e->p->tiling.vectors,
-                 .ahead = e->p->tiling.ahead && e->p->a_m == 1,
+                 .ahead = e->p->tiling.ahead,
                  .a = e->p->a_m == 1 ? TILE_A_ALONG_ROWS : TILE_A_ANY};
 
     tile_set(ir, e->arguments, TILE_K, k->n_inner);

@@ -15,7 +15,7 @@
  * Panels beyond the second-level cache would be waited for: while the tiles go down the
  * rows of one, they fetch the next. The points of a sum stand far from each other, a line
  * of each at a time, which no hardware foresees: its tiles fetch the next line of every
- * point.
+ * point, where the rows of a tile share lines at all.
  *
  * A scan of a few rows uses each panel once a step, and panels that are beyond the
  * first-level cache all come from the second, unless a step begins where the one before
@@ -129,7 +129,7 @@ static Along along(const Plan *p, const Stage *s, const Group *g, const Contract
  * cache, and the pages of a its TLB; a c that is beyond the second level is better visited
  * seldom. Measured: 64, 96, 128, 256, 512.
  */
-Tiling tiling_of_sum(const PlanTarget *t, int64_t m, int64_t n)
+Tiling tiling_of_sum(const PlanTarget *t, int64_t m, int64_t n, int64_t a_m)
 {
     enum { BLOCK = 96, BLOCK_OF_LARGE_C = 256 };
     bool large = m * n * t->real_bytes > 2 * t->l2_bytes;
@@ -138,7 +138,7 @@ Tiling tiling_of_sum(const PlanTarget *t, int64_t m, int64_t n)
                     .panels = {1, 1},
                     .chains = 1,
                     .along = ALONG_M,
-                    .ahead = true,
+                    .ahead = a_m == 1,
                     .block = large ? BLOCK_OF_LARGE_C : BLOCK};
 }
 
@@ -157,7 +157,7 @@ static int64_t unit_of(const Plan *p, const Nest *n)
 static void tile_contraction(const Plan *p, const Stage *s, const Group *g, Contraction *c)
 {
     if (c->packed < 0) {
-        c->tiling = tiling_of_sum(&p->target, c->m, c->n);
+        c->tiling = tiling_of_sum(&p->target, c->m, c->n, c->a.stride[1]);
         return;
     }
     c->tiling = g->scan ? tiling_of_step(p, c)

@@ -119,7 +119,7 @@ static void build_sum(Ir *ir, const Target *t, const Case *s)
                              .a_m = 1,
                              .b_n = 1,
                              .c_m = padded(s->n),
-                             .tiling = tiling_of_sum(&facts, s->k, s->n),
+                             .tiling = tiling_of_sum(&facts, s->k, s->n, 1),
                              .n_dim = 2,
                              .dim = {{hidden(ir, s->steps), ir_int(ir, s->rows * a),
                                       ir_int(ir, s->rows * b)},

@@ -290,6 +290,11 @@ static void chains_ahead(Unit *u)
     g->chains = 2, g->rows = 1, g->ahead = true;
 }
 static void no_block(Unit *u) { tiling(u, product_sum)->block = 0; }
+static bool sum_ahead(const Spot *s)
+{
+    return product_sum(s) && s->nest->contraction->tiling.ahead;
+}
+static void rows_apart(Unit *u) { some(u, sum_ahead)->a.stride[1] = 0; }
 static void panels_of_chains(Unit *u)
 {
     Tiling *g = tiling(u, product);
@@ -515,6 +520,7 @@ static const Case cases[] = {
     {"tile", chains_ahead, "fetches ahead of several chains"},
     {"tile", sum_in_chains, "is 2 chains"},
     {"tile", no_block, "blocks of 0 points"},
+    {"tile", rows_apart, "along rows that stand 0 apart"},
     {"tile", panels_of_chains, "panels beside its chains"},
     {"barrier", forget_stage, "no barrier between two nests"},
     {"barrier", sum_without_barrier, "no barrier between two nests"},

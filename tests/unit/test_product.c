@@ -420,7 +420,7 @@ static void build_sum(Ir *ir, const Target *target, const SumCase *t, const char
         .c_m = t->n + 2,
         .init_m = t->n + 2,
         .init_n = t->init == INIT_SPREAD ? 0 : 1,
-        .tiling = tiling_of_sum(&facts, t->m, t->n),
+        .tiling = tiling_of_sum(&facts, t->m, t->n, a.feature),
         .n_dim = 3,
         .dim = {{argument(ir, 0), ir_int(ir, a.step), ir_int(ir, b.step)},
                 {argument(ir, 1), argument(ir, 6), argument(ir, 7)},
