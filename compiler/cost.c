@@ -153,8 +153,8 @@ static void add_bytes(const Plan *p, const Stage *s, const Group *group, const N
         add_sweep_bytes(&t, &n->sweep[i]);
     if (n->pack >= 0) {
         const Buffer *b = &p->buffer[n->pack];
-        cost->read_bytes +=
-            4.0 * (double)b->pack_batch * (double)b->pack_n * (double)b->pack_k;
+        cost->read_bytes += (double)element_bytes(p, b->element) * (double)b->pack_batch *
+                            (double)b->pack_n * (double)b->pack_k;
         cost->written_bytes += (double)b->bytes;
     }
 }
