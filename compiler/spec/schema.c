@@ -184,15 +184,16 @@ static void wrong(Check *c, const Value *v, const char *expected)
                found(c, v->t));
 }
 
-/* Limits are "low..high", either may be left out. */
-static bool within(const char *limits, double value)
+/* Limits are "low..high", either may be left out. A long double holds every int64_t where a
+   double makes 2^53 of 2^53 + 1. */
+static bool within(const char *limits, long double value)
 {
     const char *dots = strstr(limits, "..");
     return !dots || ((dots == limits || value >= strtod(limits, NULL)) &&
                      (!dots[2] || value <= strtod(dots + 2, NULL)));
 }
 
-static void check_limits(Check *c, const Value *v, double value)
+static void check_limits(Check *c, const Value *v, long double value)
 {
     const char *dots = strstr(v->limits, "..");
     if (within(v->limits, value))
@@ -213,7 +214,7 @@ static void check_integer(Check *c, const Value *v)
     int64_t value;
     double real;
     if (tree_integer(v->t, &value))
-        check_limits(c, v, (double)value);
+        check_limits(c, v, (long double)value);
     else if (tree_real(v->t, &real) && strpbrk(v->t->text, ".eE"))
         wrong(c, v, "an integer, written without point and exponent");
     else
@@ -300,9 +301,11 @@ static void check_word(Check *c, const Value *v)
 
 static void check_every(Check *c, const Value *v)
 {
+    static const char limits[] = "1..9007199254740992";
     int64_t value;
-    if (!is_word(c, v) && !(tree_integer(v->t, &value) && value >= 1))
-        wrong_word(c, v, " or a number of at least 1");
+    if (!is_word(c, v) &&
+        !(tree_integer(v->t, &value) && within(limits, (long double)value)))
+        wrong_word(c, v, " or a number from 1 to 9007199254740992");
 }
 
 static void check_expression(Check *c, const Value *v)
