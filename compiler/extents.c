@@ -205,12 +205,14 @@ static void check_steps(Unit *u, const struct rnn__fault *fault)
             "{step: 64}, say");
 }
 
-/* Where the larger of both stands: what to make smaller. */
+/* Where the larger of both stands: what to make smaller. What the files say stands nowhere,
+   but its key would. */
 static Loc place_of_larger(const Unit *u, Extent steps, Extent rows, const char **key)
 {
-    Extent large = larger(steps, rows);
+    bool by_rows = u->rows_max > u->steps_max;
+    Extent large = by_rows ? rows : steps;
     const Tree *t = large.key ? spec_tree(u->spec, large.key) : NULL;
-    *key = t ? large.key : "tbptt.step or batch";
+    *key = t ? large.key : by_rows ? "the data's batch" : "tbptt.step";
     return t ? t->loc : (Loc){.source = u->spec->source, .line = 1, .column = 1};
 }
 

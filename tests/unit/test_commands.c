@@ -200,6 +200,18 @@ static void test_a_chunk_beyond_all_memory_is_a_mistake_of_the_spec(void)
           output);
 }
 
+static void test_a_cell_beyond_all_memory_is_told_by_its_largest_parameter(void)
+{
+    static const char largest[] = "make rnn.weight_hh_l0 [3000000, 1000000] smaller";
+    const char *spec = in_root("tests/unit/wide.yaml");
+    int status = RUN("run", spec, "--set", "tbptt.step=3");
+    CHECK(status == 3 && says("gru.yaml:") && says(largest), "status %d: %s", status,
+          output);
+    status = RUN("run", spec); /* steps from the file: the streams are not to blame */
+    CHECK(status == 3 && says("gru.yaml:") && says(largest), "status %d: %s", status,
+          output);
+}
+
 static void test_a_run_says_how_long_it_compiled(void)
 {
     int status = RUN("run", in_root("tests/parity/lstm_mse_sgd.yaml"), "info", "-v");
@@ -344,6 +356,7 @@ int main(int argc, char **argv)
     test_data_that_cannot_tell_a_length_are_told();
     test_files_that_cannot_be_read_are_told_once();
     test_a_stream_is_judged_by_the_source();
+    test_a_cell_beyond_all_memory_is_told_by_its_largest_parameter();
     test_a_run_says_how_long_it_compiled();
     test_a_chunk_beyond_all_memory_is_a_mistake_of_the_spec();
     test_gradients_of_the_parity_specs_agree_with_complex_step();
