@@ -543,6 +543,15 @@ static void print_times(const char *name, Samples *s)
            quantile(s, 0.9), s->n);
 }
 
+/* What printf's width must be for a text to fill so many columns: printf counts bytes, and
+   a letter's later bytes take no column. */
+static int width_for(int columns, const char *text)
+{
+    for (const char *p = text; *p; p++)
+        columns += ((unsigned char)*p & 0xc0) == 0x80;
+    return columns;
+}
+
 /* Those that take a hundredth of a chunk, in the order in which they run. */
 static void print_nests(const char *title, const Kernels *k)
 {
@@ -558,8 +567,8 @@ static void print_nests(const char *title, const Kernels *k)
         if (n->us < 0.01 * all)
             continue;
         shown += n->us;
-        printf("%-44s %10.2f %10.2f %9.1f %6.1f %% %8.1f\n", n->name, n->us, n->expected_us,
-               n->gflops, 100 * n->share, n->gbytes);
+        printf("%-*s %10.2f %10.2f %9.1f %6.1f %% %8.1f\n", width_for(44, n->name), n->name,
+               n->us, n->expected_us, n->gflops, 100 * n->share, n->gbytes);
     }
     printf("%-44s %10.2f\n%-44s %10.2f\n", "all others", all - shown, "all", all);
 }

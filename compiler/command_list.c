@@ -242,9 +242,8 @@ static int list_targets(const Listing *l)
     for (int i = 0; i < n_target; i++) {
         const Target *t = &targets[i];
         const char *what = arena_print(
-            l->arena,
-            "%2d floats in a register, %d registers, tiles of %d rows × %d vectors%s",
-            target_lanes(t, RNN_F32), t->registers, t->tile_rows, t->tile_vectors,
+            l->arena, "registers of %2d bytes, %d of them, tiles of %d rows × %d vectors%s",
+            t->vector_bytes, t->registers, t->tile_rows, t->tile_vectors,
             t == host ? " (this machine's)" : "");
         print_name(l, t->name, what);
     }
