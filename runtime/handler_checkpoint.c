@@ -7,14 +7,15 @@
  * the oldest beyond `keep` of its own, also those from before an interruption, after the
  * new one is safe. Two are kept by default, so that one is left when the newest is damaged.
  * `best` keeps the state with the best value of a metric as checkpoint_best.safetensors
- * besides; an equal value is no better, as in Ignite. A checkpoint that cannot be written
- * is told of, and the run goes on with the old ones intact; the last state is written
- * whatever happened before, and there a failure is one of the run. Parameters that are not
- * finite are nothing to go on with: no checkpoint is made of them.
+ * besides; an equal value is no better, as in Ignite, and NaN is no value. A checkpoint
+ * that cannot be written is told of, and the run goes on with the old ones intact; the last
+ * state is written whatever happened before, and there a failure is one of the run.
+ * Parameters that are not finite are nothing to go on with: no checkpoint is made of them.
  */
 #include "engine.h"
 #include "trainer.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,11 +74,11 @@ static int save_if_best(struct checkpoints *c, struct rnn__fault *f)
 {
     rnn_engine *e = c->t->engine;
     double value, best = 0, seen = 0;
-    if (!c->best || !rnn__watched(c->t, c->best, &value))
+    if (!c->best || !rnn__watched(c->t, c->best, &value) || isnan(value))
         return 0;
     rnn_attribute_get(e, c->seen, &seen);
     rnn_attribute_get(e, c->value, &best);
-    if (seen != 0 && !(c->larger ? value > best : value < best))
+    if (seen != 0 && !isnan(best) && !(c->larger ? value > best : value < best))
         return 0;
     rnn_attribute_set(e, c->seen, 1);
     rnn_attribute_set(e, c->value, value);
@@ -90,12 +91,17 @@ static int save_if_best(struct checkpoints *c, struct rnn__fault *f)
 }
 
 /* Told of, and no more: the run goes on without. */
+static void tell_failed(const struct rnn__trainer *t, const struct rnn__fault *f)
+{
+    fprintf(stderr, "%s: note: no checkpoint: %s; earlier ones stand, the run goes on\n",
+            t->options->program, f->sentence);
+}
+
 static int tell(const struct rnn__trainer *t, int code, const struct rnn__fault *f)
 {
     if (!code)
         return rnn_fire(t->engine, RNN_SAVED_CHECKPOINT);
-    fprintf(stderr, "%s: note: no checkpoint: %s; earlier ones stand, the run goes on\n",
-            t->options->program, f->sentence);
+    tell_failed(t, f);
     return 0;
 }
 
@@ -106,13 +112,15 @@ static int save_now(struct rnn__trainer *t, int set, struct rnn__fault *f)
     return code ? code : save(t, place, set, f);
 }
 
+/* The best and the numbered one: neither waits for the other to succeed. */
 static int checkpoint(rnn_engine *e, int event, void *user)
 {
     struct checkpoints *c = user;
-    struct rnn__fault f = {0};
+    struct rnn__fault best = {0}, f = {0};
     (void)e, (void)event;
-    int code = save_if_best(c, &f);
-    return tell(c->t, code ? code : save_now(c->t, c->set, &f), &f);
+    if (save_if_best(c, &best))
+        tell_failed(c->t, &best);
+    return tell(c->t, save_now(c->t, c->set, &f), &f);
 }
 
 static int checkpoint_if_asked(rnn_engine *e, int event, void *user)

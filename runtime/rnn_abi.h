@@ -169,7 +169,7 @@ struct rnn_chunk {
     const void *state_in; /* [n_state] blocks as found before the chunk */
     void *state_out;      /* as left; may be state_in itself */
     void *state_saved;    /* written by train and grad of a model with a window, else not
-                              looked    at; neither of the other two */
+                              looked at; neither of the other two */
     void *outputs;        /* NULL, or [steps][rows][output_size]: the model's output */
     void *workspace; /* workspace_bytes, 64-byte aligned, kept from chunk to chunk (packed
                         weights) */

@@ -71,6 +71,14 @@ void rnn__signals_restore(void)
         sigaction(ignored_list[i], &before[N_STOP + i], NULL);
 }
 
+/* Unless it was ignored. */
+static void take(int number, const struct sigaction *action, struct sigaction *was)
+{
+    sigaction(number, NULL, was);
+    if (was->sa_handler != SIG_IGN)
+        sigaction(number, action, NULL);
+}
+
 void rnn__signals_listen(void)
 {
     struct sigaction stop = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
@@ -79,12 +87,9 @@ void rnn__signals_listen(void)
     sigemptyset(&save.sa_mask);
     first = 0;
     atomic_store(&wish, false);
-    sigaction(SIGUSR1, &save, &before_wish);
-    for (int i = 0; i < N_STOP; i++) {
-        sigaction(stop_list[i].number, NULL, &before[i]);
-        if (before[i].sa_handler != SIG_IGN)
-            sigaction(stop_list[i].number, &stop, NULL);
-    }
+    take(SIGUSR1, &save, &before_wish);
+    for (int i = 0; i < N_STOP; i++)
+        take(stop_list[i].number, &stop, &before[i]);
 }
 
 void rnn__signals_stop_listening(void)

@@ -368,6 +368,8 @@ static int train(struct rnn__trainer *t, int *status, struct rnn__fault *f)
         *f = last;
         return saved;
     }
+    if (saved && !strstr(f->sentence, last.sentence))
+        rnn__fault_add(f, "; nor is its last state safe: %s", last.sentence);
     return code < 0 ? code : 0;
 }
 

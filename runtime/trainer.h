@@ -16,7 +16,7 @@
  *   checkpoint_sets.c  which of them stay
  *   handlers.c         which handlers, when; the small ones
  *   handler_when.c     when each is called
- *   handler_log.c, handler_progress.c, handler_checkpoint.c
+ *   handler_log.c, handler_progress.c, handler_timer.c, handler_checkpoint.c
  *   report.c, chart.c  report.html and loss.svg
  *   handler_stop.c, handler_ema.c, handler_profile.c   also for C programs: rnn.h
  */

@@ -106,6 +106,20 @@ static void test_progress_that_cannot_be_is_refused(void)
         }
 }
 
+/* Older versions kept a NaN that came first, and nothing was better. */
+static void test_a_best_that_is_no_number_is_replaced(void)
+{
+    json_t *progress = progress_of(from), *entries = json_object_get(progress, "entries");
+    json_object_set_new(entries, "checkpoint.best", json_string("nan"));
+    json_object_set_new(entries, "checkpoint.best_seen", json_string("1"));
+    char *text = json_dumps(progress, JSON_COMPACT);
+    forge("progress", text);
+    CHECK(trainer_wait(trainer_fork("--quiet --resume f")) == 0, "refused");
+    CHECK(scratch_exists("f/checkpoint_best.safetensors"), "no best");
+    free(text);
+    json_decref(progress);
+}
+
 static void test_metadata_that_cannot_be_is_refused(void)
 {
     static const char *const list[][2] = {
@@ -137,6 +151,7 @@ int main(void)
     forge("name", "bigram");
     CHECK(trainer_wait(trainer_fork("--quiet --resume f")) == 0, "what is not changed");
     test_progress_that_cannot_be_is_refused();
+    test_a_best_that_is_no_number_is_replaced();
     test_metadata_that_cannot_be_is_refused();
     return command_end();
 }

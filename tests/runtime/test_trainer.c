@@ -23,13 +23,21 @@ static const char settings[] =
 /* The bigram, which here notes the longest state that an evaluation went on from. */
 static float longest_seen;
 
+/* And whose first evaluations may have a loss of NaN. */
+static int n_nothing;
+
 static int watched_eval(struct rnn_chunk *c, int thread)
 {
     const float *state = c->state_in;
     for (int64_t b = 0; b < c->rows; b++)
         if (!c->start[b] && state[b] > longest_seen)
             longest_seen = state[b];
-    return bigram_eval(c, thread);
+    bigram_eval(c, thread);
+    if (n_nothing > 0) {
+        n_nothing--;
+        c->loss = NAN;
+    }
+    return 0;
 }
 
 static int run(const char *line) { return run_settings(settings, line); }
@@ -247,13 +255,26 @@ static void test_divergence_keeps_the_last_finite_state(void)
     CHECK(table[0] == 40 - 8, "state %g", (double)table[0]);
 }
 
+/* The run's own failure decides the status; that its last state is lost too is said. */
+static void test_a_failed_run_tells_of_a_lost_last_state(void)
+{
+    struct rnn__fault f = {0};
+    CHECK(rnn__make_folder("runs/lost/checkpoint_3_chunk_1.safetensors.tmp", &f) == 0, "%s",
+          f.sentence);
+    CHECK(run("--out runs/lost --quiet --set blow_up=2") == 6, "%s", errors);
+    CHECK(strstr(errors, "the loss is not finite") &&
+              strstr(errors, "runs/lost/checkpoint_3_chunk_1.safetensors.tmp: "),
+          "%s", errors);
+}
+
 /* An update with a gradient that was too large: the loss is lost a chunk later. */
 static void test_parameters_that_are_lost_replace_no_checkpoint(void)
 {
     CHECK(run("--out runs/inf --quiet --max-iterations 4") == 0, "%s", errors);
     CHECK(run("--resume runs/inf --quiet --set optimizer.lr=1e39") == 6, "%s", errors);
     CHECK(strstr(errors, "the parameter 'table' is not finite; runs/inf/"
-                         "checkpoint_4.safetensors stands"),
+                         "checkpoint_4.safetensors stands") &&
+              count(errors, "'table'") == 1,
           "%s", errors);
     CHECK(scratch_exists("runs/inf/checkpoint_2.safetensors") &&
               !scratch_exists("runs/inf/checkpoint_5.safetensors") &&
@@ -380,6 +401,32 @@ static void test_each_handler_keeps_its_own(void)
     CHECK(scratch_exists("runs/two/checkpoint_best.safetensors") &&
               scratch_exists("runs/two/checkpoint_best_valid.accuracy.safetensors"),
           "the best");
+}
+
+/* Epoch 1 has a valid.loss of NaN; the best of the others is the last. */
+static void test_what_is_no_number_is_not_the_best(void)
+{
+    n_nothing = 1000;
+    CHECK(run("--out runs/none --quiet --max-iterations 3") == 0, "%s", errors);
+    CHECK(n_nothing < 1000, "nothing was evaluated");
+    n_nothing = 0;
+    CHECK(!scratch_exists("runs/none/checkpoint_best.safetensors"), "a best of NaN");
+    CHECK(run("--resume runs/none --quiet") == 0, "%s", errors);
+    CHECK(same_tensors("runs/none/checkpoint_best.safetensors",
+                       "runs/a/checkpoint_best.safetensors"),
+          "the best differs");
+}
+
+/* The name that a best is written under first is taken by a folder. */
+static void test_a_best_that_cannot_be_written_prevents_no_other(void)
+{
+    struct rnn__fault f = {0};
+    CHECK(rnn__make_folder("runs/taken/checkpoint_best.safetensors.tmp", &f) == 0, "%s",
+          f.sentence);
+    CHECK(run("--out runs/taken --quiet") == 0, "%s", errors);
+    CHECK(count(errors, "note: no checkpoint: runs/taken/checkpoint_best.safetensors") == 4,
+          "%s", errors);
+    CHECK(scratch_exists("runs/taken/checkpoint_6.safetensors"), "the numbered one");
 }
 
 /* A new run in the folder of an old one: what --resume finds is the new one, however soon
@@ -512,6 +559,16 @@ static void test_a_signal_asks_for_a_checkpoint(void)
     kill(child, SIGTERM);
     waitpid(child, &status, 0);
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 143, "status %x", status);
+}
+
+static void test_a_wish_that_was_ignored_stays_so(void)
+{
+    void (*before)(int) = signal(SIGUSR1, SIG_IGN);
+    rnn__signals_listen();
+    raise(SIGUSR1);
+    CHECK(!rnn__signals_take_wish(), "taken");
+    rnn__signals_stop_listening();
+    CHECK(signal(SIGUSR1, before) == SIG_IGN, "not ignored behind the run");
 }
 
 /* ---- handlers ---- */
@@ -818,12 +875,15 @@ int main(void)
     test_sample_goes_on_from_the_prompt();
     test_exit_status_tells_whose_mistake_it_was();
     test_divergence_keeps_the_last_finite_state();
+    test_a_failed_run_tells_of_a_lost_last_state();
     test_parameters_that_are_lost_replace_no_checkpoint();
     test_every_tensor_that_does_not_fit_is_told();
     test_a_damaged_checkpoint_is_noticed();
     test_behind_a_damaged_checkpoint_the_one_before_is_taken();
     test_keep_counts_checkpoints_from_before_an_interruption();
     test_each_handler_keeps_its_own();
+    test_what_is_no_number_is_not_the_best();
+    test_a_best_that_cannot_be_written_prevents_no_other();
     test_an_older_run_in_the_folder_is_replaced();
     test_a_finished_run_is_left_alone();
     test_a_run_is_not_resumed_with_other_data_or_seed();
@@ -831,6 +891,7 @@ int main(void)
     test_a_signal_leaves_a_checkpoint(SIGINT, 130);
     test_a_signal_leaves_a_checkpoint(SIGTERM, 143);
     test_a_signal_asks_for_a_checkpoint();
+    test_a_wish_that_was_ignored_stays_so();
     test_early_stopping_waits_for_patience();
     test_a_run_that_was_stopped_stays_so();
     test_settings_say_what_is_logged_and_kept();
