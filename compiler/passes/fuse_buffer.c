@@ -57,13 +57,21 @@ static int word_length(const char *word)
     return n;
 }
 
-/* `value: …` names nothing: it is what the definition gives. */
+/* Behind the key: `{…}`, or lines of its own. */
+static bool is_key_of_mapping(const char *colon)
+{
+    const char *value = colon + 1 + strspn(colon + 1, " ");
+    return *value == '{' || *value == '\n';
+}
+
+/* `value: …` names nothing: it is what the definition gives. `weight: {shape: …}` is the
+   name of a parameter. */
 static bool is_key_of_definition(const char *word, int length)
 {
     static const char *const keys[] = {"value", "derivative", "output", "weight"};
     for (int i = 0; i < COUNT(keys); i++)
         if ((int)strlen(keys[i]) == length && strncmp(word, keys[i], (size_t)length) == 0)
-            return word[length] == ':';
+            return word[length] == ':' && !is_key_of_mapping(&word[length]);
     return false;
 }
 

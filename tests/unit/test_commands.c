@@ -303,6 +303,9 @@ static void test_explain_shows_what_stands_behind_a_pass(void)
 {
     const char *spec = in_root("tests/parity/lstm_mse_sgd.yaml");
     CHECK(RUN("explain", spec, "--after", "place") == 0 && says("workspace"), "%s", output);
+    CHECK(RUN("explain", spec, "--fuse=off", "--after", "fuse") == 0, "%s", output);
+    CHECK(says("head.weight = weight."), "a parameter's value has another name: %s",
+          output);
     int status = RUN("explain", spec, "--after", "plac");
     CHECK(status == 2 && says("did you mean 'place'?"), "status %d: %s", status, output);
 }
