@@ -186,7 +186,9 @@ static int keep_spec(struct rnn__trainer *t, struct rnn__fault *f)
     return code;
 }
 
-/* From here on the folder is this run's. */
+/* From here on the folder is this run's. Logs are cut when its spec and first checkpoint
+   are there: before, a failure leaves an older run whole; behind, that checkpoint knows how
+   much of them is this run's. */
 static int take_folder(struct rnn__trainer *t, struct rnn__fault *f)
 {
     int code = rnn__make_folder(t->out, f);
@@ -198,10 +200,13 @@ static int take_folder(struct rnn__trainer *t, struct rnn__fault *f)
         code = keep_spec(t, f);
     if (code)
         return code;
-    rnn__folder_unlock(&t->source_lock);
     rnn__folder_sweep(t->out);
     bool goes_on_here = t->source && !t->moves;
-    return goes_on_here ? 0 : rnn__save_first(t, f);
+    code = goes_on_here ? 0 : rnn__save_first(t, f);
+    if (!code)
+        code = rnn__begin_files(t, f);
+    rnn__folder_unlock(&t->source_lock);
+    return code;
 }
 
 int rnn__begin(struct rnn__trainer *t, struct rnn__fault *f)

@@ -115,6 +115,8 @@ static int make_log(struct rnn__trainer *t, const char *path, int flags,
     int code = rnn__attach(t, log, free, f);
     if (code)
         return code;
+    if (format == &rnn__log_formats[RNN__LOG_TENSORBOARD])
+        flags |= RNN__FILE_RECORDS;
     code = rnn__run_file(t, path, flags, &log->out, f);
     if (code)
         return code;

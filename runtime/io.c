@@ -402,6 +402,21 @@ int rnn__out_cut(struct rnn__out *o, int64_t keep, struct rnn__fault *f)
     return 0;
 }
 
+int rnn__out_cut_to_line(struct rnn__out *o, struct rnn__fault *f)
+{
+    char block[512];
+    for (int64_t end = o->bytes; end > 0;) {
+        size_t n = end < (int64_t)sizeof block ? (size_t)end : sizeof block;
+        int code = rnn__read_at(o->fd, o->path, end - (int64_t)n, block, n, f);
+        if (code)
+            return code;
+        for (; n > 0; n--, end--)
+            if (block[n - 1] == '\n')
+                return rnn__out_cut(o, end, f);
+    }
+    return rnn__out_cut(o, 0, f);
+}
+
 static int out_measure(struct rnn__out *o, struct rnn__fault *f)
 {
     struct stat st;
@@ -440,10 +455,10 @@ static int open_pipe(const char *path, int flags, struct rnn__fault *f)
 static int open_to_write(const char *path, struct rnn__fault *f)
 {
     struct stat st;
-    int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
+    int flags = O_CREAT | O_APPEND | O_CLOEXEC;
     if (rnn__io->stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
-        return open_pipe(path, flags, f);
-    int fd = rnn__io->open(path, flags, 0666);
+        return open_pipe(path, flags | O_WRONLY, f);
+    int fd = rnn__io->open(path, flags | O_RDWR, 0666); /* its last line may be read */
     if (fd < 0)
         rnn__fault_errno(f, path, "cannot be written");
     return fd;

@@ -134,6 +134,8 @@ struct rnn__out {
 int rnn__out_open(struct rnn__out *o, const char *path, struct rnn__fault *f);
 /* Cuts the open file to `keep` bytes at most; a pipe has nothing to cut. RNN_EIO. */
 int rnn__out_cut(struct rnn__out *o, int64_t keep, struct rnn__fault *f);
+/* Cuts what the open file has behind its last newline. RNN_EIO. */
+int rnn__out_cut_to_line(struct rnn__out *o, struct rnn__fault *f);
 void rnn__out_bytes(struct rnn__out *o, const void *data, size_t bytes);
 void rnn__out_put(struct rnn__out *o, const char *format, ...) RNN_PRINTF(2, 3);
 /* What waits goes to the file, with `sync` to the disk. RNN_EIO when this or anything

@@ -67,7 +67,8 @@ struct rnn__kept {
 struct rnn__run_file {
     struct rnn__out out; /* fd -1 until rnn__open_files */
     char *path;
-    int flags; /* of rnn__file_flag */
+    int flags;  /* of rnn__file_flag */
+    bool begun; /* cut, or copied: its length is what is the run's */
     bool told;
     struct rnn__run_file *next;
 };
@@ -230,8 +231,9 @@ void rnn__kept_free(struct rnn__trainer *t);
 /* ---- run_files.c ---- */
 
 enum rnn__file_flag {
-    RNN__FILE_ANEW = 1,  /* a resumed run begins it anew */
-    RNN__FILE_OPTION = 2 /* the command line names it, not the settings */
+    RNN__FILE_ANEW = 1,   /* a resumed run begins it anew */
+    RNN__FILE_OPTION = 2, /* the command line names it, not the settings */
+    RNN__FILE_RECORDS = 4 /* not of lines */
 };
 /* The option `file`, *name by default: a plain name, for a file of the run's folder.
    RNN__ESPEC. */
@@ -250,10 +252,14 @@ const struct rnn__run_file *rnn__file_of(const struct rnn__trainer *t,
 int64_t rnn__file_known(const struct rnn__trainer *t, const struct rnn__run_file *file);
 /* Where a resumed run had the file; the caller frees. NULL: no memory. */
 char *rnn__file_before(const struct rnn__trainer *t, const struct rnn__run_file *file);
-/* Opens all: empty, or, resumed, with what the checkpoint knows of them. RNN_EIO; where two
-   are one, RNN__ESPEC or RNN_EINVAL, and all are as they were. */
+/* Opens all, and leaves what they hold. RNN_EIO; where two are one, RNN__ESPEC or
+   RNN_EINVAL. */
 int rnn__open_files(struct rnn__trainer *t, struct rnn__fault *f);
+/* Cuts all to what the run begins with: nothing, or, resumed, what the checkpoint knows of
+   them. RNN_EIO. */
+int rnn__begin_files(struct rnn__trainer *t, struct rnn__fault *f);
 void rnn__flush_files(struct rnn__trainer *t, bool sync);
+/* Their lengths, for a checkpoint. NULL: no memory. */
 json_t *rnn__files_json(const struct rnn__trainer *t);
 void rnn__files_free(struct rnn__trainer *t);
 

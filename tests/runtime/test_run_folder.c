@@ -73,6 +73,103 @@ static void test_the_same_folder_by_another_name_is_no_other(void)
     CHECK(same_file("runs/s/log.jsonl", "runs/whole/log.jsonl"), "logs differ");
 }
 
+/* A link of B's to A's log: to begin B's would empty A's. */
+static void test_a_log_is_not_emptied_through_a_link(void)
+{
+    CHECK(run("--out runs/la --quiet --max-iterations 3") == 0, "%s", errors);
+    char *before = scratch_read("runs/la/log.jsonl");
+    CHECK(mkdir("runs/lb", 0777) == 0, "mkdir");
+    for (int hard = 0; hard < 2; hard++) {
+        unlink("runs/lb/log.jsonl");
+        CHECK((hard ? link("runs/la/log.jsonl", "runs/lb/log.jsonl")
+                    : symlink("../la/log.jsonl", "runs/lb/log.jsonl")) == 0,
+              "link");
+        CHECK(run("--resume runs/la --out runs/lb --quiet") == 3, "%s", errors);
+        CHECK(strstr(errors, "runs/lb/log.jsonl: is runs/la/log.jsonl of the run that this "
+                             "one goes on from"),
+              "%s", errors);
+        char *after = scratch_read("runs/la/log.jsonl");
+        CHECK_TEXT(after, before);
+        free(after);
+    }
+    free(before);
+}
+
+/* ---- a log that a resumed run finds ---- */
+
+static int run_bare(const char *line)
+{
+    return run_settings(SETTINGS("\"handlers\": []"), line);
+}
+
+static void test_a_log_is_known_by_any_spelling(void)
+{
+    CHECK(run_bare("--out runs/k0 --quiet --log whole.jsonl") == 0, "%s", errors);
+    CHECK(run_bare("--out runs/k1 --quiet --log k.jsonl --max-iterations 3") == 0, "%s",
+          errors);
+    CHECK(run_bare("--resume runs/k1 --quiet --log ./k.jsonl --max-iterations 5") == 0,
+          "%s", errors);
+    CHECK(run_bare("--resume runs/k1/ --out runs/k2 --quiet --log runs/../k.jsonl") == 0,
+          "%s", errors);
+    CHECK(same_file("k.jsonl", "whole.jsonl"), "logs differ");
+}
+
+/* The runs between write no log; what one before has written stays, once. */
+static void test_a_log_that_was_left_out_is_still_known(void)
+{
+    CHECK(run_bare("--out runs/c --quiet --log c.jsonl --max-iterations 2") == 0, "%s",
+          errors);
+    char *first = scratch_read("c.jsonl");
+    FILE *log = fopen("c.jsonl", "a");
+    fputs("{\"event\": \"cut\"}\n", log);
+    fclose(log);
+    CHECK(run_bare("--resume runs/c --quiet --max-iterations 4") == 0, "%s", errors);
+    CHECK(run_bare("--resume runs/c --out runs/c2 --quiet --max-iterations 5") == 0, "%s",
+          errors);
+    CHECK(run_bare("--resume runs/c2 --quiet --log c.jsonl") == 0, "%s", errors);
+    char *all = scratch_read("c.jsonl");
+    CHECK(*first && strncmp(all, first, strlen(first)) == 0, "%s", all);
+    CHECK(strlen(all) > strlen(first) && !strstr(all, "\"cut\""), "%s", all);
+    free(first);
+    free(all);
+}
+
+static void test_a_file_that_no_checkpoint_knows_is_kept(void)
+{
+    CHECK(run_bare("--out runs/u --quiet --max-iterations 3") == 0, "%s", errors);
+    scratch_write("mine.txt", "mine", 4);
+    CHECK(run_bare("--resume runs/u --log mine.txt --max-iterations 5") == 0, "%s", errors);
+    CHECK(strstr(errors, "mine.txt: 4 bytes that the checkpoint does not know of stay"),
+          "%s", errors);
+    char *once = scratch_read("mine.txt");
+    CHECK(strncmp(once, "mine\n{\"event\"", 13) == 0, "%s", once);
+    CHECK(run_bare("--resume runs/u --quiet --log mine.txt") == 0, "%s", errors);
+    char *twice = scratch_read("mine.txt");
+    CHECK(strncmp(twice, once, strlen(once)) == 0 && strlen(twice) > strlen(once), "%s",
+          twice);
+    free(once);
+    free(twice);
+}
+
+/* As a full disk leaves it: shorter than the checkpoint knows, its last line broken off. */
+static void test_a_line_that_was_cut_off_is_not_gone_on_with(void)
+{
+    struct stat st;
+    CHECK(run("--out runs/e --quiet --max-iterations 3") == 0, "%s", errors);
+    CHECK(stat("runs/e/log.jsonl", &st) == 0, "stat");
+    CHECK(truncate("runs/e/log.jsonl", st.st_size - 7) == 0, "truncate");
+    CHECK(run("--resume runs/e") == 0, "%s", errors);
+    CHECK(strstr(errors, "are missing, and stay missing"), "%s", errors);
+    char *log = scratch_read("runs/e/log.jsonl"),
+         *all = scratch_read("runs/whole/log.jsonl");
+    int lines = count(log, "\n");
+    CHECK(lines == count(all, "\n") - 1, "%d lines", lines);
+    CHECK(count(log, "\n{\"event\"") == lines - 1 && count(log, "\"event\"") == lines, "%s",
+          log);
+    free(log);
+    free(all);
+}
+
 /* A process that holds the lock of a folder while `line` is run; the exit status of that.
  */
 static int run_beside_a_trainer(const char *lock, const char *line)
@@ -143,6 +240,29 @@ static void test_a_run_that_cannot_begin_changes_nothing(void)
     }
     free(log);
     free(spec);
+}
+
+/* The older run is whole until spec and first checkpoint of the new one are there. */
+static void test_a_run_that_cannot_take_the_folder_leaves_the_older_one(void)
+{
+    static const char *const blocked[] = {"runs/o/spec.yaml.tmp",
+                                          "runs/o/checkpoint_0.safetensors.tmp"};
+    CHECK(run("--out runs/o --quiet --max-iterations 2") == 0, "%s", errors);
+    char *log = scratch_read("runs/o/log.jsonl");
+    for (int i = 0; i < 2; i++) {
+        CHECK(mkdir(blocked[i], 0777) == 0, "mkdir");
+        CHECK(run("--out runs/o --overwrite --quiet") == 5, "%s", errors);
+        char *now = scratch_read("runs/o/log.jsonl");
+        CHECK_TEXT(now, log);
+        CHECK(scratch_exists("runs/o/checkpoint_2.safetensors"), "no checkpoint");
+        rmdir(blocked[i]);
+        free(now);
+    }
+    CHECK(run("--resume runs/o --quiet") == 0, "%s", errors);
+    CHECK(same_file("runs/o/log.jsonl", "runs/whole/log.jsonl"), "logs differ");
+    CHECK(run("--out runs/o --overwrite --quiet") == 0, "%s", errors);
+    CHECK(same_file("runs/o/log.jsonl", "runs/whole/log.jsonl"), "logs differ");
+    free(log);
 }
 
 static void test_a_new_run_does_not_take_the_place_of_another(void)
@@ -223,8 +343,14 @@ int main(void)
     test_a_run_that_goes_on_elsewhere_takes_its_log_along();
     test_a_run_does_not_go_on_in_the_folder_of_another();
     test_the_same_folder_by_another_name_is_no_other();
+    test_a_log_is_not_emptied_through_a_link();
+    test_a_log_is_known_by_any_spelling();
+    test_a_log_that_was_left_out_is_still_known();
+    test_a_file_that_no_checkpoint_knows_is_kept();
+    test_a_line_that_was_cut_off_is_not_gone_on_with();
     test_a_run_at_work_is_not_gone_on_with_elsewhere();
     test_a_run_that_cannot_begin_changes_nothing();
+    test_a_run_that_cannot_take_the_folder_leaves_the_older_one();
     test_a_new_run_does_not_take_the_place_of_another();
     test_one_file_has_one_writer();
     test_settings_name_files_of_the_runs_folder();
