@@ -7,6 +7,7 @@
  * is whole is taken.
  */
 #include "checkpoint.h"
+#include "engine.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -381,6 +382,24 @@ static int damaged_progress(const struct rnn__safetensors *s, const char *name,
                       name);
 }
 
+/* The handler that the pending event goes on with, by its name; all, where this run has
+   none such. Older versions wrote its handle, which says nothing in a run with others. */
+static int read_handler(struct rnn__trainer *t, const struct rnn__safetensors *s,
+                        json_t *value, rnn_state_dict *d, struct rnn__fault *f)
+{
+    struct rnn__handler_id id = {0};
+    int32_t handle = int32_of(value);
+    if (!value || json_is_null(value) || (json_is_integer(value) && handle == 0))
+        return 0;
+    bool named = json_unpack(value, "[si!]", &id.name, &id.ordinal) == 0;
+    bool good = named ? id.ordinal >= 0 : json_is_integer(value) && handle > 0;
+    if (!good || d->pending == 0)
+        return damaged_progress(s, RNN__HANDLER_KEY, f);
+    if (named)
+        d->pending_handler = rnn__handler_find(t->engine, d->pending, id);
+    return 0;
+}
+
 static int load_progress(struct rnn__trainer *t, const struct rnn__safetensors *s,
                          struct rnn__fault *f)
 {
@@ -402,13 +421,14 @@ static int load_progress(struct rnn__trainer *t, const struct rnn__safetensors *
         if (d.n_entry < RNN_STATE_ENTRIES_MAX)
             d.entry[d.n_entry++] = (rnn_state_entry){name, exact_value(value)};
     }
+    d.pending = int32_of(json_object_get(progress, RNN__PENDING_KEY));
+    if (!code)
+        code = read_handler(t, s, json_object_get(progress, RNN__HANDLER_KEY), &d, f);
     if (code) {
         json_decref(progress);
         return code;
     }
     add_new_entries(t, s, &d);
-    d.pending = int32_of(json_object_get(progress, RNN__PENDING_KEY));
-    d.pending_handler = int32_of(json_object_get(progress, RNN__HANDLER_KEY));
     const json_t *output = json_object_get(progress, RNN__OUTPUT_KEY);
     d.output = (rnn_output){.value = exact_value(output), .null = !json_is_string(output)};
     code = rnn_state_load(t->engine, &d);

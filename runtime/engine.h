@@ -26,7 +26,7 @@ struct rnn__handler {
     int handle;
     bool filtered;
     rnn_filter filter;
-    const char *name; /* for profiles; not owned; NULL: none */
+    const char *name; /* for profiles and checkpoints; not owned; NULL: none */
 };
 
 struct rnn__event {
@@ -166,6 +166,16 @@ void rnn__events_free(rnn_engine *e);
 int rnn__fire(rnn_engine *e, int event);
 /* Names the event's newest handler; the name must outlive the engine. */
 void rnn__name_handler(rnn_engine *e, int event, const char *name);
+
+/* What a handler is called whatever others there are: its name, and which of that name it
+   is on the event, from 0. */
+struct rnn__handler_id {
+    const char *name; /* NULL: it has none */
+    int ordinal;
+};
+struct rnn__handler_id rnn__handler_id(const rnn_engine *e, int event, int handle);
+/* Its handle in this engine; 0: there is none. */
+int rnn__handler_find(const rnn_engine *e, int event, struct rnn__handler_id id);
 int64_t rnn__counter(const rnn_engine *e, const struct rnn__event *event);
 
 /* ---- tbptt.c ---- */

@@ -247,6 +247,28 @@ void rnn__name_handler(rnn_engine *e, int event, const char *name)
     at->handler[at->n_handler - 1].name = name;
 }
 
+struct rnn__handler_id rnn__handler_id(const rnn_engine *e, int event, int handle)
+{
+    struct rnn__handler_id id = {0};
+    const struct rnn__handler *list = is_event(e, event) ? e->event[event].handler : NULL;
+    for (int i = 0; list && i < e->event[event].n_handler; i++)
+        if (list[i].handle == handle)
+            id.name = list[i].name;
+    for (int i = 0; id.name && i < e->event[event].n_handler; i++)
+        if (list[i].handle < handle && list[i].name && strcmp(list[i].name, id.name) == 0)
+            id.ordinal++;
+    return id;
+}
+
+int rnn__handler_find(const rnn_engine *e, int event, struct rnn__handler_id id)
+{
+    const struct rnn__handler *list = is_event(e, event) ? e->event[event].handler : NULL;
+    for (int i = 0; list && i < e->event[event].n_handler; i++)
+        if (list[i].name && strcmp(list[i].name, id.name) == 0 && id.ordinal-- == 0)
+            return list[i].handle;
+    return 0;
+}
+
 /* ---- removing ---- */
 
 /* Drops the rows that were removed, keeping the order of the others. */
@@ -339,13 +361,14 @@ static int call(rnn_engine *e, int event, int i)
 }
 
 /* The handle of the first handler to be called: an event that is fired again goes on with
-   the one that paused it. Handles grow in the order of the handlers. */
+   the one that paused it. Handles grow in the order of the handlers. A handle that this
+   engine never gave, of a state from elsewhere, passes over none. */
 static int first_handle(rnn_engine *e, int event)
 {
     int handle = e->paused.event == event ? e->paused.handle : 0;
     if (handle)
         e->paused.event = e->paused.handle = 0;
-    return handle;
+    return handle <= e->last_handle ? handle : 0;
 }
 
 int rnn__fire(rnn_engine *e, int event)

@@ -4,7 +4,8 @@
  * Settings list them by name, in any order; they are hung in the order of the table
  * below, so that a validation comes before those who judge by it, and a checkpoint
  * after them all. An event whose validation was interrupted goes on with it, in a resumed
- * run too. Standard ones are there without being asked for.
+ * run too, which knows it by its name: other handlers may have come or gone. Standard ones
+ * are there without being asked for.
  */
 #include "engine.h"
 #include "trainer.h"

@@ -390,8 +390,8 @@ typedef struct rnn_state_dict {
     /* RNN_ITERATION_COMPLETED or RNN_EPOCH_COMPLETED when that is still to be fired
        (again), before anything else; 0: neither */
     int32_t pending;
-    /* the handle of the handler that it goes on with, in a run with the same handlers; 0:
-       all of the event's */
+    /* the handle of the handler that it goes on with, in a run with the same handlers; 0,
+       or none of the engine's: all of the event's */
     int32_t pending_handler;
     rnn_output output; /* of the last batch: what the pending event's handlers see */
     int32_t n_entry;

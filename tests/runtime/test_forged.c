@@ -85,7 +85,7 @@ static void test_progress_that_cannot_be_is_refused(void)
         {"position", {"-7", "9223372036854775807"}},
         {"max_epochs", {"0", "-2", "9223372036854775807"}},
         {"pending", {"3", "-1", "4294967302"}},
-        {"pending_handler", {"-1", "7", "4294967296"}},
+        {"pending_handler", {"-1", "7", "4294967296", "[\"validate\", 0]", "[7]", "\"x\""}},
         {"tbptt.iteration", {"\"-1\"", "\"0.5\"", "\"nan\"", "\"1e300\""}},
         {"tbptt.step", {"\"-8\"", "\"8.5\"", "\"nan\"", "\"1e300\"", "\"99\"", "\"x\""}},
         {"tbptt.chunk", {"\"-1\"", "\"nan\"", "\"1e9\""}},

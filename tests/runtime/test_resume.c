@@ -346,6 +346,23 @@ static void test_an_event_that_was_not_finished_is_fired_again(void)
         pause_in(RNN_ITERATION_COMPLETED, at, "loss loss loss loss");
 }
 
+/* A state from a program with other handlers: none of these has had the event. */
+static void test_a_handle_of_elsewhere_passes_over_no_handler(void)
+{
+    struct source source = {.n = 2};
+    rnn_iterable data = source_iterable(&source, true, true);
+    rnn_state_dict d = dict(2, RNN_NONE, 2, 1);
+    char seen[256] = "";
+    rnn_engine *e = engine();
+    d.pending = RNN_EPOCH_COMPLETED;
+    d.pending_handler = 1000;
+    rnn_on(e, RNN_EPOCH_COMPLETED, NULL, end_seen, seen);
+    CHECK(rnn_state_load(e, &d) == 0, "%s", rnn_engine_error(e));
+    CHECK(rnn_engine_run(e, &data, NULL) == 0, "%s", rnn_engine_error(e));
+    CHECK_TEXT(seen, "loss");
+    rnn_close(e);
+}
+
 int main(void)
 {
     test_a_resumed_epoch_runs_what_is_missing_on_its_own_data();
@@ -357,5 +374,6 @@ int main(void)
     test_contradictory_options_are_refused();
     test_a_state_saved_at_any_event_resumes_exactly();
     test_an_event_that_was_not_finished_is_fired_again();
+    test_a_handle_of_elsewhere_passes_over_no_handler();
     return check_result();
 }

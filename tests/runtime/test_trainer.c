@@ -26,6 +26,9 @@ static float longest_seen;
 /* And whose first evaluations may have a loss of NaN. */
 static int n_nothing;
 
+/* The chunk of an evaluation in which the process is interrupted, counted down; 0: none. */
+static int interrupt_in;
+
 static int watched_eval(struct rnn_chunk *c, int thread)
 {
     const float *state = c->state_in;
@@ -33,6 +36,8 @@ static int watched_eval(struct rnn_chunk *c, int thread)
         if (!c->start[b] && state[b] > longest_seen)
             longest_seen = state[b];
     bigram_eval(c, thread);
+    if (interrupt_in > 0 && --interrupt_in == 0)
+        raise(SIGINT);
     if (n_nothing > 0) {
         n_nothing--;
         c->loss = NAN;
@@ -561,6 +566,32 @@ static void test_a_signal_asks_for_a_checkpoint(void)
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 143, "status %x", status);
 }
 
+/* The run goes on with the validation though its handlers are others: all that it leaves is
+   an uninterrupted run's. */
+static void interrupt_validation(const char *out, const char *before, const char *after)
+{
+    char line[128], path[64], best[64];
+    snprintf(line, sizeof line, "--out %s --quiet%s", out, before);
+    interrupt_in = 2;
+    CHECK(run(line) == 130, "%s", errors);
+    snprintf(line, sizeof line, "--resume %s --quiet%s", out, after);
+    CHECK(run(line) == 0, "%s", errors);
+    snprintf(path, sizeof path, "%s/log.jsonl", out);
+    snprintf(best, sizeof best, "%s/checkpoint_best.safetensors", out);
+    char *log = scratch_read(path);
+    CHECK(count(log, "\"validation\"") == 4 && count(log, "\"epoch_completed\"") == 4,
+          "log:\n%s", log);
+    CHECK(same_tensors(best, "runs/a/checkpoint_best.safetensors"), "the best differs");
+    free(log);
+}
+
+static void test_an_interrupted_validation_is_found_among_other_handlers(void)
+{
+    interrupt_validation("runs/v1", "", "");
+    interrupt_validation("runs/v2", " --log runs/v2.csv", "");
+    interrupt_validation("runs/v3", "", " --log runs/v3.csv");
+}
+
 static void test_a_wish_that_was_ignored_stays_so(void)
 {
     void (*before)(int) = signal(SIGUSR1, SIG_IGN);
@@ -891,6 +922,7 @@ int main(void)
     test_a_signal_leaves_a_checkpoint(SIGINT, 130);
     test_a_signal_leaves_a_checkpoint(SIGTERM, 143);
     test_a_signal_asks_for_a_checkpoint();
+    test_an_interrupted_validation_is_found_among_other_handlers();
     test_a_wish_that_was_ignored_stays_so();
     test_early_stopping_waits_for_patience();
     test_a_run_that_was_stopped_stays_so();
