@@ -438,15 +438,24 @@ static int load_progress(struct rnn__trainer *t, const struct rnn__safetensors *
     return code ? f->code : 0;
 }
 
-static void load_scalars(struct rnn__trainer *t, const struct rnn__safetensors *s)
+static int load_scalars(struct rnn__trainer *t, const struct rnn__safetensors *s,
+                        struct rnn__fault *f)
 {
+    int code = 0;
+    double now;
     const char *name;
     json_t *value, *scalars = metadata_json(s, "scalars");
     json_object_foreach(scalars, name, value)
-        rnn_set_scalar(t->engine, name, exact_value(value)); /* unknown ones are gone */
+    {
+        bool known = rnn_get_scalar(t->engine, name, &now) == 0; /* others are gone */
+        if (!code && known && rnn_set_scalar(t->engine, name, exact_value(value)) != 0)
+            code =
+                rnn__fault(f, RNN_EFORMAT, "%s: %s", s->path, rnn_engine_error(t->engine));
+    }
     json_decref(scalars);
-    for (int i = 0; i < t->n_number; i++) /* --set has the last word */
+    for (int i = 0; i < t->n_number && !code; i++) /* --set has the last word */
         rnn_set_scalar(t->engine, t->number[i].name, t->number[i].value);
+    return code;
 }
 
 static int load_metrics(struct rnn__trainer *t, const struct rnn__safetensors *s,
@@ -475,10 +484,10 @@ int rnn__checkpoint_resume(struct rnn__trainer *t, const char *path, struct rnn_
         code = load(t, &s, true, f);
     if (!code)
         code = load_metrics(t, &s, f);
-    if (!code) {
-        load_scalars(t, &s);
+    if (!code)
+        code = load_scalars(t, &s, f);
+    if (!code)
         code = load_progress(t, &s, f);
-    }
     json_decref(data);
     rnn__safetensors_close(&s);
     return code;

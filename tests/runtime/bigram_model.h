@@ -154,7 +154,7 @@ static const struct rnn_tensor bigram_optimizer[] = {
 static const struct rnn_state bigram_states[] = {{.name = "seen", .size = 1}};
 static const struct rnn_scalar bigram_scalars[] = {
     [BIGRAM_LR] = {.name = "optimizer.lr", .value = 1},
-    [BIGRAM_BLOW_UP] = {.name = "blow_up", .value = 0},
+    [BIGRAM_BLOW_UP] = {.name = "blow_up", .whole = true},
     [BIGRAM_EPOCH] = {.name = "epoch", .counter = true},
 };
 static const struct rnn_scalar bigram_optimizer_scalars[] = {{.name = "k.table"}};

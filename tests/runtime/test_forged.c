@@ -130,6 +130,8 @@ static void test_metadata_that_cannot_be_is_refused(void)
         {"seed", "many"},
         {"seed", "-1"},
         {"scalars", "{\"optimizer.lr\": \"fast\"}"},
+        {"scalars", "{\"blow_up\": \"0.5\"}"},
+        {"scalars", "{\"epoch\": \"1\"}"},
         {"scalars", "["},
         {"vocabulary", "{"},
         {"files", "["},
