@@ -92,8 +92,7 @@ static bool is_copied(const struct rnn__trainer *t, const struct rnn__run_file *
     return t->moves && is_inner(key_of(t->out, file->path, key));
 }
 
-/* Files of the run's folder that are no handler's to choose. */
-static bool is_taken(const char *name)
+bool rnn__is_own_file(const char *name)
 {
     static const char *const list[] = {"spec.yaml", "report.html", "loss.svg",
                                        "profile.csv", "ema.safetensors"};
@@ -114,7 +113,7 @@ int rnn__get_file_name(const json_t *options, const char *where, const char **na
                           "%s.file: '%s' is not the name of a file in the run's folder; "
                           "--log may name one elsewhere",
                           where, *name);
-    if (is_taken(*name))
+    if (rnn__is_own_file(*name))
         return rnn__fault(f, RNN__ESPEC,
                           "%s.file: the run itself writes '%s'; choose another name", where,
                           *name);

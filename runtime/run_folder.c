@@ -5,7 +5,8 @@
  *     checkpoint_12.safetensors           after iteration 12
  *     checkpoint_12_chunk_3.safetensors   in iteration 12, after 3 of its chunks
  *     checkpoint_best.safetensors         of the handler's `best`
- *     checkpoint_….safetensors.tmp        left by a run that was killed; removed
+ *     checkpoint_….safetensors.tmp, report.html.tmp …
+ *                                         left by a run that was killed; removed
  *     .lock                               held by the trainer that writes here
  *
  * The name alone tells how far a checkpoint is, so that one whose bytes are damaged has
@@ -97,8 +98,12 @@ static bool read_name(const char *name, struct rnn__place *place)
 static bool is_left_over(const char *name)
 {
     size_t n = strlen(name), m = sizeof beside - 1;
-    return strncmp(name, prefix, sizeof prefix - 1) == 0 && n > m &&
-           strcmp(name + n - m, beside) == 0;
+    char own[256];
+    if (n <= m || n - m >= sizeof own || strcmp(name + n - m, beside) != 0)
+        return false;
+    memcpy(own, name, n - m);
+    own[n - m] = '\0';
+    return rnn__is_own_file(own);
 }
 
 char *rnn__checkpoint_path(const struct rnn__trainer *t, struct rnn__place place)

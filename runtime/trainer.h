@@ -290,7 +290,9 @@ int rnn__folder_list(const char *folder, struct rnn__found **list, int *n,
 void rnn__found_free(struct rnn__found *list, int n);
 /* NULL: no memory. */
 char *rnn__checkpoint_path(const struct rnn__trainer *t, struct rnn__place place);
-/* Removes what killed runs left half written. */
+/* Whether the run itself writes a file of this name: none that a handler may choose. */
+bool rnn__is_own_file(const char *name);
+/* Removes what killed runs left half written of such files. */
 void rnn__folder_sweep(const char *folder);
 
 /* ---- checkpoint_sets.c ---- */
