@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-static const char from[] = "whole/checkpoint_2_chunk_2.safetensors";
+static const char *from = "whole/checkpoint_2_chunk_2.safetensors";
 
 /* Writes `from` as the one checkpoint of the folder f, with the entry `key` of its metadata
    another text. */
@@ -143,6 +143,20 @@ static void test_metadata_that_cannot_be_is_refused(void)
     }
 }
 
+/* Older versions wrote the handle of the handler that paused the event, which may be any
+   other's: the event goes to all, none of the four validations is passed over. */
+static void test_a_handle_of_an_older_version_passes_over_nothing(void)
+{
+    CHECK(run_settings(trainer_settings, "--quiet --out half --max-iterations 2") == 0,
+          "%s", errors);
+    from = "half/checkpoint_2.safetensors";
+    forge_progress("pending_handler", "1000");
+    CHECK(trainer_wait(trainer_fork("--quiet --resume f")) == 0, "refused");
+    char *log = scratch_read("f/log.jsonl");
+    CHECK(count(log, "\"validation\"") == 4, "log:\n%s", log);
+    free(log);
+}
+
 int main(void)
 {
     scratch_open_in_memory();
@@ -155,5 +169,6 @@ int main(void)
     test_progress_that_cannot_be_is_refused();
     test_a_best_that_is_no_number_is_replaced();
     test_metadata_that_cannot_be_is_refused();
+    test_a_handle_of_an_older_version_passes_over_nothing();
     return command_end();
 }
