@@ -22,7 +22,7 @@ struct rnn__ema {
     enum rnn_dtype dtype;
     void *params, *average; /* [n] reals, the trainer's and ours */
     int64_t n;
-    int updates; /* among the attributes; 0: not begun */
+    int updates, begun; /* among the attributes; begun: 1 once there are averages */
 };
 
 static double momentum_at(const struct rnn__ema *ema, double update)
@@ -34,13 +34,16 @@ static double momentum_at(const struct rnn__ema *ema, double update)
     return o->momentum_warmup + (o->momentum - o->momentum_warmup) * (update - 1) / steps;
 }
 
-/* Begins with the parameters that the run begins with; a resumed one has averages. */
+/* Begins with the parameters that the run begins with; a resumed one has averages, also
+   where it was stopped before the first update. */
 static int begin(rnn_engine *e, int event, void *user)
 {
     struct rnn__ema *ema = user;
     (void)event;
-    if (e->attributes.number[ema->updates].value == 0)
+    double *begun = &e->attributes.number[ema->begun].value;
+    if (*begun == 0 && e->attributes.number[ema->updates].value == 0)
         memcpy(ema->average, ema->params, (size_t)ema->n * rnn_dtype_bytes(ema->dtype));
+    *begun = 1;
     return 0;
 }
 
@@ -75,9 +78,13 @@ int rnn_ema(rnn_engine *e, int event, const rnn_filter *filter, const rnn_ema_op
     void *average = rnn__own(e, bytes);
     if (!ema || !average)
         return rnn__fail(e, RNN_ENOMEM, "no memory for moving averages");
-    *ema = (struct rnn__ema){options, m->dtype, blocks.params, average, m->params_size, 0};
+    *ema =
+        (struct rnn__ema){options, m->dtype, blocks.params, average, m->params_size, 0, 0};
     int code = rnn__keep_count(e, "ema.updates", 0x1p53);
+    if (!code)
+        code = rnn__keep_count(e, "ema.begun", 1);
     ema->updates = rnn__number_find(&e->attributes, "ema.updates");
+    ema->begun = rnn__number_find(&e->attributes, "ema.begun");
     if (!code)
         code = rnn_on(e, RNN_STARTED, NULL, begin, ema);
     if (code > 0)
