@@ -4,7 +4,7 @@
  */
 #include "check.h"
 #include "fake_model.h"
-#include "rnn.h"
+#include "trainer.h"
 
 #include <math.h>
 #include <string.h>
@@ -216,6 +216,53 @@ static void test_averages_follow_the_parameters_and_are_exchanged(void)
     rnn_close(trainer);
 }
 
+static int interrupt(rnn_engine *e, int event, void *user)
+{
+    (void)event, (void)user;
+    rnn_interrupt(e);
+    return 0;
+}
+
+static rnn_engine *averaging(void)
+{
+    rnn_engine *e;
+    CHECK(rnn_tbptt_trainer(&e, &fake_model, &(rnn_tbptt_options){.tbptt_step = 4}) == 0,
+          "%s", rnn_engine_error(NULL));
+    CHECK(rnn_ema(e, RNN_ITERATION_COMPLETED, NULL, &(rnn_ema_options){.momentum = 0.5}) >
+              0,
+          "%s", rnn_engine_error(e));
+    return e;
+}
+
+/* Stopped behind the first chunk, before any update of the averages, and resumed in another
+   engine, the averages still begin with the parameters that the run began with. */
+static void test_averages_begin_once(void)
+{
+    float began, trained, average;
+    rnn_blocks from, to;
+    rnn_state_dict d;
+    rnn_engine *first = averaging(), *second = averaging();
+    rnn_get_parameter(first, "w", &began, 1);
+    rnn_on(first, RNN_TIME_ITERATION_COMPLETED, NULL, interrupt, NULL);
+    CHECK(rnn_engine_run(first, &batches, NULL) == RNN_PAUSED, "not interrupted");
+    rnn_get_blocks(first, &from);
+    rnn_get_blocks(second, &to);
+    memcpy(to.params, from.params, 2 * sizeof(float));
+    memcpy(rnn__ema_block(second), rnn__ema_block(first), 2 * sizeof(float));
+    CHECK(rnn_state_save(first, &d) == 0 && rnn_state_load(second, &d) == 0, "%s",
+          rnn_engine_error(second));
+    rnn_on(second, RNN_ITERATION_COMPLETED, NULL, interrupt, NULL);
+    CHECK(rnn_engine_run(second, &batches, NULL) == RNN_PAUSED, "not interrupted");
+    rnn_get_parameter(second, "w", &trained, 1);
+    average = ((const float *)rnn__ema_block(second))[1];
+    CHECK(trained != began, "nothing was learned");
+    float mean = (began + trained) / 2; /* one update by half, behind the second chunk */
+    CHECK(fabsf(average - mean) <= 2 * 0x1p-24f * mean, "%.9g, expected %.9g",
+          (double)average, (double)mean);
+    rnn_close(first);
+    rnn_close(second);
+}
+
 /* ---- profile ---- */
 
 static int doze(rnn_engine *e, int event, void *user)
@@ -254,6 +301,7 @@ int main(void)
     test_a_time_limit_ends_the_run();
     test_an_output_that_is_not_finite_ends_the_run();
     test_averages_follow_the_parameters_and_are_exchanged();
+    test_averages_begin_once();
     test_a_profile_counts_spans_and_events();
     return check_result();
 }
