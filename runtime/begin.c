@@ -175,15 +175,9 @@ static int keep_spec(struct rnn__trainer *t, struct rnn__fault *f)
     struct rnn__string s = {0};
     if (!t->config->spec_text)
         return 0;
-    char *path = rnn__path_join(t->out, "spec.yaml");
     rnn__put(&s, "%s", t->config->spec_text);
     put_given(&s, t->options);
-    int code = s.failed || !path
-                   ? rnn__fault_memory(f)
-                   : rnn__write_file(path, &(struct rnn__piece){s.text, s.length}, 1, f);
-    free(path);
-    free(s.text);
-    return code;
+    return rnn__write_text(t->out, "spec.yaml", &s, f);
 }
 
 /* From here on the folder is this run's. Logs are cut when its spec and first checkpoint

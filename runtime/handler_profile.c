@@ -328,7 +328,6 @@ static int write_csv(struct rnn__trainer *t, struct rnn__fault *f)
     struct rnn__string s = {0};
     rnn_profile_row *row;
     int n_kernel, n = rnn__profile_rows(t->engine, &row, &n_kernel);
-    char *path = rnn__path_join(t->out, "profile.csv");
     rnn__put(&s, "name,times,total_seconds,mean_seconds,std_seconds,min_seconds,min_at,"
                  "max_seconds,max_at\n");
     for (int i = 0; i < n; i++)
@@ -336,12 +335,7 @@ static int write_csv(struct rnn__trainer *t, struct rnn__fault *f)
                  (long long)row[i].n, row[i].total, row[i].mean, row[i].std, row[i].min,
                  (long long)row[i].min_at, row[i].max, (long long)row[i].max_at);
     free(row);
-    int code = s.failed || !path
-                   ? rnn__fault_memory(f)
-                   : rnn__write_file(path, &(struct rnn__piece){s.text, s.length}, 1, f);
-    free(path);
-    free(s.text);
-    return code;
+    return rnn__write_text(t->out, "profile.csv", &s, f);
 }
 
 int rnn__profile_report(struct rnn__trainer *t, struct rnn__fault *f)

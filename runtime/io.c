@@ -349,6 +349,11 @@ static int write_beside(const char *path, const struct rnn__piece *piece, int n_
     return code;
 }
 
+bool rnn__same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
 int rnn__write_file(const char *path, const struct rnn__piece *piece, int n_piece,
                     struct rnn__fault *f)
 {
@@ -364,6 +369,19 @@ int rnn__write_file(const char *path, const struct rnn__piece *piece, int n_piec
     else
         code = sync_folder_of(path, f);
     free(beside.text);
+    return code;
+}
+
+int rnn__write_text(const char *folder, const char *name, struct rnn__string *s,
+                    struct rnn__fault *f)
+{
+    char *path = rnn__path_join(folder, name);
+    int code = s->failed || !path
+                   ? rnn__fault_memory(f)
+                   : rnn__write_file(path, &(struct rnn__piece){s->text, s->length}, 1, f);
+    free(path);
+    free(s->text);
+    *s = (struct rnn__string){0};
     return code;
 }
 

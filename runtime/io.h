@@ -106,12 +106,19 @@ struct rnn__piece {
     size_t bytes;
 };
 
+/* Whether both are one file, by whatever names. */
+bool rnn__same_file(const struct stat *a, const struct stat *b);
+
 /*
  * Replaces the file at `path` by the pieces, so that at every instant, power loss
  * included, it holds either what it held or the new bytes: written beside, synced,
  * renamed, folder synced. On failure the old file stands and nothing is left beside.
  */
 int rnn__write_file(const char *path, const struct rnn__piece *piece, int n_piece,
+                    struct rnn__fault *f);
+
+/* rnn__write_file of a text in a folder, which is freed; RNN_ENOMEM if it is not whole. */
+int rnn__write_text(const char *folder, const char *name, struct rnn__string *s,
                     struct rnn__fault *f);
 
 /*

@@ -359,18 +359,6 @@ static void put_page(struct rnn__string *s, const struct rnn__report *r, const c
     rnn__put(s, "</body></html>\n");
 }
 
-static int write_text(const struct rnn__report *r, const char *name, struct rnn__string *s,
-                      struct rnn__fault *f)
-{
-    char *path = rnn__path_join(r->t->out, name);
-    int code = s->failed || !path
-                   ? rnn__fault_memory(f)
-                   : rnn__write_file(path, &(struct rnn__piece){s->text, s->length}, 1, f);
-    free(path);
-    free(s->text);
-    return code;
-}
-
 int rnn__report_end(struct rnn__trainer *t, const char *end, struct rnn__fault *f)
 {
     const struct rnn__report *r = t->report_of_run;
@@ -378,11 +366,11 @@ int rnn__report_end(struct rnn__trainer *t, const char *end, struct rnn__fault *
     if (!r)
         return 0;
     put_page(&page, r, end);
-    int code = write_text(r, "report.html", &page, f);
+    int code = rnn__write_text(t->out, "report.html", &page, f);
     if (code)
         return code;
     struct rnn__chart chart = loss_chart(r);
     chart.title = t->name;
     rnn__chart_put(&picture, &chart);
-    return write_text(r, "loss.svg", &picture, f);
+    return rnn__write_text(t->out, "loss.svg", &picture, f);
 }

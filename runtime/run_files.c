@@ -174,12 +174,11 @@ static int check_single(struct rnn__trainer *t, const struct rnn__run_file *file
     for (const struct rnn__run_file *at = file->next; at; at = at->next) {
         if (rnn__io->fstat(at->out.fd, &other) != 0)
             return rnn__fault_errno(f, at->path, "cannot be examined");
-        if (other.st_dev == st.st_dev && other.st_ino == st.st_ino)
+        if (rnn__same_file(&other, &st))
             return refuse_twice(file, at, f);
     }
     for (int i = 0; i < t->used.n; i++)
-        if (rnn__io->stat(t->used.file[i].path, &other) == 0 && other.st_dev == st.st_dev &&
-            other.st_ino == st.st_ino)
+        if (rnn__io->stat(t->used.file[i].path, &other) == 0 && rnn__same_file(&other, &st))
             return rnn__fault(f, whose(file), "%s: is a file of the data (%s)", file->path,
                               t->used.file[i].where);
     return 0;
@@ -203,8 +202,7 @@ static int check_source(const struct rnn__trainer *t, const struct rnn__run_file
         char *path = is_inner(key) ? rnn__path_join(t->source, key) : NULL;
         if (is_inner(key) && !path)
             code = rnn__fault_memory(f);
-        else if (path && rnn__io->stat(path, &other) == 0 && other.st_dev == st.st_dev &&
-                 other.st_ino == st.st_ino)
+        else if (path && rnn__io->stat(path, &other) == 0 && rnn__same_file(&other, &st))
             code = rnn__fault(f, whose(file),
                               "%s: is %s of the run that this one goes on from, which is "
                               "left as it is; remove the link, or choose another file",

@@ -58,8 +58,7 @@ void rnn__folder_unlock(int *lock)
 bool rnn__folder_same(const char *a, const char *b)
 {
     struct stat x, y;
-    return rnn__io->stat(a, &x) == 0 && rnn__io->stat(b, &y) == 0 && x.st_dev == y.st_dev &&
-           x.st_ino == y.st_ino;
+    return rnn__io->stat(a, &x) == 0 && rnn__io->stat(b, &y) == 0 && rnn__same_file(&x, &y);
 }
 
 /* ---- names ---- */

@@ -523,20 +523,28 @@ static void test_a_second_trainer_is_turned_away(void)
     free(after);
 }
 
-/* A run without end, in a child; a signal ends it within a chunk. */
+/* A run without end, in a child. */
+static pid_t begin_endless(const char *handlers, const char *line)
+{
+    char json[256];
+    snprintf(json, sizeof json,
+             "{\"name\": \"b\", \"data\": {\"train\": {\"text\": \"corpus.txt\", "
+             "\"streams\": 4}}, \"train\": {\"handlers\": [%s]}}",
+             handlers);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(run_settings(json, line));
+    return child;
+}
+
+/* A signal ends it within a chunk. */
 static void test_a_signal_leaves_a_checkpoint(int number, int expected)
 {
     char line[128];
     snprintf(line, sizeof line, "--out runs/s%d --quiet --set train.epochs=100000000",
              number);
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0)
-        _exit(run_settings(
-            "{\"name\": \"b\", \"data\": {\"train\": {\"text\": \"corpus.txt\", "
-            "\"streams\": 4}}, \"train\": {\"handlers\": [{\"checkpoint\": "
-            "false}, {\"log\": false}]}}",
-            line));
+    pid_t child = begin_endless("{\"checkpoint\": false}, {\"log\": false}", line);
     nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
     kill(child, number);
     int status = 0;
@@ -550,14 +558,8 @@ static void test_a_signal_leaves_a_checkpoint(int number, int expected)
 
 static void test_a_signal_asks_for_a_checkpoint(void)
 {
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0)
-        _exit(run_settings(
-            "{\"name\": \"b\", \"data\": {\"train\": {\"text\": \"corpus.txt\", "
-            "\"streams\": 4}}, \"train\": {\"handlers\": [{\"checkpoint\": "
-            "false}]}}",
-            "--out runs/usr1 --quiet --set train.epochs=100000000"));
+    pid_t child = begin_endless("{\"checkpoint\": false}",
+                                "--out runs/usr1 --quiet --set train.epochs=100000000");
     struct rnn__found *list;
     struct rnn__fault f = {0};
     int n = 0, status = 0;
