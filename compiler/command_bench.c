@@ -16,7 +16,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <jansson.h>
 
@@ -33,13 +32,6 @@ enum { N_SLICE = 4, MAX_SAMPLES = 1 << 18, MIN_SAMPLES = 2 };
 static const double warm_up_seconds = 1, seconds_otherwise = 3, part_seconds = 0.5;
 
 /* ---- times ---- */
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Durations in microseconds; what is beyond MAX_SAMPLES is not kept. */
 typedef struct {
@@ -127,7 +119,7 @@ static void on_mark(struct rnn_marker *base, int32_t thread, int32_t kernel)
     Clock *c = (Clock *)(void *)base;
     if (thread != 0)
         return;
-    double t = now();
+    double t = command_seconds();
     if (c->running >= 0)
         c->current[c->running] += t - c->since;
     c->running = kernel;
@@ -167,14 +159,14 @@ static int on_started(rnn_engine *e, int event, void *user)
     Variant *v = user;
     (void)event;
     if (rnn_state_of(e)->chunk == 0)
-        v->last = now();
+        v->last = command_seconds();
     return 0;
 }
 
 static int on_completed(rnn_engine *e, int event, void *user)
 {
     Variant *v = user;
-    double t = now();
+    double t = command_seconds();
     (void)event;
     if (v->warm)
         samples_add(v->into, t - v->last);
@@ -189,7 +181,7 @@ static int on_completed(rnn_engine *e, int event, void *user)
 static int on_part(rnn_engine *e, int event, void *user)
 {
     Variant *v = user;
-    double t = now();
+    double t = command_seconds();
     (void)e;
     samples_add(&v->part[event == RNN_BACKWARD_COMPLETED ? PART_GRAD : PART_UPDATE],
                 t - v->last);
@@ -201,7 +193,7 @@ static int on_part_started(rnn_engine *e, int event, void *user)
 {
     Variant *v = user;
     (void)e, (void)event;
-    v->last = now();
+    v->last = command_seconds();
     return 0;
 }
 
@@ -292,7 +284,7 @@ static void variant_close(Variant *v)
 static int run_slice(Variant *v, rnn_engine *e, double seconds, bool warm)
 {
     rnn_run_options o = {.max_epochs = INT32_MAX, .restart = true};
-    v->deadline = now() + seconds;
+    v->deadline = command_seconds() + seconds;
     v->left = MIN_SAMPLES;
     v->warm = warm;
     return rnn_engine_run(e, &v->run.iterable, &o) < 0 ? engine_failed(e) : EXIT_DONE;
@@ -346,10 +338,10 @@ static double best_rate(struct rnn__team *team, int threads, const struct rnn_mo
     struct rnn_chunk chunk = {
         .steps = 1 << 20, .params = out, .team = rnn__team_base(team)};
     for (int i = 0; i < 40; i++) {
-        double start = now();
+        double start = command_seconds();
         rnn__team_run(team, peak->step, &chunk);
-        double rate =
-            (double)peak->output_size * (double)chunk.steps * threads / (now() - start);
+        double rate = (double)peak->output_size * (double)chunk.steps * threads /
+                      (command_seconds() - start);
         best = rate > best ? rate : best;
     }
     return best / 1e9;

@@ -80,7 +80,7 @@ static int train(Arena *arena, const CommandLine *c, const Unit *u,
     return rnn_trainer_main(c->n_rest + 1, argv, model, &config);
 }
 
-static double now_seconds(void)
+double command_seconds(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -90,7 +90,7 @@ static double now_seconds(void)
 /* What stands between a spec and its first chunk. */
 static void say_times(double begun, double planned)
 {
-    double end = now_seconds();
+    double end = command_seconds();
     fprintf(stderr, "rnnc run: compiled in %.3f s (passes %.3f s, machine code %.3f s)\n",
             end - begun, planned - begun, end - planned);
 }
@@ -99,7 +99,7 @@ int command_run(Arena *arena, const CommandLine *c)
 {
     int status = EXIT_DONE;
     Compiled compiled;
-    double begun = now_seconds();
+    double begun = command_seconds();
     Unit *u = command_unit(arena, c, &status);
     if (!u)
         return status;
@@ -108,7 +108,7 @@ int command_run(Arena *arena, const CommandLine *c)
         return command_mistakes(u);
     if (c->verbose && !c->interpreter)
         explain_notes(u->plan, u->diag);
-    double planned = now_seconds();
+    double planned = command_seconds();
     status = compiled_make(u, c->interpreter, &compiled);
     if (c->verbose && !c->interpreter && status == EXIT_DONE)
         say_times(begun, planned);

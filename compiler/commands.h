@@ -55,4 +55,7 @@ typedef struct {
 int compiled_make(Unit *u, bool interpreter, Compiled *out);
 void compiled_free(Compiled *c);
 
+/* Of a clock that only goes on. */
+double command_seconds(void);
+
 #endif

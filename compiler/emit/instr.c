@@ -36,10 +36,7 @@ static bool is_in_memory(const Instr *i)
     return instr_has_access(i) && i->kind != I_IOTA && i->kind != I_RANDOM;
 }
 
-bool instr_is_reduction(const Instr *i)
-{
-    return i->kind == I_REDUCE || i->kind == I_ACCUMULATE || i->kind == I_SCATTER;
-}
+bool instr_is_reduction(const Instr *i) { return i->kind == I_REDUCE || instr_sums(i); }
 
 /* ---- elements in memory ---- */
 

@@ -239,6 +239,11 @@ LLVMValueRef ir_at(Ir *ir, LLVMTypeRef type, LLVMValueRef p, LLVMValueRef index)
     return LLVMBuildInBoundsGEP2(ir->builder, type, p, &index, 1, "");
 }
 
+LLVMValueRef ir_real_at(Ir *ir, LLVMValueRef p, LLVMValueRef index)
+{
+    return ir_at(ir, ir->real, p, index);
+}
+
 /* Bytes of the element: what a load or store may rely on. */
 static unsigned bytes_of_element(LLVMTypeRef type)
 {

@@ -92,6 +92,8 @@ LLVMValueRef ir_select(Ir *ir, LLVMValueRef c, LLVMValueRef yes, LLVMValueRef no
 
 /* The address of element `index` (i64) of an array of `type` at p. */
 LLVMValueRef ir_at(Ir *ir, LLVMTypeRef type, LLVMValueRef p, LLVMValueRef index);
+/* … of the model's reals. */
+LLVMValueRef ir_real_at(Ir *ir, LLVMValueRef p, LLVMValueRef index);
 /* Scalars and vectors, aligned as their element only. */
 LLVMValueRef ir_load(Ir *ir, LLVMTypeRef type, LLVMValueRef p);
 void ir_store(Ir *ir, LLVMValueRef v, LLVMValueRef p);

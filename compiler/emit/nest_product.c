@@ -82,10 +82,10 @@ static void split_rows(const NestCode *n, const Contraction *c, Product *p)
     Ir *ir = n->ir;
     Part part = nest_part(n, 0, c->m);
     ProductRows *rows = &p->dim[p->n_dim - 1];
-    p->a = ir_at(ir, ir->real, p->a, ir_mul(ir, part.first, rows->a));
-    p->c = ir_at(ir, ir->real, p->c, ir_mul(ir, part.first, rows->c));
+    p->a = ir_real_at(ir, p->a, ir_mul(ir, part.first, rows->a));
+    p->c = ir_real_at(ir, p->c, ir_mul(ir, part.first, rows->c));
     if (p->init)
-        p->init = ir_at(ir, ir->real, p->init, ir_mul(ir, part.first, rows->init));
+        p->init = ir_real_at(ir, p->init, ir_mul(ir, part.first, rows->init));
     rows->count = extent_of(n, part.first, part.end);
 }
 

@@ -24,11 +24,6 @@ int64_t pack_elements(int64_t n_batch, int64_t n, int64_t k, int panel)
     return pack_panels(n_batch, n, panel) * k * panel;
 }
 
-static LLVMValueRef real_at(Ir *ir, LLVMValueRef p, LLVMValueRef index)
-{
-    return ir_at(ir, ir->real, p, index);
-}
-
 static bool is_one(LLVMValueRef v)
 {
     int64_t n;
@@ -45,15 +40,16 @@ static void by_elements(Ir *ir, int panel, LLVMValueRef begin, LLVMValueRef k_be
 {
     LLVMValueRef zero = ir_real(ir->real, 0), pitch = ir_int(ir, panel);
     IrLoop k = ir_loop(ir, k_begin, ir_param(ir, P_K), 1, 0, NULL);
-    LLVMValueRef to = real_at(ir, ir_param(ir, P_TO), ir_mul(ir, k.i, pitch));
+    LLVMValueRef to = ir_real_at(ir, ir_param(ir, P_TO), ir_mul(ir, k.i, pitch));
     LLVMValueRef from =
-        real_at(ir, ir_param(ir, P_FROM), ir_mul(ir, k.i, ir_param(ir, P_FROM_K)));
+        ir_real_at(ir, ir_param(ir, P_FROM), ir_mul(ir, k.i, ir_param(ir, P_FROM_K)));
     IrLoop n = ir_loop(ir, begin, ir_max(ir, begin, ir_param(ir, P_COLUMNS)), 1, 0, NULL);
     LLVMValueRef index = ir_mul(ir, n.i, ir_param(ir, P_FROM_N));
-    ir_store(ir, ir_load(ir, ir->real, real_at(ir, from, index)), real_at(ir, to, n.i));
+    ir_store(ir, ir_load(ir, ir->real, ir_real_at(ir, from, index)),
+             ir_real_at(ir, to, n.i));
     ir_loop_end(ir, &n, NULL);
     IrLoop pad = ir_loop(ir, ir_max(ir, begin, ir_param(ir, P_COLUMNS)), pitch, 1, 0, NULL);
-    ir_store(ir, zero, real_at(ir, to, pad.i));
+    ir_store(ir, zero, ir_real_at(ir, to, pad.i));
     ir_loop_end(ir, &pad, NULL);
     ir_loop_end(ir, &k, NULL);
 }
@@ -76,14 +72,15 @@ static void copy_rows(Ir *ir, int panel, bool masked)
         mask[j] = ir_mask_below(ir, ir->vector, ir_max(ir, left, ir_int(ir, 0)));
     }
     IrLoop k = ir_loop(ir, ir_int(ir, 0), ir_param(ir, P_K), 1, 0, NULL);
-    LLVMValueRef to = real_at(ir, ir_param(ir, P_TO), ir_mul(ir, k.i, ir_int(ir, panel)));
+    LLVMValueRef to =
+        ir_real_at(ir, ir_param(ir, P_TO), ir_mul(ir, k.i, ir_int(ir, panel)));
     LLVMValueRef from =
-        real_at(ir, ir_param(ir, P_FROM), ir_mul(ir, k.i, ir_param(ir, P_FROM_K)));
+        ir_real_at(ir, ir_param(ir, P_FROM), ir_mul(ir, k.i, ir_param(ir, P_FROM_K)));
     for (int j = 0; j < n; j++) {
-        LLVMValueRef at = ir_int(ir, j * ir->vector), p = real_at(ir, from, at);
+        LLVMValueRef at = ir_int(ir, j * ir->vector), p = ir_real_at(ir, from, at);
         LLVMValueRef v =
             masked ? ir_load_masked(ir, ir->vreal, p, mask[j]) : ir_load(ir, ir->vreal, p);
-        ir_store(ir, v, real_at(ir, to, at));
+        ir_store(ir, v, ir_real_at(ir, to, at));
     }
     ir_loop_end(ir, &k, NULL);
 }
@@ -170,19 +167,19 @@ static void build_transpose(Ir *ir, int panel)
         BUG("vectors of %d lanes", ir->vector);
 
     IrLoop n = ir_loop(ir, ir_int(ir, 0), whole_n, ir->vector, 0, NULL);
-    LLVMValueRef to = real_at(ir, ir_param(ir, P_TO), n.i);
+    LLVMValueRef to = ir_real_at(ir, ir_param(ir, P_TO), n.i);
     LLVMValueRef from =
-        real_at(ir, ir_param(ir, P_FROM), ir_mul(ir, n.i, ir_param(ir, P_FROM_N)));
+        ir_real_at(ir, ir_param(ir, P_FROM), ir_mul(ir, n.i, ir_param(ir, P_FROM_N)));
     IrLoop l = ir_loop(ir, ir_int(ir, 0), whole_k, ir->vector, 0, NULL);
-    LLVMValueRef corner = real_at(ir, from, l.i);
+    LLVMValueRef corner = ir_real_at(ir, from, l.i);
     for (int i = 0; i < ir->vector; i++) {
         LLVMValueRef down = ir_mul(ir, ir_param(ir, P_FROM_N), ir_int(ir, i));
-        row[i] = ir_load(ir, ir->vreal, real_at(ir, corner, down));
+        row[i] = ir_load(ir, ir->vreal, ir_real_at(ir, corner, down));
     }
     transpose(ir, row);
-    LLVMValueRef first = real_at(ir, to, ir_mul(ir, l.i, ir_int(ir, panel)));
+    LLVMValueRef first = ir_real_at(ir, to, ir_mul(ir, l.i, ir_int(ir, panel)));
     for (int i = 0; i < ir->vector; i++)
-        ir_store(ir, row[i], real_at(ir, first, ir_int(ir, (int64_t)i * panel)));
+        ir_store(ir, row[i], ir_real_at(ir, first, ir_int(ir, (int64_t)i * panel)));
     ir_loop_end(ir, &l, NULL);
     ir_loop_end(ir, &n, NULL);
     IrIf narrow = ir_if(ir, ir_less(ir, whole_n, ir_int(ir, panel)));
@@ -242,16 +239,17 @@ void pack_emit(Ir *ir, const Pack *p)
     LLVMValueRef batch = p->n_batch == 1 ? ir_int(ir, 0) : ir_div(ir, l.i, n_panel);
     LLVMValueRef panel = ir_sub(ir, l.i, ir_mul(ir, batch, n_panel));
     LLVMValueRef column = ir_mul(ir, panel, width);
-    LLVMValueRef from = real_at(ir, p->from, ir_mul(ir, batch, ir_int(ir, p->from_batch)));
-    panel_emit(ir,
-               &(Panel){
-                   .panel = p->panel,
-                   .to = real_at(ir, p->to, ir_mul(ir, l.i, ir_int(ir, p->k * p->panel))),
-                   .from = real_at(ir, from, ir_mul(ir, column, ir_int(ir, p->from_n))),
-                   .k = ir_int(ir, p->k),
-                   .from_n = ir_int(ir, p->from_n),
-                   .from_k = ir_int(ir, p->from_k),
-                   .columns = ir_min(ir, width, ir_sub(ir, ir_int(ir, p->n), column)),
-               });
+    LLVMValueRef from =
+        ir_real_at(ir, p->from, ir_mul(ir, batch, ir_int(ir, p->from_batch)));
+    panel_emit(
+        ir, &(Panel){
+                .panel = p->panel,
+                .to = ir_real_at(ir, p->to, ir_mul(ir, l.i, ir_int(ir, p->k * p->panel))),
+                .from = ir_real_at(ir, from, ir_mul(ir, column, ir_int(ir, p->from_n))),
+                .k = ir_int(ir, p->k),
+                .from_n = ir_int(ir, p->from_n),
+                .from_k = ir_int(ir, p->from_k),
+                .columns = ir_min(ir, width, ir_sub(ir, ir_int(ir, p->n), column)),
+            });
     ir_loop_end(ir, &l, NULL);
 }

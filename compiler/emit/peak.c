@@ -37,7 +37,7 @@ static LLVMValueRef peak_procedure(Emitter *e)
     at = ir_int(ir, offsetof(struct rnn_chunk, params));
     LLVMValueRef out = ir_load(ir, ir->ptr, ir_at(ir, ir->i8, chunk, at));
     LLVMValueRef thread = LLVMBuildZExt(ir->builder, ir_param(ir, 1), ir->i64, "");
-    ir_store(ir, ir_extract(ir, sum, 0), ir_at(ir, ir->real, out, thread));
+    ir_store(ir, ir_extract(ir, sum, 0), ir_real_at(ir, out, thread));
     ir_end(ir, place, ir_int_of(ir->i32, 0));
     return f;
 }

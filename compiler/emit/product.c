@@ -21,11 +21,6 @@ typedef struct {
     int n_dim;
 } Emission;
 
-static LLVMValueRef real_at(Ir *ir, LLVMValueRef p, LLVMValueRef index)
-{
-    return ir_at(ir, ir->real, p, index);
-}
-
 /* ---- the grid of rows ---- */
 
 static bool is_one(LLVMValueRef v)
@@ -112,9 +107,9 @@ static void outer_open(Ir *ir, const Emission *e, Outer *o, TileAt at)
         const ProductRows *d = &e->dim[i];
         o->loop[i] = ir_loop(ir, ir_int(ir, 0), d->count, 1, 0, NULL);
         LLVMValueRef index = o->loop[i].i;
-        at.a = real_at(ir, at.a, ir_mul(ir, index, d->a));
-        at.c = real_at(ir, at.c, ir_mul(ir, index, d->c));
-        at.init = real_at(ir, at.init, ir_mul(ir, index, d->init));
+        at.a = ir_real_at(ir, at.a, ir_mul(ir, index, d->a));
+        at.c = ir_real_at(ir, at.c, ir_mul(ir, index, d->c));
+        at.init = ir_real_at(ir, at.init, ir_mul(ir, index, d->init));
     }
     o->at = at;
 }
@@ -130,9 +125,9 @@ static void outer_close(Ir *ir, const Emission *e, Outer *o)
 static TileAt at_panel(Ir *ir, const Emission *e, LLVMValueRef panel)
 {
     LLVMValueRef column = ir_mul(ir, panel, ir_int(ir, e->p->panel));
-    return (TileAt){e->a, real_at(ir, e->b, ir_mul(ir, column, ir_int(ir, e->p->k))),
-                    real_at(ir, e->c, column),
-                    real_at(ir, e->init, ir_mul(ir, column, ir_int(ir, e->init_n)))};
+    return (TileAt){e->a, ir_real_at(ir, e->b, ir_mul(ir, column, ir_int(ir, e->p->k))),
+                    ir_real_at(ir, e->c, column),
+                    ir_real_at(ir, e->init, ir_mul(ir, column, ir_int(ir, e->init_n)))};
 }
 
 /* All rows of one panel. */
@@ -260,11 +255,11 @@ static void spread_init(Ir *ir, Emission *e)
     Outer o;
     outer_open(ir, e, &o, (TileAt){e->a, e->b, e->c, e->init});
     IrLoop row = ir_loop(ir, ir_int(ir, 0), last->count, 1, 0, NULL);
-    LLVMValueRef from = real_at(ir, o.at.init, ir_mul(ir, row.i, last->init)),
-                 to = real_at(ir, o.at.c, ir_mul(ir, row.i, last->c));
+    LLVMValueRef from = ir_real_at(ir, o.at.init, ir_mul(ir, row.i, last->init)),
+                 to = ir_real_at(ir, o.at.c, ir_mul(ir, row.i, last->c));
     LLVMValueRef x = ir_load(ir, ir->real, from);
     IrLoop column = ir_loop(ir, begin, end, 1, 0, NULL);
-    ir_store(ir, x, real_at(ir, to, column.i));
+    ir_store(ir, x, ir_real_at(ir, to, column.i));
     ir_loop_end(ir, &column, NULL);
     ir_loop_end(ir, &row, NULL);
     outer_close(ir, e, &o);
@@ -295,11 +290,12 @@ void product_emit(Ir *ir, const Product *p)
 
     IrLoop batch = ir_loop(ir, ir_int(ir, 0), ir_int(ir, p->n_batch), 1, 0, NULL);
     int64_t b_batch = pack_elements(1, p->n, p->k, p->panel);
-    e.a = real_at(ir, p->a, ir_mul(ir, batch.i, ir_int(ir, p->a_batch)));
-    e.b = real_at(ir, p->b, ir_mul(ir, batch.i, ir_int(ir, b_batch)));
-    e.c = real_at(ir, p->c, ir_mul(ir, batch.i, ir_int(ir, p->c_batch)));
-    e.init = p->init ? real_at(ir, p->init, ir_mul(ir, batch.i, ir_int(ir, p->init_batch)))
-                     : tile_zeros(ir);
+    e.a = ir_real_at(ir, p->a, ir_mul(ir, batch.i, ir_int(ir, p->a_batch)));
+    e.b = ir_real_at(ir, p->b, ir_mul(ir, batch.i, ir_int(ir, b_batch)));
+    e.c = ir_real_at(ir, p->c, ir_mul(ir, batch.i, ir_int(ir, p->c_batch)));
+    e.init = p->init
+                 ? ir_real_at(ir, p->init, ir_mul(ir, batch.i, ir_int(ir, p->init_batch)))
+                 : tile_zeros(ir);
     emit_batch(ir, &e);
     ir_loop_end(ir, &batch, NULL);
 }

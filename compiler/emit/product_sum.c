@@ -35,11 +35,6 @@ typedef struct {
     LLVMValueRef first; /* i1: nothing in c yet */
 } Block;
 
-static LLVMValueRef real_at(Ir *ir, LLVMValueRef p, LLVMValueRef index)
-{
-    return ir_at(ir, ir->real, p, index);
-}
-
 /* ---- points ---- */
 
 static LLVMValueRef both(Ir *ir, LLVMValueRef x, LLVMValueRef y)
@@ -92,13 +87,13 @@ static void set_points(Ir *ir, Emission *e)
 static void emit_panel_of_b(Ir *ir, const Emission *e, const Block *k, LLVMValueRef column,
                             LLVMValueRef columns)
 {
-    LLVMValueRef from = real_at(ir, k->b, ir_mul(ir, column, ir_int(ir, e->p->b_n)));
+    LLVMValueRef from = ir_real_at(ir, k->b, ir_mul(ir, column, ir_int(ir, e->p->b_n)));
     LLVMValueRef run = ir_mul(ir, k->n_inner, ir_int(ir, e->width));
     IrLoop l = ir_loop(ir, ir_int(ir, 0), k->n_outer, 1, 0, NULL);
     panel_emit(ir, &(Panel){
                        .panel = e->width,
-                       .to = real_at(ir, e->panel, ir_mul(ir, l.i, run)),
-                       .from = real_at(ir, from, ir_mul(ir, l.i, e->outer.b)),
+                       .to = ir_real_at(ir, e->panel, ir_mul(ir, l.i, run)),
+                       .from = ir_real_at(ir, from, ir_mul(ir, l.i, e->outer.b)),
                        .k = k->n_inner,
                        .from_n = ir_int(ir, e->p->b_n),
                        .from_k = e->inner.b,
@@ -111,7 +106,7 @@ static void emit_panel(Ir *ir, const Emission *e, const Block *k, LLVMValueRef c
                        LLVMValueRef columns, Tile tile)
 {
     emit_panel_of_b(ir, e, k, column, columns);
-    LLVMValueRef c = real_at(ir, e->c, column);
+    LLVMValueRef c = ir_real_at(ir, e->c, column);
     LLVMValueRef init = e->p->init ? c : ir_select(ir, k->first, tile_zeros(ir), c);
     tile_rows_call(ir, e->p->tiling.rows, tile, e->arguments,
                    (TileAt){k->a, e->panel, c, init}, e->m);
@@ -163,19 +158,19 @@ static void emit_blocks(Ir *ir, const Emission *e)
                  n_inner = blocks_of(ir, e->inner.count, inner_block);
 
     IrLoop far = ir_loop(ir, zero, e->far.count, 1, 0, NULL);
-    LLVMValueRef a = real_at(ir, e->a, ir_mul(ir, far.i, e->far.a)),
-                 b = real_at(ir, e->b, ir_mul(ir, far.i, e->far.b));
+    LLVMValueRef a = ir_real_at(ir, e->a, ir_mul(ir, far.i, e->far.a)),
+                 b = ir_real_at(ir, e->b, ir_mul(ir, far.i, e->far.b));
     IrLoop outer = ir_loop(ir, zero, n_outer, 1, 0, NULL);
     LLVMValueRef o = ir_mul(ir, outer.i, e->outer_block);
-    a = real_at(ir, a, ir_mul(ir, o, e->outer.a));
-    b = real_at(ir, b, ir_mul(ir, o, e->outer.b));
+    a = ir_real_at(ir, a, ir_mul(ir, o, e->outer.a));
+    b = ir_real_at(ir, b, ir_mul(ir, o, e->outer.b));
     IrLoop inner = ir_loop(ir, zero, n_inner, 1, 0, NULL);
     LLVMValueRef i = ir_mul(ir, inner.i, inner_block);
     LLVMValueRef before = LLVMBuildOr(ir->builder, far.i, o, "");
     before = LLVMBuildOr(ir->builder, before, i, "");
     Block block = {
-        .a = real_at(ir, a, ir_mul(ir, i, e->inner.a)),
-        .b = real_at(ir, b, ir_mul(ir, i, e->inner.b)),
+        .a = ir_real_at(ir, a, ir_mul(ir, i, e->inner.a)),
+        .b = ir_real_at(ir, b, ir_mul(ir, i, e->inner.b)),
         .n_outer = ir_min(ir, e->outer_block, ir_sub(ir, e->outer.count, o)),
         .n_inner = ir_min(ir, inner_block, ir_sub(ir, e->inner.count, i)),
         .first = equal(ir, before, zero),
@@ -191,11 +186,11 @@ static void copy_init(Ir *ir, const Emission *e, LLVMValueRef init)
 {
     const ProductSum *p = e->p;
     IrLoop m = ir_loop(ir, ir_int(ir, 0), e->m, 1, 0, NULL);
-    LLVMValueRef from = real_at(ir, init, ir_mul(ir, m.i, ir_int(ir, p->init_m))),
-                 to = real_at(ir, e->c, ir_mul(ir, m.i, ir_int(ir, p->c_m)));
+    LLVMValueRef from = ir_real_at(ir, init, ir_mul(ir, m.i, ir_int(ir, p->init_m))),
+                 to = ir_real_at(ir, e->c, ir_mul(ir, m.i, ir_int(ir, p->c_m)));
     IrLoop n = ir_loop(ir, e->n_begin, e->n_end, 1, 0, NULL);
-    LLVMValueRef at = real_at(ir, from, ir_mul(ir, n.i, ir_int(ir, p->init_n)));
-    ir_store(ir, ir_load(ir, ir->real, at), real_at(ir, to, n.i));
+    LLVMValueRef at = ir_real_at(ir, from, ir_mul(ir, n.i, ir_int(ir, p->init_n)));
+    ir_store(ir, ir_load(ir, ir->real, at), ir_real_at(ir, to, n.i));
     ir_loop_end(ir, &n, NULL);
     ir_loop_end(ir, &m, NULL);
 }
@@ -219,8 +214,8 @@ static void set_arguments(Ir *ir, const Emission *e)
 static LLVMValueRef part(Ir *ir, LLVMValueRef p, LLVMValueRef batch, int64_t batch_stride,
                          LLVMValueRef m, int64_t m_stride)
 {
-    p = real_at(ir, p, ir_mul(ir, batch, ir_int(ir, batch_stride)));
-    return real_at(ir, p, ir_mul(ir, m, ir_int(ir, m_stride)));
+    p = ir_real_at(ir, p, ir_mul(ir, batch, ir_int(ir, batch_stride)));
+    return ir_real_at(ir, p, ir_mul(ir, m, ir_int(ir, m_stride)));
 }
 
 void product_sum_emit(Ir *ir, const ProductSum *p)
@@ -241,7 +236,7 @@ void product_sum_emit(Ir *ir, const ProductSum *p)
     set_arguments(ir, &e);
     IrLoop batch = ir_loop(ir, zero, ir_int(ir, p->n_batch), 1, 0, NULL);
     e.a = part(ir, p->a, batch.i, p->a_batch, m_begin, p->a_m);
-    e.b = real_at(ir, p->b, ir_mul(ir, batch.i, ir_int(ir, p->b_batch)));
+    e.b = ir_real_at(ir, p->b, ir_mul(ir, batch.i, ir_int(ir, p->b_batch)));
     e.c = part(ir, p->c, batch.i, p->c_batch, m_begin, p->c_m);
     if (p->init && p->init != p->c)
         copy_init(ir, &e, part(ir, p->init, batch.i, p->init_batch, m_begin, p->init_m));

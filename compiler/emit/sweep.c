@@ -258,11 +258,6 @@ void sweep_emit(Emitter *e, const Sweep *sweep, Part part)
 
 /* ---- sums start at zero ---- */
 
-static bool is_sum(const Instr *i)
-{
-    return i->kind == I_ACCUMULATE || i->kind == I_SCATTER;
-}
-
 /* One more dimension behind those that s and a have. */
 static void add_dimension(Sweep *s, Access *a, int64_t extent, int64_t stride)
 {
@@ -299,6 +294,6 @@ static void zero_target(Emitter *e, const Sweep *sweep, const Instr *sum, Part p
 void sweep_zero(Emitter *e, const Sweep *sweep, Part part)
 {
     for (int i = 0; i < sweep->n_instr; i++)
-        if (is_sum(&sweep->instr[i]))
+        if (instr_sums(&sweep->instr[i]))
             zero_target(e, sweep, &sweep->instr[i], part);
 }

@@ -50,11 +50,6 @@ static LLVMValueRef get(Ir *ir, LLVMValueRef arguments, TileField field)
     return ir_load(ir, ir->i64, ir_at(ir, ir->i64, arguments, ir_int(ir, field)));
 }
 
-static LLVMValueRef real_at(Ir *ir, LLVMValueRef p, LLVMValueRef index)
-{
-    return ir_at(ir, ir->real, p, index);
-}
-
 LLVMValueRef tile_zeros(Ir *ir)
 {
     const char *name = "tile_zeros";
@@ -82,8 +77,8 @@ static LLVMValueRef place_of(Ir *ir, const Body *y, LLVMValueRef p, TileField st
 {
     int columns = y->tile.panels * y->tile.vectors;
     LLVMValueRef row = ir_mul(ir, y->field[stride], ir_int(ir, i / columns));
-    p = real_at(ir, p, row);
-    return real_at(ir, p, ir_int(ir, (int64_t)(i % columns) * ir->vector));
+    p = ir_real_at(ir, p, row);
+    return ir_real_at(ir, p, ir_int(ir, (int64_t)(i % columns) * ir->vector));
 }
 
 static void load_init(Ir *ir, const Body *y, LLVMValueRef init, LLVMValueRef *acc)
@@ -131,9 +126,10 @@ static void fetch_ahead(Ir *ir, const Body *y, const ChainStart *s, LLVMValueRef
     enum { FIRST_LEVEL = 3, SECOND_LEVEL = 2 };
     LLVMValueRef line = ir_int(ir, reals_of_line(ir));
     if (y->tile.a == TILE_A_ALONG_ROWS)
-        ir_prefetch(ir, real_at(ir, real_at(ir, s->a[0], a_index), line), FIRST_LEVEL);
+        ir_prefetch(ir, ir_real_at(ir, ir_real_at(ir, s->a[0], a_index), line),
+                    FIRST_LEVEL);
     else
-        ir_prefetch(ir, real_at(ir, y->next_panel, b_index), SECOND_LEVEL);
+        ir_prefetch(ir, ir_real_at(ir, y->next_panel, b_index), SECOND_LEVEL);
 }
 
 /* Which line of each k of the next panel tile number i fetches. */
@@ -142,8 +138,8 @@ static LLVMValueRef next_panel(Ir *ir, const Body *y, LLVMValueRef b, LLVMValueR
     int64_t pitch = (int64_t)y->tile.pitch * ir->vector, line = reals_of_line(ir);
     int64_t lines = (pitch + line - 1) / line;
     LLVMValueRef which = LLVMBuildURem(ir->builder, i, ir_int(ir, lines), "");
-    b = real_at(ir, b, ir_mul(ir, y->field[TILE_K], ir_int(ir, pitch)));
-    return real_at(ir, b, ir_mul(ir, which, ir_int(ir, line)));
+    b = ir_real_at(ir, b, ir_mul(ir, y->field[TILE_K], ir_int(ir, pitch)));
+    return ir_real_at(ir, b, ir_mul(ir, which, ir_int(ir, line)));
 }
 
 /* One k: acc[r][j] += a[r][a_index] * b[j][b_index]. */
@@ -155,12 +151,12 @@ static void multiply(Ir *ir, const Body *y, const ChainStart *s, LLVMValueRef a_
     if (y->tile.ahead)
         fetch_ahead(ir, y, s, a_index, b_index);
     for (int j = 0; j < columns; j++) {
-        LLVMValueRef p = real_at(ir, s->b[j / y->tile.vectors], b_index);
+        LLVMValueRef p = ir_real_at(ir, s->b[j / y->tile.vectors], b_index);
         int64_t column = (int64_t)(j % y->tile.vectors) * ir->vector;
-        vector[j] = ir_load(ir, ir->vreal, real_at(ir, p, ir_int(ir, column)));
+        vector[j] = ir_load(ir, ir->vreal, ir_real_at(ir, p, ir_int(ir, column)));
     }
     for (int r = 0; r < y->tile.rows; r++) {
-        LLVMValueRef x = ir_load(ir, ir->real, real_at(ir, s->a[r], a_index));
+        LLVMValueRef x = ir_load(ir, ir->real, ir_real_at(ir, s->a[r], a_index));
         x = ir_splat(ir, x, ir->vector);
         for (int j = 0; j < columns; j++)
             acc[r * columns + j] = ir_fma(ir, x, vector[j], acc[r * columns + j]);
@@ -171,7 +167,7 @@ static void addresses_of_a(Ir *ir, const Body *y, LLVMValueRef p, LLVMValueRef *
 {
     bool unit = y->tile.a == TILE_A_ALONG_ROWS;
     for (int r = 0; r < y->tile.rows; r++)
-        a[r] = real_at(
+        a[r] = ir_real_at(
             ir, p, unit ? ir_int(ir, r) : ir_mul(ir, y->field[TILE_A_ROW], ir_int(ir, r)));
 }
 
@@ -190,11 +186,11 @@ static ChainStart chain_start(Ir *ir, const Body *y, LLVMValueRef a, LLVMValueRe
         number = ir_select(ir, y->reversed, ir_int(ir, chain ^ y->tile.chains / 2), number);
     LLVMValueRef skipped = ir_mul(ir, y->field[TILE_K], number);
     int64_t pitch = (int64_t)y->tile.pitch * ir->vector;
-    a = real_at(ir, a, ir_mul(ir, skipped, y->field[TILE_A_K]));
-    b = real_at(ir, b, ir_mul(ir, skipped, ir_int(ir, pitch)));
+    a = ir_real_at(ir, a, ir_mul(ir, skipped, y->field[TILE_A_K]));
+    b = ir_real_at(ir, b, ir_mul(ir, skipped, ir_int(ir, pitch)));
     addresses_of_a(ir, y, a, s.a);
     for (int j = 0; j < y->tile.panels; j++)
-        s.b[j] = real_at(ir, b, ir_mul(ir, y->field[TILE_B_PANEL], ir_int(ir, j)));
+        s.b[j] = ir_real_at(ir, b, ir_mul(ir, y->field[TILE_B_PANEL], ir_int(ir, j)));
     return s;
 }
 
@@ -259,15 +255,15 @@ static void all_runs(Ir *ir, const Body *y, LLVMValueRef a, LLVMValueRef b,
     copy(next, acc, y->n);
     IrLoop l = ir_loop(ir, ir_int(ir, 0), y->field[TILE_K_OUTER], 1, y->n, next);
     copy(next, l.carried, y->n);
-    inner_run(ir, y, real_at(ir, a, ir_mul(ir, l.i, y->field[TILE_A_OUTER])),
-              real_at(ir, b, ir_mul(ir, l.i, b_run)), next);
+    inner_run(ir, y, ir_real_at(ir, a, ir_mul(ir, l.i, y->field[TILE_A_OUTER])),
+              ir_real_at(ir, b, ir_mul(ir, l.i, b_run)), next);
     ir_loop_end(ir, &l, next);
     copy(acc, l.carried, y->n);
 }
 
 static LLVMValueRef below(Ir *ir, const Body *y, LLVMValueRef p, TileField stride)
 {
-    return real_at(ir, p, ir_mul(ir, y->field[stride], ir_int(ir, y->tile.rows)));
+    return ir_real_at(ir, p, ir_mul(ir, y->field[stride], ir_int(ir, y->tile.rows)));
 }
 
 /* void (arguments, a, b, c, init, n) */
@@ -370,8 +366,8 @@ static TileAt skip_rows(Ir *ir, LLVMValueRef arguments, TileAt at, LLVMValueRef 
     LLVMValueRef a = ir_mul(ir, rows, get(ir, arguments, TILE_A_ROW)),
                  c = ir_mul(ir, rows, get(ir, arguments, TILE_C_ROW)),
                  init = ir_mul(ir, rows, get(ir, arguments, TILE_INIT_ROW));
-    return (TileAt){real_at(ir, at.a, a), at.b, real_at(ir, at.c, c),
-                    real_at(ir, at.init, init)};
+    return (TileAt){ir_real_at(ir, at.a, a), at.b, ir_real_at(ir, at.c, c),
+                    ir_real_at(ir, at.init, init)};
 }
 
 /* n tiles of `rows` rows, a number between 1 and most known at run time. */

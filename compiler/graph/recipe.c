@@ -45,10 +45,16 @@ static Val reduce_exp(S *s, Val x, Val *n)
     return fma3(s, *n, k(s, -LN2_LO), fma3(s, *n, k(s, -LN2_HI), x));
 }
 
+/* Wide scalars call libm, other doubles have a recipe of their own. */
+static Val of_double(S *s, const char *name, Val (*own)(S *, Val), Val x)
+{
+    return s->wide ? s->call(s, name, x, no_val) : own(s, x);
+}
+
 Val recipe_exp(S *s, const Val *arg)
 {
     if (s->doubles)
-        return s->wide ? s->call(s, "exp", arg[0], no_val) : double_exp(s, arg[0]);
+        return of_double(s, "exp", double_exp, arg[0]);
     Val n, x = at_most(s, at_least(s, arg[0], -104), 89);
     Val r = reduce_exp(s, x, &n);
     return scale2(s, fma3(s, polynomial(s, r, COUNT(EXP_POLY), EXP_POLY), r, k(s, 1)), n);
@@ -66,7 +72,7 @@ static Val exp_minus_1(S *s, Val r)
 Val recipe_expm1(S *s, const Val *arg)
 {
     if (s->doubles)
-        return s->wide ? s->call(s, "expm1", arg[0], no_val) : double_expm1(s, arg[0]);
+        return of_double(s, "expm1", double_expm1, arg[0]);
     Val n, x = at_most(s, at_least(s, arg[0], -20), 89);
     Val r = reduce_exp(s, x, &n);
     Val q = polynomial(s, r, COUNT(EXP_POLY) - 1, EXP_POLY);
@@ -82,7 +88,7 @@ Val recipe_expm1(S *s, const Val *arg)
 Val recipe_tanh(S *s, const Val *arg)
 {
     if (s->doubles)
-        return s->wide ? s->call(s, "tanh", arg[0], no_val) : double_tanh(s, arg[0]);
+        return of_double(s, "tanh", double_tanh, arg[0]);
     Val n, a = at_most(s, absolute(s, arg[0]), 9.1);
     Val q = exp_minus_1(s, reduce_exp(s, add(s, a, a), &n));
     Val scale = scale2(s, k(s, 0.5), n);
@@ -115,7 +121,7 @@ static Val log_sum(S *s, Val e, Val f)
 Val recipe_log(S *s, const Val *arg)
 {
     if (s->doubles)
-        return s->wide ? s->call(s, "log", arg[0], no_val) : double_log(s, arg[0]);
+        return of_double(s, "log", double_log, arg[0]);
     Val e = log_exponent(s, arg[0]);
     Val f = sub(s, scale2(s, arg[0], neg(s, e)), k(s, 1));
     return log_edges(s, arg[0], log_sum(s, e, f));
@@ -125,7 +131,7 @@ Val recipe_log(S *s, const Val *arg)
 Val recipe_log1p(S *s, const Val *arg)
 {
     if (s->doubles)
-        return s->wide ? s->call(s, "log1p", arg[0], no_val) : double_log1p(s, arg[0]);
+        return of_double(s, "log1p", double_log1p, arg[0]);
     Val x = arg[0];
     Pair u = sum(s, x, k(s, 1));
     Val e = log_exponent(s, u.hi), down = neg(s, e);

@@ -337,6 +337,12 @@ static inline bool instr_writes(const Instr *in)
     return (instr_touches(in->kind) & TOUCH_WRITE) != 0;
 }
 
+/* Into memory, over the points of a nest. */
+static inline bool instr_sums(const Instr *in)
+{
+    return in->kind == I_ACCUMULATE || in->kind == I_SCATTER;
+}
+
 /* ---- plan_dump.c, plan_verify….c ---- */
 
 extern const char *const proc_names[PROC_COUNT];

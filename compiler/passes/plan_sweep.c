@@ -48,17 +48,13 @@ void sweep_flatten(Sweep *s)
 
 /* ---- instructions ---- */
 
-static bool sums(const Instr *in)
-{
-    return in->kind == I_ACCUMULATE || in->kind == I_SCATTER;
-}
-
 bool sweep_is_wide(Arena *arena, const Sweep *s)
 {
     bool *varies = NEW_ARRAY(arena, bool, s->n_instr + 1);
     for (int i = 0; s->rank > 0 && i < s->n_instr; i++) {
         const Instr *in = &s->instr[i];
-        varies[i] = in->kind == I_REDUCE || sums(in) || in->access.stride[s->rank - 1] != 0;
+        varies[i] =
+            in->kind == I_REDUCE || instr_sums(in) || in->access.stride[s->rank - 1] != 0;
         for (int k = 0; k < in->n_arg; k++)
             varies[i] |= varies[in->arg[k]];
         if (in->wide && varies[i])
@@ -70,7 +66,7 @@ bool sweep_is_wide(Arena *arena, const Sweep *s)
 bool sweep_has_sums(const Sweep *s)
 {
     for (int i = 0; i < s->n_instr; i++)
-        if (sums(&s->instr[i]))
+        if (instr_sums(&s->instr[i]))
             return true;
     return false;
 }

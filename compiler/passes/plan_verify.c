@@ -137,9 +137,8 @@ static void verify_sums(const Plan *p, const Sweep *s)
     int reductions = 0;
     for (int i = 0; i < s->n_instr; i++) {
         const Instr *in = &s->instr[i];
-        bool sums = in->kind == I_ACCUMULATE || in->kind == I_SCATTER;
         reductions += in->kind == I_REDUCE;
-        if (sums && !is_real(p, &in->access))
+        if (instr_sums(in) && !is_real(p, &in->access))
             BUG("node %d is summed into %s, which holds no reals", in->node,
                 p->buffer[in->access.buffer].name);
         if (in->kind == I_SCATTER && s->rank == MAX_RANK)

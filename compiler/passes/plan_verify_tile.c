@@ -112,8 +112,7 @@ static void verify_split_sweep(const Nest *n, const Sweep *s, NodeId node)
             (long long)n->unit, s->lanes);
     for (int i = 0; i < s->n_instr; i++) {
         const Instr *in = &s->instr[i];
-        bool sums = in->kind == I_ACCUMULATE || in->kind == I_SCATTER;
-        if (sums && s->extent[d] > 1 && in->access.stride[d] == 0)
+        if (instr_sums(in) && s->extent[d] > 1 && in->access.stride[d] == 0)
             BUG("threads split a dimension that node %d sums", in->node);
     }
 }

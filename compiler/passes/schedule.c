@@ -189,9 +189,9 @@ typedef struct {
     int n_round;
 } Census;
 
-static int *census_at(const Census *c, Class class, int round)
+static int *census_at(const Census *c, Class which, int round)
 {
-    return &c->count[(int64_t) class * c->n_round + round];
+    return &c->count[(int64_t)which * c->n_round + round];
 }
 
 static Census take_census(Arena *arena, const Schedule *s)
@@ -269,8 +269,8 @@ static void number_stages(Arena *arena, Schedule *s)
 {
     Census c = take_census(arena, s);
     for (int round = 0; round < c.n_round; round++)
-        for (Class class = CLASS_NONE + 1; class < CLASS_COUNT; class ++) {
-            int *at = census_at(&c, class, round);
+        for (Class which = CLASS_NONE + 1; which < CLASS_COUNT; which++) {
+            int *at = census_at(&c, which, round);
             *at = *at ? s->n_stage++ : -1; /* now the stage's number */
         }
     for (int i = 0; i < s->n_order; i++) {

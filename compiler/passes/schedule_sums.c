@@ -126,12 +126,10 @@ void schedule_join_sums(Arena *arena, Schedule *s, const NodeId *root, int n_roo
 {
     Operands o = {.s = s, .tabled = find_tabled(arena, s, root, n_root)};
     find_computed(arena, &o);
-    for (int i = s->n_order - 1; i >= 0;
-         i--) { /* users first: what they alone read follows */
-        NodeId id = s->order[i], sum = NO_NODE;
-        bool joins = may_move(s, o.tabled, id) && (sum = only_sum(s, id)) != NO_NODE &&
-                     s->g->node[sum].attr.axes == AXES_ALL && all_available(&o, id);
-        if (joins)
+    /* users first: what they alone read follows */
+    for (int i = s->n_order - 1; i >= 0; i--) {
+        NodeId id = s->order[i], sum = o.computed[id] ? only_sum(s, id) : NO_NODE;
+        if (sum != NO_NODE && s->g->node[sum].attr.axes == AXES_ALL)
             s->slot[id].class = CLASS_SUM, s->slot[id].sum = sum;
     }
 }
@@ -143,10 +141,11 @@ static NodeId companion(const Schedule *s, int at)
     Shape space = schedule_space(s->g, id);
     for (int i = 0; i < at; i++) {
         NodeId other = s->order[i];
+        if (!is_sum(s, other) || s->slot[other].stage != s->slot[id].stage ||
+            s->g->node[other].attr.axes != s->g->node[id].attr.axes)
+            continue;
         Shape its = schedule_space(s->g, other);
-        if (is_sum(s, other) && s->slot[other].stage == s->slot[id].stage &&
-            s->g->node[other].attr.axes == s->g->node[id].attr.axes &&
-            shape_equal(&its, &space))
+        if (shape_equal(&its, &space))
             return other;
     }
     return id;
