@@ -2,6 +2,7 @@
  * command_check.c — rnnc check: read a spec and say every mistake; when there is none, say
  * what was understood. --grad compares gradients instead.
  */
+#include "bytes.h"
 #include "commands.h"
 #include "report.h"
 
@@ -14,6 +15,8 @@ static int check_gradients(Unit *u)
                 u->options.spec_path);
         return EXIT_SPEC;
     }
+    if (!bytes_fit_interpreter(u))
+        return EXIT_SPEC;
     switch (gradients_check(u, stdout)) {
     case GRADIENTS_RIGHT: return EXIT_DONE;
     case GRADIENTS_UNCHECKED: return EXIT_SPEC;

@@ -4,6 +4,7 @@
  */
 #include <time.h>
 
+#include "bytes.h"
 #include "commands.h"
 #include "config.h"
 #include "graph/describe.h"
@@ -106,6 +107,8 @@ int command_run(Arena *arena, const CommandLine *c)
     /* the interpreter reads the graph as it was before the passes for machine code */
     if (!pipeline_run(u, c->interpreter ? "grad" : NULL))
         return command_mistakes(u);
+    if (c->interpreter && !bytes_fit_interpreter(u))
+        return EXIT_SPEC;
     if (c->verbose && !c->interpreter)
         explain_notes(u->plan, u->diag);
     double planned = command_seconds();

@@ -5,6 +5,7 @@
  */
 #include "pipeline.h"
 
+#include "bytes.h"
 #include "extents.h"
 #include "passes/build.h"
 #include "passes/commute.h"
@@ -28,81 +29,13 @@ static void run_read(Unit *u)
         extents_of_spec(u);
 }
 
-/* Sizes in double, where nothing wraps. */
-static double elements_of_point(const Node *n)
-{
-    double elements = 1;
-    for (int d = 0; d < n->shape.rank; d++)
-        elements *= (double)n->shape.dim[d];
-    return elements;
-}
-
-/* The bytes that a value of a chunk would take, kept for all steps and rows. */
-static double bytes_of_node(const Unit *u, const Node *n)
-{
-    double steps = n->axes & AXIS_TIME ? (double)u->steps_max + 1 : 1;
-    return 8 * elements_of_point(n) * steps *
-           (n->axes & AXIS_ROW ? (double)u->rows_max : 1);
-}
-
-static NodeId largest_node(const Unit *u)
-{
-    NodeId largest = 0;
-    const Node *node = u->graph->node;
-    for (NodeId id = 1; id < u->graph->n_node; id++)
-        if (bytes_of_node(u, &node[id]) > bytes_of_node(u, &node[largest]))
-            largest = id;
-    return largest;
-}
-
-/* A parameter as large as this value: what a product is as large as. NULL: none. */
-static const Param *param_of_size(const Graph *g, const Node *value)
-{
-    for (int i = 0; i < g->n_param; i++)
-        if (elements_of_point(&g->node[g->param[i].leaf]) == elements_of_point(value))
-            return &g->param[i];
-    return NULL;
-}
-
-/* 128 TB, what a process can address. What later passes make of a graph below it stays far
-   below 2^63: their offsets cannot overflow. */
-static const double BYTES_MAX = 0x1p47;
-
-/* To blame is the largest factor of what is largest: its size, the steps or the rows. */
-static void report_bytes(const Unit *u, double bytes)
-{
-    const Node *n = &u->graph->node[largest_node(u)];
-    const Param *param = param_of_size(u->graph, n);
-    double size = elements_of_point(n);
-    const char *head = arena_print(
-        u->arena,
-        "a chunk of %lld steps and %lld rows of this model needs up to %.3g bytes",
-        (long long)u->steps_max, (long long)u->rows_max, bytes);
-    if (size > (double)u->steps_max && size > (double)u->rows_max)
-        diag_error(u->diag, param ? param->loc : n->loc, "%s; make %s %s smaller", head,
-                   param ? param->name : "a value of shape",
-                   shape_print(u->arena, param ? &param->shape : &n->shape));
-    else
-        diag_error(u->diag, u->extent_loc, "%s; make %s or the sizes smaller", head,
-                   u->extent_key);
-}
-
-static void check_bytes(const Unit *u)
-{
-    double bytes = 0;
-    for (NodeId id = 0; id < u->graph->n_node; id++)
-        bytes += bytes_of_node(u, &u->graph->node[id]);
-    if (bytes > BYTES_MAX)
-        report_bytes(u, bytes);
-}
-
 static void run_build(Unit *u)
 {
     u->graph = build_pass(u->arena, u->diag, u->spec);
     if (!u->graph)
         return;
     u->graph->spec_hash = graph_hash(u->graph);
-    check_bytes(u);
+    bytes_check_graph(u);
 }
 
 static void run_commute(Unit *u) { commute_pass(u->graph, u->points_max); }
@@ -134,11 +67,17 @@ static void run_fuse(Unit *u)
     u->plan = fuse_pass(u->arena, u->graph, u->stages, &target, u->options.fuse,
                         u->steps_max, u->rows_max);
     u->plan->marks = u->options.marks;
+    bytes_check_buffers(u);
 }
 
 static void run_tile(Unit *u) { tile_pass(u->plan); }
 static void run_barrier(Unit *u) { barrier_pass(u->plan); }
-static void run_place(Unit *u) { place_pass(u->plan); }
+
+static void run_place(Unit *u)
+{
+    place_pass(u->plan);
+    bytes_check_plan(u);
+}
 
 /* ---- what each row shows ---- */
 

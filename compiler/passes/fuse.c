@@ -194,6 +194,7 @@ static void note_persistent(Fuse *f)
                 continue;
             f->root_of_pack[base] = true;
             Buffer b = {.name = value_name(f, base),
+                        .loc = f->g->node[base].loc,
                         .home = HOME_WORKSPACE,
                         .persistent = true,
                         .shape = f->g->node[base].shape,

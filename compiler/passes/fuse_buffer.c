@@ -12,6 +12,12 @@
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
+int64_t capped(double n)
+{
+    const double beyond = 0x1p50;
+    return n < beyond ? (int64_t)n : (int64_t)beyond;
+}
+
 /* No row stride is a multiple of 2 KB: all rows would fall into the same cache sets. */
 static int64_t padded_row(const Plan *p, int64_t size, int64_t element_bytes)
 {
@@ -29,12 +35,15 @@ int buffer_add(Plan *p, Buffer b)
     if (own && b.axes & AXIS_ROW)
         b.row_stride = padded_row(p, size, element);
     if (own && b.axes & AXIS_TIME)
-        b.slot_stride = round_up(p->rows_max * b.row_stride, 16);
+        b.slot_stride = round_up(capped((double)p->rows_max * (double)b.row_stride), 16);
     if (b.n_slot == 0)
         b.n_slot = 1;
     if (own && b.panel == 0) {
-        int64_t one = b.axes & AXIS_ROW ? p->rows_max * b.row_stride : size;
-        b.bytes = (b.axes & AXIS_TIME ? b.n_slot * b.slot_stride : one) * element;
+        double one = (double)b.row_stride * (double)p->rows_max;
+        double elements = b.axes & AXIS_TIME  ? (double)b.n_slot * (double)b.slot_stride
+                          : b.axes & AXIS_ROW ? one
+                                              : (double)size;
+        b.bytes = capped(elements * (double)element);
     }
     *PUSH(p->arena, p->buffer, p->n_buffer, p->buffer_capacity) = b;
     return p->n_buffer - 1;
@@ -170,6 +179,7 @@ static Buffer leaf_buffer(const Fuse *f, const Node *n)
     if (!leaf_homes[n->op].in_memory)
         BUG("%s is no leaf in memory", op_defs[n->op]->name);
     Buffer b = {.name = leaf_name(f->g, n),
+                .loc = n->loc,
                 .home = leaf_homes[n->op].home,
                 .element = leaf_homes[n->op].element,
                 .index = n->attr.index,
@@ -218,6 +228,7 @@ int state_buffer_of(Fuse *f, int state)
     if (!f->state_buffer[state]) {
         const State *s = &f->g->state[state];
         Buffer b = {.name = s->name,
+                    .loc = f->g->node[s->leaf].loc,
                     .home = HOME_WORKSPACE,
                     .axes = AXES_ALL,
                     .shape = s->shape,

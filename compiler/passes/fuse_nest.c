@@ -129,9 +129,8 @@ static int panels_of(Fuse *f, const Contraction *c, NodeId weight, Procedure *pr
                 .first_stage = INT32_MAX,
                 .proc = f->id,
                 .shape = {1, {c->n_batch * round_up(c->n, panel) * c->k}}};
-    b.bytes = b.shape.dim[0] * element_bytes(p, b.element);
+    b.bytes = capped((double)b.shape.dim[0] * (double)element_bytes(p, b.element));
     int id = buffer_add(p, b);
-    p->buffer[id].bytes = b.bytes;
     Procedure *maker = lasts ? &p->proc[PROC_PACK] : proc;
     Stage *stage = maker->n_stage > 0 ? &maker->stage[maker->n_stage - 1] : NULL;
     if (!stage || !(stage->kind == STAGE_ONCE && stage->group[0].n_nest > 0 &&

@@ -190,7 +190,7 @@ static void place_tables(Fuse *f)
                     .shape = s,
                     .span = SPAN_CHUNK,
                     .row_stride = shape_size(&s),
-                    .slot_stride = f->p->rows_max * shape_size(&s)};
+                    .slot_stride = capped((double)f->p->rows_max * (double)shape_size(&s))};
         place_at(f, g->output, buffer_add(f->p, b), AT_STEP, 0);
     }
 }
@@ -200,6 +200,7 @@ static void place_value(Fuse *f, NodeId id, Reach r)
     const Node *n = &f->g->node[id];
     Class c = f->s->slot[id].class;
     Buffer b = {.name = value_name(f, id),
+                .loc = n->loc,
                 .home = HOME_WORKSPACE,
                 .element = value_element(f, id),
                 .axes = n->axes,

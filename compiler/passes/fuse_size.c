@@ -18,7 +18,7 @@ static void size_blocks(Plan *p)
                     p->buffer[b].first_stage == k)
                     bytes +=
                         p->buffer[b].slot_stride * element_bytes(p, p->buffer[b].element);
-            if (bytes > 0 && bytes * block > p->target.l2_bytes / 2)
+            if (bytes > 0 && block > p->target.l2_bytes / 2 / bytes)
                 block = p->target.l2_bytes / 2 / bytes;
             p->proc[i].stage[k].block =
                 block < 4 ? (p->steps_max < 4 ? p->steps_max : 4) : block;
@@ -43,7 +43,8 @@ static void size_slots(Plan *p)
         if (of->span != SPAN_BLOCK || !(of->axes & AXIS_TIME) || of->home != HOME_WORKSPACE)
             continue;
         of->n_slot = block;
-        of->bytes = of->n_slot * of->slot_stride * element_bytes(p, of->element);
+        of->bytes = capped((double)of->n_slot * (double)of->slot_stride *
+                           (double)element_bytes(p, of->element));
     }
 }
 

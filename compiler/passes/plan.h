@@ -71,6 +71,7 @@ typedef enum {
 
 typedef struct {
     const char *name; /* for dumps */
+    Loc loc;          /* what it was made for; no source: no line of the spec */
     Home home;
     Element element;
     int index; /* HOME_INPUT, HOME_SCALARS, HOME_RUNNING: which */
