@@ -101,6 +101,7 @@ int command_run(Arena *arena, const CommandLine *c)
     int status = EXIT_DONE;
     Compiled compiled;
     double begun = command_seconds();
+    rnn_trainer_prepare();
     Unit *u = command_unit(arena, c, &status);
     if (!u)
         return status;

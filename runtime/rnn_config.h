@@ -37,8 +37,8 @@ struct rnn_config {
 
 /*
  * The command line of a trainer: [train | eval | predict | sample | info] [options];
- * argv[0] is the program's name for messages. Installs handlers of SIGINT and SIGTERM while
- * it trains.
+ * argv[0] is the program's name for messages. Has handlers of signals until it returns, see
+ * rnn_trainer_prepare.
  *
  * Returns the exit status: 0 done, 2 command line, 3 spec, 4 data, 5 input or output,
  * 6 not finite, 7 out of memory, 8 the machine lacks something, 9 checkpoint, 70 a bug of
@@ -46,6 +46,14 @@ struct rnn_config {
  */
 RNN_API int rnn_trainer_main(int argc, char **argv, const struct rnn_model *model,
                              const struct rnn_config *config);
+
+/*
+ * Where a program works long before it calls rnn_trainer_main (`rnnc run` compiles): from
+ * here on SIGINT, SIGTERM and SIGHUP end it with the status 130 or 143, SIGUSR1 is kept for
+ * the first chunk, and a write into a closed pipe or beyond a limit of size fails, until
+ * rnn_trainer_main returns, which puts back what was.
+ */
+RNN_API void rnn_trainer_prepare(void);
 
 #ifdef __cplusplus
 }

@@ -1,11 +1,12 @@
 /*
  * signals.c — what a trainer does when it is told to stop.
  *
- * The first SIGINT, SIGTERM or SIGHUP is rnn_interrupt: the chunk in progress ends, the
- * state is left as a checkpoint, no COMPLETED. The second ends the process at once; a
- * checkpoint being written is then lost, never the one before. A signal that was ignored
- * when the program began (nohup, a shell's background job) stays ignored. SIGUSR1 asks for
- * a checkpoint behind the chunk in progress; the run goes on.
+ * While a run goes on the first SIGINT, SIGTERM or SIGHUP is rnn_interrupt: the chunk in
+ * progress ends, the state is left as a checkpoint, no COMPLETED. The second ends the
+ * process at once, as the first does where there is no run: a checkpoint being written is
+ * then lost, never the one before. A signal that was ignored when the program began (nohup,
+ * a shell's background job) stays ignored. SIGUSR1 asks for a checkpoint behind the chunk
+ * in progress, or, before there is one, behind the first; the run goes on.
  *
  * The handler touches atomics alone. Signals belong to the process: one trainer at a time.
  */
@@ -16,7 +17,8 @@
 #include <unistd.h>
 
 static _Atomic(rnn_engine *) running, validating;
-static volatile sig_atomic_t first;
+static volatile sig_atomic_t first, listening;
+static bool prepared;
 static atomic_bool wish;
 
 static const struct {
@@ -40,7 +42,7 @@ static int status_of(int number)
 
 static void on_signal(int number)
 {
-    if (first)
+    if (first || !listening)
         _exit(status_of(number));
     first = number;
     rnn_engine *e = atomic_load(&running), *evaluator = atomic_load(&validating);
@@ -56,21 +58,6 @@ static void on_wish(int number)
     atomic_store(&wish, true);
 }
 
-/* Writing into a closed pipe, or beyond the file size limit, is an error, not a death. */
-void rnn__signals_ignore(void)
-{
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    sigemptyset(&ignore.sa_mask);
-    for (int i = 0; i < N_IGNORED; i++)
-        sigaction(ignored_list[i], &ignore, &before[N_STOP + i]);
-}
-
-void rnn__signals_restore(void)
-{
-    for (int i = 0; i < N_IGNORED; i++)
-        sigaction(ignored_list[i], &before[N_STOP + i], NULL);
-}
-
 /* Unless it was ignored. */
 static void take(int number, const struct sigaction *action, struct sigaction *was)
 {
@@ -79,24 +66,47 @@ static void take(int number, const struct sigaction *action, struct sigaction *w
         sigaction(number, action, NULL);
 }
 
-void rnn__signals_listen(void)
+/* Writing into a closed pipe, or beyond the file size limit, is an error, not a death. */
+static void ignore(void)
+{
+    struct sigaction none = {.sa_handler = SIG_IGN};
+    sigemptyset(&none.sa_mask);
+    for (int i = 0; i < N_IGNORED; i++)
+        sigaction(ignored_list[i], &none, &before[N_STOP + i]);
+}
+
+void rnn_trainer_prepare(void)
 {
     struct sigaction stop = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     struct sigaction save = {.sa_handler = on_wish, .sa_flags = SA_RESTART};
+    if (prepared)
+        return;
+    prepared = true;
+    first = listening = 0;
+    atomic_store(&wish, false);
     sigemptyset(&stop.sa_mask);
     sigemptyset(&save.sa_mask);
-    first = 0;
-    atomic_store(&wish, false);
     take(SIGUSR1, &save, &before_wish);
     for (int i = 0; i < N_STOP; i++)
         take(stop_list[i].number, &stop, &before[i]);
+    ignore();
 }
 
-void rnn__signals_stop_listening(void)
+void rnn__signals_restore(void)
 {
+    for (int i = 0; i < N_IGNORED; i++)
+        sigaction(ignored_list[i], &before[N_STOP + i], NULL);
     for (int i = 0; i < N_STOP; i++)
         sigaction(stop_list[i].number, &before[i], NULL);
     sigaction(SIGUSR1, &before_wish, NULL);
+    prepared = false;
+}
+
+void rnn__signals_listen(void) { listening = 1; }
+
+void rnn__signals_stop_listening(void)
+{
+    listening = 0;
     rnn__signals_reach(NULL, NULL);
 }
 

@@ -169,8 +169,7 @@ int rnn__validate(struct rnn__trainer *t, bool interruptible, struct rnn__fault 
 
 /* ---- signals.c ---- */
 
-/* Closed pipes and size limits become errors of their writes, until the restore. */
-void rnn__signals_ignore(void);
+/* Everything back as it was before rnn_trainer_prepare. */
 void rnn__signals_restore(void);
 /* From here on the first signal to stop is noted, the second ends the process. */
 void rnn__signals_listen(void);

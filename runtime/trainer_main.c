@@ -274,7 +274,7 @@ int rnn_trainer_main(int argc, char **argv, const struct rnn_model *model,
         .temperature = 1,
     };
     hold_standard_files();
-    rnn__signals_ignore();
+    rnn_trainer_prepare();
     rnn__json_watch();
     options.set = calloc((size_t)argc + 1, sizeof *options.set);
     int code = options.set ? read_options(argc, argv, &options, &f) : rnn__fault_memory(&f);

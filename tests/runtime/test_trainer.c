@@ -577,6 +577,34 @@ static void test_a_signal_asks_for_a_checkpoint(void)
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 143, "status %x", status);
 }
 
+/* While a program prepares a run: a wish waits for it, a stop has nothing to save. */
+static void test_signals_before_a_run_are_honoured(void)
+{
+    static const struct {
+        int number, status;
+    } list[] = {{SIGINT, 130}, {SIGTERM, 143}, {SIGHUP, 143}};
+    rnn_trainer_prepare();
+    raise(SIGUSR1);
+    CHECK(run("--out runs/early --quiet --max-iterations 3 --set "
+              "train.handlers.checkpoint=false") == 0,
+          "%s", errors);
+    CHECK(scratch_exists("runs/early/checkpoint_1_chunk_1.safetensors"), "no checkpoint");
+    for (int i = 0; i < 3; i++) {
+        int status = 0;
+        fflush(NULL);
+        pid_t child = fork();
+        if (child == 0) {
+            signal(list[i].number, SIG_DFL);
+            rnn_trainer_prepare();
+            raise(list[i].number);
+            _exit(1);
+        }
+        waitpid(child, &status, 0);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == list[i].status, "status %x",
+              status);
+    }
+}
+
 /* The run goes on with the validation though its handlers are others: all that it leaves is
    an uninterrupted run's. */
 static void interrupt_validation(const char *out, const char *before, const char *after)
@@ -606,10 +634,10 @@ static void test_an_interrupted_validation_is_found_among_other_handlers(void)
 static void test_a_wish_that_was_ignored_stays_so(void)
 {
     void (*before)(int) = signal(SIGUSR1, SIG_IGN);
-    rnn__signals_listen();
+    rnn_trainer_prepare();
     raise(SIGUSR1);
     CHECK(!rnn__signals_take_wish(), "taken");
-    rnn__signals_stop_listening();
+    rnn__signals_restore();
     CHECK(signal(SIGUSR1, before) == SIG_IGN, "not ignored behind the run");
 }
 
@@ -935,6 +963,7 @@ int main(void)
     test_a_signal_asks_for_a_checkpoint();
     test_an_interrupted_validation_is_found_among_other_handlers();
     test_a_wish_that_was_ignored_stays_so();
+    test_signals_before_a_run_are_honoured();
     test_early_stopping_waits_for_patience();
     test_a_run_that_was_stopped_stays_so();
     test_settings_say_what_is_logged_and_kept();
