@@ -14,6 +14,7 @@
  */
 #include "trainer.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,8 +68,11 @@ static int lock_folders(struct rnn__trainer *t, struct rnn__fault *f)
 {
     struct stat st;
     int code = 0;
-    if (rnn__io->stat(t->out, &st) == 0 && S_ISDIR(st.st_mode))
-        code = rnn__folder_lock(t->out, true, &t->lock, f);
+    if (rnn__io->stat(t->out, &st) == 0) {
+        if (S_ISDIR(st.st_mode))
+            code = rnn__folder_lock(t->out, true, &t->lock, f);
+    } else if (errno != ENOENT && errno != ENOTDIR)
+        code = rnn__fault_errno(f, t->out, "cannot be examined");
     if (!code && t->moves && rnn__io->stat(t->source, &st) == 0)
         code = rnn__folder_lock(t->source, false, &t->source_lock, f);
     return code;
@@ -168,16 +172,56 @@ static void put_given(struct rnn__string *s, const struct rnn__options *o)
             rnn__put(s, "# --%s %" PRId64 "\n", numbers[i].name, numbers[i].value);
 }
 
-/* The spec as run. What rnnc run overrides is in its text; what a built trainer does stands
-   below. */
-static int keep_spec(struct rnn__trainer *t, struct rnn__fault *f)
+/* The spec as run, beside its place, where it waits for the first checkpoint. What rnnc run
+   overrides is in its text; what a built trainer does stands below. */
+static int stage_spec(const struct rnn__trainer *t, const char *path, struct rnn__fault *f)
 {
     struct rnn__string s = {0};
-    if (!t->config->spec_text)
-        return 0;
     rnn__put(&s, "%s", t->config->spec_text);
     put_given(&s, t->options);
-    return rnn__write_text(t->out, "spec.yaml", &s, f);
+    int code = s.failed
+                   ? rnn__fault_memory(f)
+                   : rnn__stage_file(path, &(struct rnn__piece){s.text, s.length}, 1, f);
+    free(s.text);
+    return code;
+}
+
+/* The spec in its place, and the first state of a run that takes that of another, whose
+   checkpoints are there: both, or neither. */
+static int keep_first(struct rnn__trainer *t, bool takes, struct rnn__fault *f)
+{
+    bool has_spec = t->config->spec_text != NULL;
+    char *spec = rnn__path_join(t->out, "spec.yaml");
+    int code = spec ? 0 : rnn__fault_memory(f);
+    if (!code && has_spec)
+        code = stage_spec(t, spec, f);
+    if (!code) {
+        code = takes ? rnn__save_first(t, f) : 0;
+        int committed = has_spec ? rnn__commit_file(spec, code != 0, f) : 0;
+        if (committed && !code && takes)
+            rnn__io->unlink(t->last_checkpoint);
+        code = code ? code : committed;
+    }
+    free(spec);
+    return code;
+}
+
+/* A new run's, where there are another's checkpoints, which --resume would take for this
+   one's: they go when this one's first is safe. */
+static int take_place(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    struct rnn__found *list = NULL;
+    int n = 0, code = 0;
+    if (!t->source || t->moves)
+        code = rnn__folder_list(t->out, &list, &n, f);
+    if (!code)
+        code = keep_first(t, n > 0, f);
+    for (int i = 0; i < n && !code; i++)
+        if (list[i].is_run && strcmp(list[i].path, t->last_checkpoint) != 0 &&
+            rnn__io->unlink(list[i].path) != 0 && errno != ENOENT)
+            code = rnn__fault_errno(f, list[i].path, "cannot be removed");
+    rnn__found_free(list, n);
+    return code;
 }
 
 /* From here on the folder is this run's. Logs are cut when its spec and first checkpoint
@@ -191,14 +235,11 @@ static int take_folder(struct rnn__trainer *t, struct rnn__fault *f)
     if (!code)
         code = rnn__open_files(t, f);
     if (!code)
-        code = keep_spec(t, f);
+        code = take_place(t, f);
     if (code)
         return code;
     rnn__folder_sweep(t->out);
-    bool goes_on_here = t->source && !t->moves;
-    code = goes_on_here ? 0 : rnn__save_first(t, f);
-    if (!code)
-        code = rnn__begin_files(t, f);
+    code = rnn__begin_files(t, f);
     rnn__folder_unlock(&t->source_lock);
     return code;
 }

@@ -148,18 +148,7 @@ int rnn__save_last(struct rnn__trainer *t, struct rnn__fault *f)
 
 int rnn__save_first(struct rnn__trainer *t, struct rnn__fault *f)
 {
-    struct rnn__found *list;
-    struct rnn__place place;
-    int n, code = rnn__folder_list(t->out, &list, &n, f);
-    if (!code && n > 0)
-        code = rnn__checkpoint_place(t, &place, f);
-    if (!code && n > 0)
-        code = save(t, place, NO_SET, f);
-    for (int i = 0; i < n && !code; i++)
-        if (list[i].is_run && strcmp(list[i].path, t->last_checkpoint) != 0)
-            rnn__io->unlink(list[i].path);
-    rnn__found_free(list, n);
-    return code;
+    return save_now(t, NO_SET, f);
 }
 
 /* One handler has the plain names, further ones those of their figures. */

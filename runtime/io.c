@@ -354,22 +354,49 @@ bool rnn__same_file(const struct stat *a, const struct stat *b)
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-int rnn__write_file(const char *path, const struct rnn__piece *piece, int n_piece,
-                    struct rnn__fault *f)
+/* "PATH.tmp"; NULL: no memory. */
+static char *name_beside(const char *path)
 {
     struct rnn__string beside = {0};
     rnn__put(&beside, "%s.tmp", path);
-    if (beside.failed)
-        return rnn__fault_memory(f);
-    int code = write_beside(beside.text, piece, n_piece, f);
-    if (!code && rnn__io->rename(beside.text, path) != 0)
-        code = rnn__fault_errno(f, path, "cannot be replaced");
-    if (code)
-        rnn__io->unlink(beside.text);
-    else
-        code = sync_folder_of(path, f);
+    if (!beside.failed)
+        return beside.text;
     free(beside.text);
+    return NULL;
+}
+
+int rnn__stage_file(const char *path, const struct rnn__piece *piece, int n_piece,
+                    struct rnn__fault *f)
+{
+    char *beside = name_beside(path);
+    if (!beside)
+        return rnn__fault_memory(f);
+    int code = write_beside(beside, piece, n_piece, f);
+    if (code)
+        rnn__io->unlink(beside);
+    free(beside);
     return code;
+}
+
+int rnn__commit_file(const char *path, bool gives_up, struct rnn__fault *f)
+{
+    char *beside = name_beside(path);
+    if (!beside)
+        return rnn__fault_memory(f);
+    int code = 0;
+    if (!gives_up && rnn__io->rename(beside, path) != 0)
+        code = rnn__fault_errno(f, path, "cannot be replaced");
+    if (gives_up || code)
+        rnn__io->unlink(beside);
+    free(beside);
+    return code || gives_up ? code : sync_folder_of(path, f);
+}
+
+int rnn__write_file(const char *path, const struct rnn__piece *piece, int n_piece,
+                    struct rnn__fault *f)
+{
+    int code = rnn__stage_file(path, piece, n_piece, f);
+    return code ? code : rnn__commit_file(path, false, f);
 }
 
 int rnn__write_text(const char *folder, const char *name, struct rnn__string *s,

@@ -389,8 +389,7 @@ void rnn__log_validation(struct rnn__trainer *t);
 int rnn__save_last(struct rnn__trainer *t, struct rnn__fault *f);
 /* Writes a checkpoint behind each chunk in which one was asked for by a signal. */
 int rnn__hang_wish(struct rnn__trainer *t, struct rnn__fault *f);
-/* When the folder holds another run's checkpoints, which --resume would take for this
-   run's: leaves this one's first state, then removes them. */
+/* Leaves the run's present state as a checkpoint. */
 int rnn__save_first(struct rnn__trainer *t, struct rnn__fault *f);
 
 #endif

@@ -179,6 +179,45 @@ static void test_a_resume_may_fail_at_any_call(void)
     }
 }
 
+static bool spec_is_of_nine(void)
+{
+    char *spec = scratch_read("f/spec.yaml");
+    bool is = strstr(spec, "# --seed 9") != NULL;
+    free(spec);
+    return is;
+}
+
+/* A run that takes another's folder: the spec that is there is always that of the run which
+   --resume goes on with, unless the other's checkpoints cannot be removed, or the disk does
+   not say whether it has the spec. */
+static void test_taking_a_folder_may_fail_at_any_call(void)
+{
+    writes_only = false;
+    fail_errno = EIO;
+    int n_old = 0, n_new = 0;
+    CHECK(run_over(&rnn__io_system, "--quiet --out nine --seed 9") == 0, "%s", errors);
+    for (fail_from = 1; fail_from < 60; fail_from++) {
+        scratch_remove("f", 1);
+        fail_to = INT32_MAX;
+        CHECK(run_over(&rnn__io_system, "--quiet --out f --max-iterations 5") == 0, "%s",
+              errors);
+        fail_to = fail_from;
+        int status = run_over(&bad_io, "--quiet --out f --overwrite --seed 9");
+        bool is_nine = spec_is_of_nine();
+        if (is_nine &&
+            (strstr(errors, "cannot be removed") || strstr(errors, "f: folder cannot be ")))
+            continue;
+        *(is_nine ? &n_new : &n_old) += status != 0;
+        CHECK(run_over(&rnn__io_system, trainer_line("f")) == 0, "call %d: %s", fail_from,
+              errors);
+        CHECK(same_tensors("f/checkpoint_8.safetensors",
+                           is_nine ? "nine/checkpoint_8.safetensors"
+                                   : "whole/checkpoint_8.safetensors"),
+              "call %d: the last state is not that of the spec", fail_from);
+    }
+    CHECK(n_old > 0, "%d runs left the older one, %d the new one", n_old, n_new);
+}
+
 /* ---- the order of a checkpoint's calls, for the sake of power loss ---- */
 
 /* What was written last to each path, and whether it has been synced since. */
@@ -373,6 +412,7 @@ int main(void)
     test_any_call_may_fail_once();
     test_the_disk_may_be_full_from_any_call_on();
     test_a_resume_may_fail_at_any_call();
+    test_taking_a_folder_may_fail_at_any_call();
     test_nothing_is_given_up_before_what_replaces_it_is_safe();
     test_short_counts_are_gone_on_from();
     test_a_file_size_limit_is_an_error();

@@ -248,12 +248,15 @@ static void test_a_run_that_cannot_take_the_folder_leaves_the_older_one(void)
     static const char *const blocked[] = {"runs/o/spec.yaml.tmp",
                                           "runs/o/checkpoint_0.safetensors.tmp"};
     CHECK(run("--out runs/o --quiet --max-iterations 2") == 0, "%s", errors);
-    char *log = scratch_read("runs/o/log.jsonl");
+    char *log = scratch_read("runs/o/log.jsonl"), *spec = scratch_read("runs/o/spec.yaml");
     for (int i = 0; i < 2; i++) {
         CHECK(mkdir(blocked[i], 0777) == 0, "mkdir");
-        CHECK(run("--out runs/o --overwrite --quiet") == 5, "%s", errors);
-        char *now = scratch_read("runs/o/log.jsonl");
+        CHECK(run("--out runs/o --overwrite --quiet --seed 9") == 5, "%s", errors);
+        char *now = scratch_read("runs/o/log.jsonl"),
+             *now_spec = scratch_read("runs/o/spec.yaml");
         CHECK_TEXT(now, log);
+        CHECK_TEXT(now_spec, spec);
+        free(now_spec);
         CHECK(scratch_exists("runs/o/checkpoint_2.safetensors"), "no checkpoint");
         rmdir(blocked[i]);
         free(now);
@@ -263,6 +266,7 @@ static void test_a_run_that_cannot_take_the_folder_leaves_the_older_one(void)
     CHECK(run("--out runs/o --overwrite --quiet") == 0, "%s", errors);
     CHECK(same_file("runs/o/log.jsonl", "runs/whole/log.jsonl"), "logs differ");
     free(log);
+    free(spec);
 }
 
 static void test_a_new_run_does_not_take_the_place_of_another(void)
