@@ -5,10 +5,11 @@
  * parameters must be packed again before the next chunk: rnn_set_parameter does so,
  * writers through rnn_get_blocks call rnn_pack.
  */
-#include "settings.h"
 #include "tbptt.h"
 
 #include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static int need_trainer(rnn_engine *e, struct rnn__tbptt **t)
@@ -292,6 +293,17 @@ static int find_scalar(const struct rnn_model *m, const char *name)
         if (strcmp(m->scalar[i].name, name) == 0)
             return i;
     return -1;
+}
+
+bool rnn__scalar_takes(const struct rnn_scalar *s, double value, char wanted[128])
+{
+    bool whole = !s->whole || value == floor(value);
+    bool within = !s->limited || (value >= s->least && value <= s->most);
+    snprintf(wanted, 128, "%s", s->whole ? "a whole number" : "a number");
+    if (s->limited)
+        snprintf(wanted + strlen(wanted), 128 - strlen(wanted), " from %.17g to %.17g",
+                 s->least, s->most);
+    return whole && within;
 }
 
 int rnn_set_scalar(rnn_engine *e, const char *name, double value)

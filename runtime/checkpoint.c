@@ -135,14 +135,14 @@ int64_t *rnn__progress_field(rnn_state_dict *d, int i)
     return (int64_t *)(void *)((char *)d + rnn__progress[i].offset);
 }
 
-/* A handle depends on the other handlers that a run has; a name does not. */
-static json_t *handler_json(const rnn_engine *e, const rnn_state_dict *d)
+static json_t *handler_json(const rnn_state_dict *d)
 {
-    struct rnn__handler_id id = rnn__handler_id(e, d->pending, d->pending_handler);
-    return id.name ? json_pack("[si]", id.name, id.ordinal) : json_null();
+    bool named = d->pending_place > 0 && d->pending_handler;
+    return named ? json_pack("[si]", d->pending_handler, d->pending_place - 1)
+                 : json_null();
 }
 
-static json_t *progress_json(const struct rnn__trainer *t, rnn_state_dict *d)
+static json_t *progress_json(rnn_state_dict *d)
 {
     json_t *progress = json_object(), *entries = json_object();
     for (int i = 0; i < RNN__N_PROGRESS; i++)
@@ -152,7 +152,7 @@ static json_t *progress_json(const struct rnn__trainer *t, rnn_state_dict *d)
         json_object_set_new(entries, d->entry[i].name, exact(d->entry[i].value));
     json_object_set_new(progress, "entries", entries);
     json_object_set_new(progress, RNN__PENDING_KEY, json_integer(d->pending));
-    json_object_set_new(progress, RNN__HANDLER_KEY, handler_json(t->engine, d));
+    json_object_set_new(progress, RNN__HANDLER_KEY, handler_json(d));
     json_object_set_new(progress, RNN__OUTPUT_KEY,
                         d->output.null ? json_null() : exact(d->output.value));
     return progress;
@@ -214,7 +214,7 @@ static json_t *metadata_of(struct rnn__trainer *t, const struct rnn__tensors *li
                                  RNN__FORMAT_VERSION, "name", t->model->name, "spec_hash",
                                  t->model->spec_hash ? t->model->spec_hash : "", "seed",
                                  seed, RNN__HEADER_SUM, "00000000");
-    put_json(metadata, "progress", progress_json(t, progress));
+    put_json(metadata, "progress", progress_json(progress));
     put_json(metadata, "scalars", scalars_json(t));
     put_json(metadata, "metrics", metrics_json(t));
     put_json(metadata, "files", rnn__files_json(t));

@@ -15,7 +15,7 @@
 #define RNN__SETS_KEY       "sets" /* checkpoint_sets.c */
 
 /* In `progress`, beside the counters. The handler is [name, which of that name on the
-   event]; null: none. */
+   event, from 0]; null: none. */
 #define RNN__PENDING_KEY "pending"
 #define RNN__HANDLER_KEY "pending_handler"
 #define RNN__OUTPUT_KEY  "output"

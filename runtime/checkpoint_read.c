@@ -382,21 +382,25 @@ static int damaged_progress(const struct rnn__safetensors *s, const char *name,
                       name);
 }
 
-/* The handler that the pending event goes on with, by its name; all, where this run has
-   none such. Older versions wrote its handle, which says nothing in a run with others. */
-static int read_handler(struct rnn__trainer *t, const struct rnn__safetensors *s,
-                        json_t *value, rnn_state_dict *d, struct rnn__fault *f)
+/* The handler that the pending event goes on with, by its name, which is the value's. Older
+ * versions wrote its handle, which says nothing in a run with others. */
+static int read_handler(const struct rnn__safetensors *s, json_t *value, rnn_state_dict *d,
+                        struct rnn__fault *f)
 {
-    struct rnn__handler_id id = {0};
+    const char *name;
+    int place;
     int32_t handle = int32_of(value);
     if (!value || json_is_null(value) || (json_is_integer(value) && handle == 0))
         return 0;
-    bool named = json_unpack(value, "[si!]", &id.name, &id.ordinal) == 0;
-    bool good = named ? id.ordinal >= 0 : json_is_integer(value) && handle > 0;
+    bool named = json_unpack(value, "[si!]", &name, &place) == 0;
+    bool good =
+        named ? place >= 0 && place < INT32_MAX : json_is_integer(value) && handle > 0;
     if (!good || d->pending == 0)
         return damaged_progress(s, RNN__HANDLER_KEY, f);
-    if (named)
-        d->pending_handler = rnn__handler_find(t->engine, d->pending, id);
+    if (named) {
+        d->pending_handler = name;
+        d->pending_place = place + 1;
+    }
     return 0;
 }
 
@@ -423,7 +427,7 @@ static int load_progress(struct rnn__trainer *t, const struct rnn__safetensors *
     }
     d.pending = int32_of(json_object_get(progress, RNN__PENDING_KEY));
     if (!code)
-        code = read_handler(t, s, json_object_get(progress, RNN__HANDLER_KEY), &d, f);
+        code = read_handler(s, json_object_get(progress, RNN__HANDLER_KEY), &d, f);
     if (code) {
         json_decref(progress);
         return code;

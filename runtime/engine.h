@@ -26,7 +26,7 @@ struct rnn__handler {
     int handle;
     bool filtered;
     rnn_filter filter;
-    const char *name; /* for profiles and checkpoints; not owned; NULL: none */
+    const char *name; /* for profiles and states; the engine's; NULL: none */
 };
 
 struct rnn__event {
@@ -123,9 +123,10 @@ struct rnn_engine {
     int exception; /* what EXCEPTION_RAISED tells of */
     int raised;    /* the code that `error` speaks of */
     char error[RNN__ERROR_BYTES];
-    struct rnn__profile *profile; /* NULL: nobody asks for times */
-    struct rnn__ema *ema;         /* moving averages of a trainer's parameters, or NULL */
-    struct rnn__owned *owned;     /* handlers' memory, freed with the engine */
+    struct rnn__profile *profile;   /* NULL: nobody asks for times */
+    struct rnn__stopping *stopping; /* early stoppings of a trainer: a list */
+    struct rnn__ema *ema;           /* moving averages of a trainer's parameters, or NULL */
+    struct rnn__owned *owned;       /* handlers' memory, freed with the engine */
     rnn_notice *notice;
     void *notice_user;
 };
@@ -164,18 +165,13 @@ int rnn__events_init(rnn_engine *e);
 void rnn__events_free(rnn_engine *e);
 /* Fires a known event: 0, the exception of a handler, or RNN_PAUSED (two events alone). */
 int rnn__fire(rnn_engine *e, int event);
-/* Names the event's newest handler; the name must outlive the engine. */
-void rnn__name_handler(rnn_engine *e, int event, const char *name);
-
-/* What a handler is called whatever others there are: its name, and which of that name it
-   is on the event, from 0. */
-struct rnn__handler_id {
-    const char *name; /* NULL: it has none */
-    int ordinal;
-};
-struct rnn__handler_id rnn__handler_id(const rnn_engine *e, int event, int handle);
-/* Its handle in this engine; 0: there is none. */
-int rnn__handler_find(const rnn_engine *e, int event, struct rnn__handler_id id);
+/* The handle, which it returns, gets a name, unless it is the code of a failure. */
+int rnn__named(rnn_engine *e, int handle, const char *name);
+/* Which of its name (NULL: of those without) the handler is on the event, from 1; 0: the
+   event has no such handle. */
+int rnn__handler_place(const rnn_engine *e, int event, int handle, const char **name);
+/* The handle of such a handler; 0: there is none. */
+int rnn__handler_find(const rnn_engine *e, int event, const char *name, int place);
 int64_t rnn__counter(const rnn_engine *e, const struct rnn__event *event);
 
 /* ---- tbptt.c ---- */
@@ -189,8 +185,22 @@ int rnn__tbptt_check_steps(const struct rnn_model *m, int64_t step, int64_t wind
 
 /* ---- access.c ---- */
 
+/* Whether the model's number may have this value; what it takes, in words, to `wanted`. */
+bool rnn__scalar_takes(const struct rnn_scalar *s, double value, char wanted[128]);
 /* rnn_forward, outputs in the model's width. */
 int rnn__forward(rnn_engine *e, const rnn_batch *batch, void *outputs);
+
+/* ---- stop.c ---- */
+
+/* Whether early stopping has ended the run, this one or the one that is gone on with. */
+bool rnn__is_stopped(const rnn_engine *trainer);
+/* Whether terminate_on_nan ended the run. */
+bool rnn__found_not_finite(rnn_engine *e);
+
+/* ---- ema.c ---- */
+
+/* The averages' block, laid out as the parameters'; NULL: there are none. */
+void *rnn__ema_block(const rnn_engine *e);
 
 /* ---- state.c ---- */
 

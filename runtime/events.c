@@ -241,31 +241,60 @@ int rnn_on(rnn_engine *e, int event, const rnn_filter *filter, rnn_handler *fn, 
     return rnn_on_list(e, &(rnn_event_filter){event, filter}, 1, fn, user);
 }
 
-void rnn__name_handler(rnn_engine *e, int event, const char *name)
+/* ---- names ---- */
+
+int rnn_name_handler(rnn_engine *e, int handle, const char *name)
 {
-    const struct rnn__event *at = &e->event[event];
-    at->handler[at->n_handler - 1].name = name;
+    if (handle < 1 || handle > e->last_handle || !name || !*name)
+        return rnn__fail(e, RNN_EINVAL, "a name needs a handle of this engine and a text");
+    size_t bytes = strlen(name) + 1;
+    char *copy = rnn__own(e, bytes);
+    if (!copy)
+        return rnn__fail(e, RNN_ENOMEM, "no memory for the name of a handler");
+    memcpy(copy, name, bytes);
+    for (int i = 0; i < e->n_event; i++)
+        for (int j = 0; j < e->event[i].n_handler; j++)
+            if (e->event[i].handler[j].handle == handle)
+                e->event[i].handler[j].name = copy;
+    return 0;
 }
 
-struct rnn__handler_id rnn__handler_id(const rnn_engine *e, int event, int handle)
+int rnn__named(rnn_engine *e, int handle, const char *name)
 {
-    struct rnn__handler_id id = {0};
-    const struct rnn__handler *list = is_event(e, event) ? e->event[event].handler : NULL;
-    for (int i = 0; list && i < e->event[event].n_handler; i++)
-        if (list[i].handle == handle)
-            id.name = list[i].name;
-    for (int i = 0; id.name && i < e->event[event].n_handler; i++)
-        if (list[i].handle < handle && list[i].name && strcmp(list[i].name, id.name) == 0)
-            id.ordinal++;
-    return id;
+    int code = handle > 0 ? rnn_name_handler(e, handle, name) : handle;
+    if (code >= 0)
+        return handle;
+    if (handle > 0)
+        rnn_off(e, handle);
+    return code;
 }
 
-int rnn__handler_find(const rnn_engine *e, int event, struct rnn__handler_id id)
+static bool is_called(const struct rnn__handler *h, const char *name)
 {
-    const struct rnn__handler *list = is_event(e, event) ? e->event[event].handler : NULL;
-    for (int i = 0; list && i < e->event[event].n_handler; i++)
-        if (list[i].name && strcmp(list[i].name, id.name) == 0 && id.ordinal-- == 0)
-            return list[i].handle;
+    return h->fn && (h->name && name ? strcmp(h->name, name) == 0 : h->name == name);
+}
+
+int rnn__handler_place(const rnn_engine *e, int event, int handle, const char **name)
+{
+    const struct rnn__event *at = is_event(e, event) ? &e->event[event] : NULL;
+    int place = 1, i = 0;
+    *name = NULL;
+    while (at && i < at->n_handler && at->handler[i].handle != handle)
+        i++;
+    if (!at || i == at->n_handler)
+        return 0;
+    *name = at->handler[i].name;
+    for (int j = 0; j < i; j++)
+        place += is_called(&at->handler[j], *name);
+    return place;
+}
+
+int rnn__handler_find(const rnn_engine *e, int event, const char *name, int place)
+{
+    const struct rnn__event *at = is_event(e, event) ? &e->event[event] : NULL;
+    for (int i = 0; at && place > 0 && i < at->n_handler; i++)
+        if (is_called(&at->handler[i], name) && --place == 0)
+            return at->handler[i].handle;
     return 0;
 }
 
@@ -361,14 +390,13 @@ static int call(rnn_engine *e, int event, int i)
 }
 
 /* The handle of the first handler to be called: an event that is fired again goes on with
-   the one that paused it. Handles grow in the order of the handlers. A handle that this
-   engine never gave, of a state from elsewhere, passes over none. */
+   the one that paused it. Handles grow in the order of the handlers. */
 static int first_handle(rnn_engine *e, int event)
 {
     int handle = e->paused.event == event ? e->paused.handle : 0;
     if (handle)
         e->paused.event = e->paused.handle = 0;
-    return handle <= e->last_handle ? handle : 0;
+    return handle;
 }
 
 int rnn__fire(rnn_engine *e, int event)

@@ -34,8 +34,8 @@ int rnn__hang(struct rnn__trainer *t, int event, const rnn_filter *filter, rnn_h
               void *user, struct rnn__fault *f)
 {
     int handle = rnn_on(t->engine, event, filter, fn, user);
-    if (handle > 0 && t->hanging)
-        rnn__name_handler(t->engine, event, t->hanging);
+    if (t->hanging)
+        handle = rnn__named(t->engine, handle, t->hanging);
     return handle > 0 ? 0 : rnn__trainer_failed(t, t->engine, handle, f);
 }
 

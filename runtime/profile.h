@@ -1,8 +1,8 @@
 /*
  * profile.h — times of events and handlers, and the spans that --trace-out draws.
  *
- *   handler_profile.c   sums by span, event and handler
- *   spans.c             a file of Chrome's trace events
+ *   profile.c   sums by span, event and handler
+ *   spans.c     a file of Chrome's trace events
  */
 #ifndef RNN_PROFILE_H
 #define RNN_PROFILE_H
@@ -21,8 +21,10 @@ void rnn__profile_handler(struct rnn__profile *p, const char *name, double secon
 /* One more time in a row: Welford's mean and deviation. */
 void rnn__profile_add(rnn_profile_row *row, double seconds);
 
+/* Whether the engine's profile, which is there, sees kernels: the model has marks. */
+bool rnn__profile_has_kernels(const rnn_engine *e);
 /* The rows that have anything to tell, the kernels last, the longest first; the caller
- *frees out. How many. */
+   frees out. How many. */
 int rnn__profile_rows(const rnn_engine *e, rnn_profile_row **out, int *n_kernel);
 
 /* Draws what the engine's profile, which is there, sees. */

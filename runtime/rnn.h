@@ -203,6 +203,13 @@ RNN_API int rnn_off(rnn_engine *e, int handle);
    RNN_EINVAL when the event is unknown or has no such handler. */
 RNN_API int rnn_off_all(rnn_engine *e, rnn_handler *fn, int event);
 
+/*
+ * What profiles and state dicts call the handlers that the handle stands for; copied. A
+ * state dict finds its handler again in an engine that has others, in another order, when
+ * it has a name. The handlers ready to hang, below, have theirs. RNN_EINVAL, RNN_ENOMEM.
+ */
+RNN_API int rnn_name_handler(rnn_engine *e, int handle, const char *name);
+
 /* Whether fn (NULL: any) hangs on `event` (RNN_NONE: any). */
 RNN_API bool rnn_has_handler(const rnn_engine *e, rnn_handler *fn, int event);
 
@@ -390,9 +397,12 @@ typedef struct rnn_state_dict {
     /* RNN_ITERATION_COMPLETED or RNN_EPOCH_COMPLETED when that is still to be fired
        (again), before anything else; 0: neither */
     int32_t pending;
-    /* the handle of the handler that it goes on with, in a run with the same handlers; 0,
-       or none of the engine's: all of the event's */
-    int32_t pending_handler;
+    /* the handler that it goes on with, by its name (rnn_name_handler), and which of that
+       name on the event, from 1; NULL: of those without one. Place 0, or a handler that the
+       engine has not: all of the event's are called, else this one and those added behind
+       it. The name lives as long as the engine; loaded: the caller's */
+    const char *pending_handler;
+    int32_t pending_place;
     rnn_output output; /* of the last batch: what the pending event's handlers see */
     int32_t n_entry;
     rnn_state_entry entry[RNN_STATE_ENTRIES_MAX]; /* attributes kept */

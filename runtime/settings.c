@@ -26,17 +26,6 @@ bool rnn__is_number(const json_t *value, double *out)
     return true;
 }
 
-bool rnn__scalar_takes(const struct rnn_scalar *s, double value, char wanted[128])
-{
-    bool whole = !s->whole || value == floor(value);
-    bool within = !s->limited || (value >= s->least && value <= s->most);
-    snprintf(wanted, 128, "%s", s->whole ? "a whole number" : "a number");
-    if (s->limited)
-        snprintf(wanted + strlen(wanted), 128 - strlen(wanted), " from %.17g to %.17g",
-                 s->least, s->most);
-    return whole && within;
-}
-
 static int wrong(const json_t *value, const char *where, const char *key,
                  const char *expected, struct rnn__fault *f)
 {

@@ -28,8 +28,6 @@ int rnn__get_word(const json_t *object, const char *where, const char *key,
                   const char *const *words, int n, int *out, struct rnn__fault *f);
 /* A number, or text that is one; false otherwise. */
 bool rnn__is_number(const json_t *value, double *out);
-/* Whether the model's number may have this value; what it takes, in words, to `wanted`. */
-bool rnn__scalar_takes(const struct rnn_scalar *s, double value, char wanted[128]);
 
 /*
  * Not every function of the JSON library tells of memory that it did not get, and some

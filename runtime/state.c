@@ -183,9 +183,11 @@ int rnn_state_save(const rnn_engine *e, rnn_state_dict *out)
         .pass = e->pass,
         .position = e->position - (e->position > 0 && e->in_process),
         .pending = pending,
-        .pending_handler = pending && pending == e->paused.event ? e->paused.handle : 0,
         .output = s->output,
     };
+    if (pending && pending == e->paused.event)
+        d.pending_place =
+            rnn__handler_place(e, pending, e->paused.handle, &d.pending_handler);
     for (int i = 0; i < e->attributes.n; i++) {
         const struct rnn__number *a = &e->attributes.number[i];
         if (!a->keep)
@@ -260,9 +262,9 @@ static int check_pending(rnn_engine *e, rnn_state_dict *d)
     if (!good)
         return rnn__fail(e, RNN_EINVAL, "state has a pending event %d that it cannot have",
                          (int)d->pending);
-    if (d->pending_handler < 0 || (d->pending_handler > 0 && d->pending == 0))
-        return rnn__fail(e, RNN_EINVAL, "state has a handler %d of no pending event",
-                         (int)d->pending_handler);
+    if (d->pending_place < 0 || (d->pending_place > 0 && d->pending == 0))
+        return rnn__fail(e, RNN_EINVAL, "state has handler number %d of no pending event",
+                         (int)d->pending_place);
     if (d->pending == RNN_ITERATION_COMPLETED && last)
         d->epoch--;
     return 0;
@@ -346,8 +348,8 @@ int rnn_state_load(rnn_engine *e, const rnn_state_dict *in)
     if (d.pending)
         s->output = d.output;
     e->pending = d.pending;
-    e->paused.event = d.pending_handler ? d.pending : 0;
-    e->paused.handle = d.pending_handler;
+    e->paused.handle = rnn__handler_find(e, d.pending, d.pending_handler, d.pending_place);
+    e->paused.event = e->paused.handle ? d.pending : 0;
     e->epoch_open = d.pending != 0;
     e->pass = d.pass;
     e->position = d.position;

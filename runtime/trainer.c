@@ -264,7 +264,7 @@ static bool is_at_limit(struct rnn__trainer *t)
 static bool is_stopped(struct rnn__trainer *t)
 {
     const rnn_engine_state *s = rnn_state_of(t->engine);
-    if (!t->source || !rnn__is_stopped(t) || t->epochs > s->max_epochs)
+    if (!t->source || !rnn__is_stopped(t->engine) || t->epochs > s->max_epochs)
         return false;
     rnn__note(t->engine,
               "the run was ended by early stopping after epoch %" PRId64 " of %" PRId64

@@ -18,7 +18,7 @@
  *   handler_when.c     when each is called
  *   handler_log.c, handler_progress.c, handler_timer.c, handler_checkpoint.c
  *   report.c, chart.c  report.html and loss.svg
- *   handler_stop.c, handler_ema.c, handler_profile.c   also for C programs: rnn.h
+ *   handler_stop.c, handler_ema.c, handler_profile.c   those of rnn.h, from settings
  */
 #ifndef RNN_TRAINER_H
 #define RNN_TRAINER_H
@@ -106,7 +106,6 @@ struct rnn__trainer {
     rnn_engine *engine, *evaluator; /* evaluator NULL: nothing to validate with */
 
     struct rnn__attached *attached;
-    const struct rnn__stopping *stopping; /* early stopping's: a list, the engine's */
     struct rnn__kept *kept;
     struct rnn__run_file *file;
     struct rnn__used_files used; /* data files, of train and valid */
@@ -365,12 +364,6 @@ int rnn__add_profile(struct rnn__trainer *t, const json_t *options, const char *
 int rnn__add_checkpoint(struct rnn__trainer *t, const json_t *options, const char *where,
                         struct rnn__fault *f);
 
-/* Whether early stopping has ended the run, this one or the one that is gone on with. */
-bool rnn__is_stopped(const struct rnn__trainer *t);
-/* Whether terminate_on_nan ended the run. */
-bool rnn__found_not_finite(rnn_engine *e);
-/* The averages' block, laid out as the parameters'; NULL: there are none. */
-void *rnn__ema_block(const rnn_engine *e);
 /* Leaves ema.safetensors in the run's folder when there are averages. */
 int rnn__save_ema(struct rnn__trainer *t, struct rnn__fault *f);
 /* Prints the times and leaves profile.csv when the settings or --profile ask for it. */

@@ -3,6 +3,7 @@
  * process gives a sequence of numbers, and on a trainer of the fake model.
  */
 #include "check.h"
+#include "engine.h"
 #include "fake_model.h"
 #include "trainer.h"
 

@@ -346,8 +346,40 @@ static void test_an_event_that_was_not_finished_is_fired_again(void)
         pause_in(RNN_ITERATION_COMPLETED, at, "loss loss loss loss");
 }
 
+/* Others are hung before it in the program that goes on; they count as called. */
+static void test_a_paused_handler_is_found_by_its_name(void)
+{
+    struct source source = {.n = 2};
+    rnn_iterable data = source_iterable(&source, true, true);
+    struct unfinished u = {RNN_EPOCH_COMPLETED, 0, 1};
+    char seen[256] = "";
+    int n[3] = {0};
+    rnn_state_dict d;
+    rnn_engine *first = engine(), *second = engine();
+    CHECK(rnn_name_handler(first, rnn_on(first, RNN_EPOCH_COMPLETED, NULL, pause_once, &u),
+                           "validate") == 0,
+          "%s", rnn_engine_error(first));
+    for (int i = 0; i < 3; i++)
+        rnn_on(second, RNN_EPOCH_COMPLETED, NULL, count_call, &n[i]);
+    rnn_name_handler(second, rnn_on(second, RNN_EPOCH_COMPLETED, NULL, pause_once, &u),
+                     "validate");
+    rnn_on(second, RNN_EPOCH_COMPLETED, NULL, end_seen, seen);
+    CHECK(rnn_engine_run(first, &data, &(rnn_run_options){.max_epochs = 2}) == RNN_PAUSED,
+          "%s", rnn_engine_error(first));
+    CHECK(rnn_state_save(first, &d) == 0 && d.pending_place == 1, "place %d",
+          (int)d.pending_place);
+    CHECK_TEXT(d.pending_handler, "validate");
+    CHECK(rnn_state_load(second, &d) == 0, "%s", rnn_engine_error(second));
+    CHECK(rnn_engine_run(second, &data, NULL) == 0, "%s", rnn_engine_error(second));
+    CHECK_TEXT(seen, "loss loss");
+    CHECK(n[0] == 1 && n[1] == 1 && n[2] == 1, "called %d %d %d times", n[0], n[1], n[2]);
+    CHECK(rnn_name_handler(first, 99, "x") == RNN_EINVAL, "a handle that never was");
+    rnn_close(first);
+    rnn_close(second);
+}
+
 /* A state from a program with other handlers: none of these has had the event. */
-static void test_a_handle_of_elsewhere_passes_over_no_handler(void)
+static void test_a_handler_of_elsewhere_passes_over_no_handler(void)
 {
     struct source source = {.n = 2};
     rnn_iterable data = source_iterable(&source, true, true);
@@ -355,7 +387,8 @@ static void test_a_handle_of_elsewhere_passes_over_no_handler(void)
     char seen[256] = "";
     rnn_engine *e = engine();
     d.pending = RNN_EPOCH_COMPLETED;
-    d.pending_handler = 1000;
+    d.pending_handler = "of elsewhere";
+    d.pending_place = 1;
     rnn_on(e, RNN_EPOCH_COMPLETED, NULL, end_seen, seen);
     CHECK(rnn_state_load(e, &d) == 0, "%s", rnn_engine_error(e));
     CHECK(rnn_engine_run(e, &data, NULL) == 0, "%s", rnn_engine_error(e));
@@ -374,6 +407,7 @@ int main(void)
     test_contradictory_options_are_refused();
     test_a_state_saved_at_any_event_resumes_exactly();
     test_an_event_that_was_not_finished_is_fired_again();
-    test_a_handle_of_elsewhere_passes_over_no_handler();
+    test_a_paused_handler_is_found_by_its_name();
+    test_a_handler_of_elsewhere_passes_over_no_handler();
     return check_result();
 }

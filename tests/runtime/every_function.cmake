@@ -1,0 +1,21 @@
+# every_function.cmake — a C file that names every function of rnn.h and rnn_data.h, so that a
+# program linked with it needs whatever any of them needs.
+#   DIR  the folder of the headers    OUT  the file to write
+set(names "")
+foreach(header rnn.h rnn_data.h)
+    file(READ ${DIR}/${header} text)
+    string(REGEX MATCHALL "RNN_API [^;(]*[ *](rnn_[a-z0-9_]+)\\(" found "${text}")
+    foreach(declaration ${found})
+        string(REGEX REPLACE ".*[ *](rnn_[a-z0-9_]+)\\(" "\\1" name "${declaration}")
+        list(APPEND names ${name})
+    endforeach()
+endforeach()
+list(LENGTH names n)
+if(n LESS 60)
+    message(FATAL_ERROR "${n} functions found in rnn.h and rnn_data.h: this is not all of them")
+endif()
+set(text "#include \"rnn_data.h\"\n\ntypedef void any(void);\nextern any *const every_function[];\n\nany *const every_function[] = {\n")
+foreach(name ${names})
+    string(APPEND text "    (any *)${name},\n")
+endforeach()
+file(WRITE ${OUT} "${text}};\n")
