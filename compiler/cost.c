@@ -24,15 +24,20 @@ static double extent_of(const Plan *p, Axes axes)
     return n;
 }
 
-double cost_points(const Plan *p, const Stage *s, const Nest *n)
+static double points_of(const Plan *p, const Stage *s, Axes summed)
 {
     switch (s->kind) {
     case STAGE_ONCE: return 1;
-    case STAGE_ROWS: return extent_of(p, AXIS_ROW | n->sum);
+    case STAGE_ROWS: return extent_of(p, AXIS_ROW | summed);
     case STAGE_TIME: return extent_of(p, AXES_ALL);
-    case STAGE_SUM: return extent_of(p, n->sum);
+    case STAGE_SUM: return extent_of(p, summed);
     }
     BUG("a stage of kind %d", s->kind);
+}
+
+double cost_points(const Plan *p, const Stage *s, const Nest *n)
+{
+    return points_of(p, s, n->sum);
 }
 
 /* ---- operations ---- */
@@ -47,16 +52,16 @@ static bool computes(InstrKind kind)
     return kind == I_MAP || kind == I_REDUCE || kind == I_ACCUMULATE || kind == I_SCATTER;
 }
 
-static void add_operations(const Plan *p, const Nest *n, double points, int phase,
+static void add_operations(const Plan *p, const Stage *stage, const Nest *n, int phase,
                            Cost *cost)
 {
     const Contraction *c = n->contraction;
     if (c && counts(p, c->node, phase))
-        cost->product +=
-            2.0 * (double)c->n_batch * (double)c->m * (double)c->n * (double)c->k * points;
+        cost->product += 2.0 * (double)c->n_batch * (double)c->m * (double)c->n *
+                         (double)c->k * cost_points(p, stage, n);
     for (int i = 0; i < n->n_sweep; i++) {
         const Sweep *s = &n->sweep[i];
-        double turns = points;
+        double turns = points_of(p, stage, s->each_point ? n->sum : 0);
         for (int d = 0; d < s->rank; d++)
             turns *= (double)s->extent[d];
         for (int k = 0; k < s->n_instr; k++)
@@ -165,7 +170,7 @@ Cost cost_of_nest(const Plan *p, const Stage *s, const Group *group, const Nest 
                   int phase)
 {
     Cost cost = {0};
-    add_operations(p, n, cost_points(p, s, n), phase, &cost);
+    add_operations(p, s, n, phase, &cost);
     if (phase == ANY_PHASE)
         add_bytes(p, s, group, n, &cost);
     return cost;

@@ -305,12 +305,14 @@ static void count_operations(const Sweep *s, Operations *o)
     }
 }
 
+/* That sums begin at zero goes without saying. */
 static const char *loops_print(Arena *arena, const Nest *n)
 {
     Text t = {.arena = arena};
-    for (int i = 0; i < n->n_sweep; i++) {
+    int first = nest_point_sweeps(n).first;
+    for (int i = first; i < n->n_sweep; i++) {
         const Sweep *s = &n->sweep[i];
-        text_add(&t, "%s[", i ? " then " : "");
+        text_add(&t, "%s[", i > first ? " then " : "");
         for (int d = 0; d < s->rank; d++)
             text_add(&t, "%s%" PRId64, d ? ", " : "", s->extent[d]);
         text_add(&t, "]");

@@ -90,8 +90,6 @@ typedef struct {
 
 /* The sweep at the frame's point. */
 void sweep_emit(Emitter *e, const Sweep *sweep, Part part);
-/* Sets the targets of the sweep's sums to zero. */
-void sweep_zero(Emitter *e, const Sweep *sweep, Part part);
 
 /* ---- nest.c ---- */
 

@@ -86,12 +86,12 @@ int kernel_number(Emitter *e, const Group *group, const Nest *nest)
 
 /* ---- names ---- */
 
-/* Adds what the nest leaves in memory, up to three names. */
+/* Adds what the nest leaves in memory, up to three names. Sums were set to zero before. */
 static const char *add_results(Arena *arena, const Plan *p, const Nest *nest,
                                const char *text, int *n)
 {
     int last = -1;
-    for (int s = 0; s < nest->n_sweep; s++)
+    for (int s = nest_point_sweeps(nest).first; s < nest->n_sweep; s++)
         for (int i = 0; i < nest->sweep[s].n_instr; i++) {
             const Instr *in = &nest->sweep[s].instr[i];
             if (!instr_writes(in) || in->access.buffer < 0 || in->access.buffer == last)

@@ -9,8 +9,8 @@
  * themselves: parts are found from the thread's number, whole panels where a
  * contraction has columns, so that its sweeps see the same part.
  *
- * Where a nest sums over points, its sweeps up to the last that sums run for every
- * point; those behind it run once and find the sums complete.
+ * Where a nest sums over points, the sweeps that the plan says run for every point; those
+ * ahead of them run once and set the sums to zero, those behind find them complete.
  */
 #include "emit/nest.h"
 
@@ -101,49 +101,28 @@ static void points_end(const NestCode *n, Points *p)
 
 /* ---- sweeps ---- */
 
-/* How many of the nest's sweeps run for every point of a sum. */
-static int summing_sweeps(const Nest *nest)
-{
-    int n = 0;
-    for (int i = 0; i < nest->n_sweep; i++)
-        if (sweep_has_sums(&nest->sweep[i]))
-            n = i + 1;
-    return n;
-}
-
-/* Emits this thread's part of a sweep, or of the zeros of its sums. Where features are
-   split, a sweep that has none is the first thread's. */
-static void emit_part(const NestCode *n, const Sweep *s,
-                      void (*emit)(Emitter *, const Sweep *, Part))
-{
-    if (!nest_is_split(n) || s->rank > 0) {
-        emit(n->e, s, sweep_part(n, s));
-        return;
-    }
-    IrIf first = ir_if(n->ir, LLVMBuildICmp(n->ir->builder, LLVMIntEQ, n->e->frame.thread,
-                                            ir_int(n->ir, 0), ""));
-    emit(n->e, s, sweep_part(n, s));
-    ir_endif(n->ir, &first);
-}
-
 static void emit_sweeps(const NestCode *n, int first, int end)
 {
     for (int i = first; i < end; i++)
-        emit_part(n, &n->nest->sweep[i], sweep_emit);
+        sweep_emit(n->e, &n->nest->sweep[i], sweep_part(n, &n->nest->sweep[i]));
 }
 
-/* Sums over the nest's axes; in a ROWS stage of the frame's row, over its steps. */
-static void emit_sums(const NestCode *n, int n_sum)
+/* All sweeps of a nest that runs once, or once a row; those of its sums for each point: in
+   a ROWS stage for each step of the frame's row. */
+static void emit_all_sweeps(const NestCode *n)
 {
+    PointSweeps sums = nest_point_sweeps(n->nest);
     bool time = n->nest->sum & AXIS_TIME;
     bool row = n->kind == STAGE_SUM && (n->nest->sum & AXIS_ROW);
-    for (int i = 0; i < n_sum; i++)
-        emit_part(n, &n->nest->sweep[i], sweep_zero);
     LLVMValueRef kept = n->e->frame.row;
-    Points p = points_begin(n, time, row);
-    emit_sweeps(n, 0, n_sum);
-    points_end(n, &p);
+    emit_sweeps(n, 0, sums.first);
+    if (sums.end > 0) {
+        Points p = points_begin(n, time, row);
+        emit_sweeps(n, sums.first, sums.end);
+        points_end(n, &p);
+    }
     n->e->frame.row = kept;
+    emit_sweeps(n, sums.end, n->nest->n_sweep);
 }
 
 /* ---- nests ---- */
@@ -172,7 +151,6 @@ static void emit_pack(const NestCode *n)
                      });
 }
 
-/* ONCE and SUM: sums first, then what runs once. */
 static void emit_without_axes(const NestCode *n)
 {
     const Contraction *c = n->nest->contraction;
@@ -180,26 +158,15 @@ static void emit_without_axes(const NestCode *n)
         nest_product(n, c);
     else if (c)
         nest_product_sum(n, c);
-    int n_sum = summing_sweeps(n->nest);
-    if (n_sum > 0)
-        emit_sums(n, n_sum);
-    emit_sweeps(n, n_sum, n->nest->n_sweep);
+    emit_all_sweeps(n);
 }
 
-/* ROWS: each row's sums over time, then its other sweeps. */
 static void emit_rows(const NestCode *n)
 {
-    const Contraction *c = n->nest->contraction;
-    bool sums = n->nest->sum & AXIS_TIME;
-    if (c && c->packed >= 0)
-        nest_product(n, c);
+    if (n->nest->contraction)
+        nest_product(n, n->nest->contraction);
     Points p = points_begin(n, false, true);
-    if (c && c->packed < 0)
-        nest_product_sum(n, c);
-    int n_sum = sums ? summing_sweeps(n->nest) : 0;
-    if (n_sum > 0)
-        emit_sums(n, n_sum);
-    emit_sweeps(n, n_sum, n->nest->n_sweep);
+    emit_all_sweeps(n);
     points_end(n, &p);
 }
 

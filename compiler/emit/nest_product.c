@@ -148,14 +148,14 @@ void nest_product(const NestCode *n, const Contraction *c)
 
 /* ---- sums over points of products ---- */
 
-/* The points: steps, rows (unless the nest stands in a row already), k. */
+/* The points: steps, rows, k. */
 static void product_points(const NestCode *n, const Contraction *c, ProductSum *p)
 {
     Ir *ir = n->ir;
     if (n->nest->sum & AXIS_TIME)
         p->dim[p->n_dim++] = (ProductPoints){chunk_steps(n->e), step_stride(n, &c->a),
                                              step_stride(n, &c->b)};
-    if (n->kind == STAGE_SUM && (n->nest->sum & AXIS_ROW))
+    if (n->nest->sum & AXIS_ROW)
         p->dim[p->n_dim++] =
             (ProductPoints){chunk_rows(n->e), row_stride(n, &c->a), row_stride(n, &c->b)};
     if (c->k > 1 || p->n_dim == 0)
@@ -176,15 +176,15 @@ static void split_sum(const NestCode *n, const Contraction *c, ProductSum *p)
 void nest_product_sum(const NestCode *n, const Contraction *c)
 {
     Emitter *e = n->e;
-    LLVMValueRef zero = ir_int(n->ir, 0), row = e->frame.row ? e->frame.row : zero;
+    LLVMValueRef zero = ir_int(n->ir, 0);
     ProductSum p = {
         .n_batch = c->n_batch,
         .m = c->m,
         .n = c->n,
-        .a = access_address(e, &c->a, zero, row),
-        .b = access_address(e, &c->b, zero, row),
-        .c = access_address(e, &c->c, NULL, row),
-        .init = c->has_init ? access_address(e, &c->init, NULL, row) : NULL,
+        .a = access_address(e, &c->a, zero, zero),
+        .b = access_address(e, &c->b, zero, zero),
+        .c = access_address(e, &c->c, NULL, NULL),
+        .init = c->has_init ? access_address(e, &c->init, NULL, NULL) : NULL,
         .a_batch = c->a.stride[0],
         .b_batch = c->b.stride[0],
         .c_batch = c->c.stride[0],

@@ -196,19 +196,19 @@ static void emit_columns(Ir *ir, const Emission *e)
             Tile wide = tile;
             wide.rows = rows;
             wide.ahead = false;
-            wide.panels = p->tiling.panels[rows - 1];
-            for (; wide.panels > 1; wide.panels /= 2)
+            for (const int *width = p->tiling.panels[rows - 1]; *width > 1; width++) {
+                wide.panels = *width;
                 begin = emit_few_rows(ir, e, wide, begin, end);
+            }
         }
         IrLoop l = ir_loop(ir, begin, end, 1, 0, NULL);
         emit_panel(ir, e, in_turn(ir, p, l.i, begin, end), tile);
         ir_loop_end(ir, &l, NULL);
     }
-    int rest = (int)(p->n % p->panel);
-    if (rest == 0)
+    if (p->tiling.rest == 0)
         return;
-    int last = rest % ir->vector;
-    tile.vectors = (rest + ir->vector - 1) / ir->vector;
+    int last = (int)(p->n % ir->vector);
+    tile.vectors = p->tiling.rest;
     tile.masked = last != 0;
     tile_set(ir, e->arguments, TILE_COLUMNS, ir_int(ir, last));
     IrIf mine = ir_if(ir, p->n_end ? ir_less(ir, whole, p->n_end) : ir_int_of(ir->i1, 1));

@@ -135,7 +135,7 @@ static void emit_block(Ir *ir, const Emission *e, const Block *k)
     }
     if (rest == 0)
         return;
-    tile.vectors = (rest + ir->vector - 1) / ir->vector;
+    tile.vectors = e->p->tiling.rest;
     tile.masked = rest % ir->vector != 0;
     tile_set(ir, e->arguments, TILE_COLUMNS, ir_int(ir, rest % ir->vector));
     IrIf mine = ir_if(ir, ir_less(ir, whole, e->n_end));

@@ -66,7 +66,6 @@ static void copy_update(Fuse *f, Procedure *proc, Stage **stage, NodeId leaf, No
            to = {.buffer = leaf_buffer_of(f, leaf)};
     Nest *nest = nest_add(f->p, &(*stage)->group[0]);
     add_copy(f, nest, from, to, &n->shape, n->wide, proc->n_stage - 1);
-    nest->split = nest_split(nest, n->wide ? CLASS_SCALAR : CLASS_TENSOR);
 }
 
 static void copy_updates(Fuse *f, Procedure *proc)
@@ -101,7 +100,6 @@ static void fill_optimizer(Fuse *f, Procedure *proc)
         shape_strides(&o->shape, store.access.stride);
         instr_add(f, s, store, &reg);
         sweep_flatten(s);
-        nest->split = nest_split(nest, CLASS_TENSOR);
     }
 }
 

@@ -209,18 +209,6 @@ static StageKind stage_kind(Class c)
     BUG("class %d has no stage", c);
 }
 
-Split nest_split(const Nest *n, Class c)
-{
-    if (c == CLASS_SCALAR || (n->contraction && c != CLASS_SUM))
-        return SPLIT_NONE;
-    if (n->contraction)
-        return n->contraction->m >= n->contraction->n ? SPLIT_M : SPLIT_N;
-    if (n->n_sweep != 1 || n->sweep[0].rank == 0 || n->sweep[0].reduced)
-        return SPLIT_NONE;
-    bool sum = c == CLASS_SUM;
-    return sum || n->sweep[0].rank == 1 ? SPLIT_N : SPLIT_M;
-}
-
 /* Nodes of the schedule that lie in a row: laid[begin] … laid[end - 1]. */
 typedef struct {
     int begin, end;
@@ -243,15 +231,15 @@ static Range first_part(const Schedule *s, Range r, SameKey *same)
     return part;
 }
 
-/* Of a sum's nest the axes that it sums. */
 static void finish_nest(Fuse *f, Nest *nest, Range r)
 {
     const NodeId *laid = f->s->laid;
     Class class = f->s->slot[laid[r.begin]].class;
-    nest->split = nest_split(nest, class);
+    if (class != CLASS_SUM && class != CLASS_ROW_SUM)
+        return;
     for (int i = r.begin; i < r.end; i++)
-        if (class == CLASS_SUM || class == CLASS_ROW_SUM)
-            nest->sum |= schedule_summed_axes(f->g, laid[i]);
+        nest->sum |= schedule_summed_axes(f->g, laid[i]);
+    sums_begin(f, nest);
 }
 
 /* All nodes of one nest: contractions first, each a nest; the last takes the sweeps. */

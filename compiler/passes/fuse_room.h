@@ -75,12 +75,15 @@ Sweep *sweep_add(Fuse *f, Nest *nest, const Shape *space);
 int instr_add(Fuse *f, Sweep *sweep, Instr instr, const int *arg);
 /* The nodes' instructions as one more sweep of the nest. */
 void sweep_make(Fuse *f, Nest *nest, const NodeId *node, int n_node, int stage);
+/* When a nest that sums over points is complete: puts sweeps ahead that store zeros where
+   its sums begin, and tells which of its own run at each point: those up to the last that
+   sums. */
+void sums_begin(Fuse *f, Nest *nest);
 
 /* ---- fuse_nest.c ---- */
 
 Stage *stage_add(Plan *p, Procedure *proc, StageKind kind);
 Nest *nest_add(Plan *p, Group *group);
-Split nest_split(const Nest *n, Class c);
 /* The stages of the schedule, behind those that the procedure has. */
 void stages_make(Fuse *f, Procedure *proc);
 

@@ -2,7 +2,7 @@
  * fuse_sweep.c — sweeps: a loop over an index space, its instructions one for each node.
  *
  * A sweep reads what it needs first, computes in registers, stores at its end. Views become
- * the strides of loads.
+ * the strides of loads. Sums over points begin in sweeps of their own, which store zeros.
  */
 #include "passes/fuse_room.h"
 
@@ -233,4 +233,69 @@ void sweep_make(Fuse *f, Nest *nest, const NodeId *node, int n_node, int stage)
         if (f->reg[node[i]])
             store_value(f, sweep, node[i], f->reg[node[i]] - 1, stage);
     sweep_flatten(sweep);
+}
+
+/* ---- sums over points ---- */
+
+/* What a sum leaves: the classes of a scatter, then the dimensions along which it moves.
+   The target's strides there go to `to`. */
+static Shape sum_space(const Sweep *s, const Instr *sum, Access *to)
+{
+    Shape space = {0, {0}};
+    *to = sum->access;
+    memset(to->stride, 0, sizeof to->stride);
+    if (sum->kind == I_SCATTER) {
+        to->stride[space.rank] = sum->gather_stride;
+        space.dim[space.rank++] = sum->gather_n;
+    }
+    for (int d = 0; d < s->rank; d++) {
+        if (sum->access.stride[d] == 0)
+            continue;
+        to->stride[space.rank] = sum->access.stride[d];
+        space.dim[space.rank++] = s->extent[d];
+    }
+    return space;
+}
+
+/* The sweep that stores zeros over this space; its first instruction is the zero. */
+static Sweep *sweep_of_zeros(Fuse *f, Nest *nest, const Shape *space)
+{
+    for (int i = 0; i < nest->n_sweep; i++) {
+        Shape its = {.rank = nest->sweep[i].rank};
+        memcpy(its.dim, nest->sweep[i].extent, sizeof its.dim);
+        if (shape_equal(&its, space))
+            return &nest->sweep[i];
+    }
+    Sweep *s = sweep_add(f, nest, space);
+    Instr zero = {.kind = I_CONSTANT, .access = {.buffer = -1}, .node = NO_NODE};
+    instr_add(f, s, zero, NULL);
+    return s;
+}
+
+static void store_zeros(Fuse *f, Nest *nest, const Sweep *s, const Instr *sum)
+{
+    Access to;
+    Shape space = sum_space(s, sum, &to);
+    Instr store = {.kind = I_STORE, .n_arg = 1, .access = to, .node = NO_NODE};
+    instr_add(f, sweep_of_zeros(f, nest, &space), store, &(int){0});
+}
+
+void sums_begin(Fuse *f, Nest *nest)
+{
+    Nest all = {0}; /* its sweeps: zeros, then the nest's */
+    int end = 0;
+    for (int i = 0; i < nest->n_sweep; i++) {
+        const Sweep *s = &nest->sweep[i];
+        for (int k = 0; k < s->n_instr; k++)
+            if (instr_sums(&s->instr[k]))
+                store_zeros(f, &all, s, &s->instr[k]);
+        end = sweep_has_sums(s) ? i + 1 : end;
+    }
+    for (int i = 0; i < nest->n_sweep; i++) {
+        Sweep *s = PUSH(f->p->arena, all.sweep, all.n_sweep, all.sweep_capacity);
+        *s = nest->sweep[i];
+        s->each_point = i < end;
+    }
+    nest->sweep = all.sweep;
+    nest->n_sweep = all.n_sweep, nest->sweep_capacity = all.sweep_capacity;
 }

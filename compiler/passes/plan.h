@@ -126,7 +126,7 @@ typedef enum {
                  dimensions); no later instruction of the sweep uses it */
     I_STORE,  /* arg[0] to access */
     I_ACCUMULATE, /* SUM stages (and ROWS nests with a time sum): access += arg[0], over all
-                     points; the emitter zeroes the target first. An F64 target sums in
+                     points; a sweep ahead of them has stored 0. An F64 target sums in
                      double */
     I_SCATTER, /* the same at offset + arg[1] * gather_stride; arg[1] is a class; outside 0
                   … gather_n - 1: nothing */
@@ -156,6 +156,9 @@ typedef struct {
     int64_t extent[MAX_RANK]; /* innermost last */
     uint32_t reduced; /* bit d: dimension d is reduced by the I_REDUCE instructions */
     int lanes;        /* elements at a time along the innermost: a vector's, or 1 */
+    bool each_point;  /* of a nest with sums: runs at each point that is summed over. Such
+                         sweeps follow each other; the nest's others run once, ahead of the
+                         points or behind them */
     int n_instr, instr_capacity;
     Instr *instr;
 } Sweep;
@@ -177,20 +180,29 @@ typedef enum {
                      tile and another has more */
 } Along;
 
-/* How a contraction is cut for registers and caches; tile.c decides. */
+enum { TILE_MAX_ROWS = 16, TILE_MAX_PANELS = 4, TILE_MAX_CHAINS = 4, TILE_WIDTHS = 3 };
+
+/*
+ * How a contraction is cut for registers and caches; tile.c decides.
+ *
+ * Whatever rows a call has are divided into tiles of at most `rows`, as evenly as they can
+ * be: of two sizes, the larger tiles first. Columns are taken panel by panel (sums: by the
+ * width of a panel) in tiles of `vectors`, and those behind the last whole panel in tiles
+ * of `rest`. A call of exactly one row, or two, takes several panels at once, as
+ * panels[rows - 1] lists: as often as there are so many whole ones left, then as often as
+ * the next number says.
+ */
 typedef struct {
-    int rows, vectors; /* of a tile, at most: a chain of each element has so many registers
-                        */
-    int panels[2];     /* side by side in a tile of exactly one row, of two */
-    int chains;        /* of each element, see below: a power of two */
-    bool alternate;    /* every other step of a scan takes b from its other end: */
+    int rows, vectors; /* of a tile: a chain of each element has so many registers */
+    int rest;          /* vectors over the last columns; 0: all panels are whole */
+    int panels[2][TILE_WIDTHS]; /* falling, down to a 1 that ends the list */
+    int chains;                 /* of each element, see below: a power of two */
+    bool alternate;             /* every other step of a scan takes b from its other end: */
     bool halves; /* … by halves of the chains, there being one panel; else by panels */
     Along along;
     bool ahead;    /* while it multiplies, a tile fetches lines that later ones will read */
     int64_t block; /* SUM: points of a block */
 } Tiling;
-
-enum { TILE_MAX_ROWS = 16, TILE_MAX_PANELS = 4, TILE_MAX_CHAINS = 4 };
 
 /* The runs of k of `chains` chains: how long each but the last one is. */
 static inline int64_t tile_chain(int64_t k, int chains)
@@ -318,6 +330,11 @@ void sweep_flatten(Sweep *s);
 bool sweep_is_wide(Arena *arena, const Sweep *s);
 /* Does an instruction sum over points? */
 bool sweep_has_sums(const Sweep *s);
+/* The sweeps of a nest that run at each point summed over: [first, end), none: 0, 0. */
+typedef struct {
+    int first, end;
+} PointSweeps;
+PointSweeps nest_point_sweeps(const Nest *n);
 
 /* ---- plan_touch.c ---- */
 

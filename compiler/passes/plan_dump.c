@@ -208,13 +208,16 @@ static bool is_stash(const Plan *p, const Instr *in)
            b->n_slot <= p->steps_max;
 }
 
-static void dump_sweep(const Plan *p, const Sweep *s, FILE *out)
+static void dump_sweep(const Plan *p, const Nest *n, const Sweep *s, FILE *out)
 {
     fprintf(out, "        each [");
     for (int d = 0; d < s->rank; d++)
         fprintf(out, "%s%s%" PRId64, d ? ", " : "", s->reduced >> d & 1 ? "Σ" : "",
                 s->extent[d]);
-    fprintf(out, "]%s\n", s->rank > 0 && s->lanes == 1 ? " one by one" : "");
+    fprintf(out, "]%s", s->rank > 0 && s->lanes == 1 ? " one by one" : "");
+    if (s->each_point)
+        fprintf(out, " for all %s", axes_word(n->sum));
+    fprintf(out, "\n");
     for (int i = 0; i < s->n_instr; i++) {
         if (!instr_writes(&s->instr[i]) && !has_name(s, i))
             continue;
@@ -232,8 +235,8 @@ static void dump_sweep(const Plan *p, const Sweep *s, FILE *out)
 
 /* ---- the frame ---- */
 
-/* Behind the pass: tiles as rows x vectors, the largest, then those of exactly one and of
-   two rows, where they are wider. */
+/* Behind the pass: tiles as rows x vectors, the largest, those over the last columns, then
+   those of exactly one and of two rows, where they are wider. */
 static void dump_tiling(const Tiling *g, FILE *out)
 {
     static const char *const along[] = {[ALONG_M] = "m",
@@ -241,9 +244,14 @@ static void dump_tiling(const Tiling *g, FILE *out)
                                         [ALONG_STEPS] = "steps",
                                         [ALONG_LONGEST] = "the longest"};
     fprintf(out, "        tiles %d x %d", g->rows, g->vectors);
+    if (g->rest > 0)
+        fprintf(out, ", %d x %d at the end", g->rows, g->rest);
     for (int i = 0; i < COUNT(g->panels); i++)
-        if (g->panels[i] > 1)
-            fprintf(out, ", %d x %d", i + 1, g->panels[i] * g->vectors);
+        for (const int *width = g->panels[i]; *width > 1; width++)
+            if (width == g->panels[i])
+                fprintf(out, ", %d x %d", i + 1, *width * g->vectors);
+            else
+                fprintf(out, " or %d", *width * g->vectors);
     fprintf(out, " down %s", along[g->along]);
     if (g->chains > 1)
         fprintf(out, ", %d chains", g->chains);
@@ -323,7 +331,7 @@ static void dump_nest(const Plan *p, const Stage *stage, const Nest *n, FILE *ou
     if (n->contraction && n->contraction->tiling.rows > 0)
         dump_tiling(&n->contraction->tiling, out);
     for (int i = 0; i < n->n_sweep; i++)
-        dump_sweep(p, &n->sweep[i], out);
+        dump_sweep(p, n, &n->sweep[i], out);
 }
 
 static void dump_stage(const Plan *p, const Stage *s, FILE *out)

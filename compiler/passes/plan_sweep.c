@@ -70,3 +70,15 @@ bool sweep_has_sums(const Sweep *s)
             return true;
     return false;
 }
+
+PointSweeps nest_point_sweeps(const Nest *n)
+{
+    PointSweeps r = {0, 0};
+    while (r.first < n->n_sweep && !n->sweep[r.first].each_point)
+        r.first++;
+    if (r.first == n->n_sweep)
+        return (PointSweeps){0, 0};
+    for (r.end = r.first; r.end < n->n_sweep && n->sweep[r.end].each_point;)
+        r.end++;
+    return r;
+}

@@ -2,7 +2,8 @@
  * plan_verify.c — what emitters rely on in a plan, checked behind every pass that makes
  * or changes one: operands before users, packed operands where products want them, and of
  * every access that its elements and its slot are its buffer's, at the first and the last
- * turn of all loops around it. Barriers and offsets: plan_verify_memory.c.
+ * turn of all loops around it; of sums over points that they begin at zero. Barriers and
+ * offsets: plan_verify_memory.c.
  */
 #include "passes/plan.h"
 
@@ -17,13 +18,15 @@ typedef struct {
 
 /* ---- time and rows ---- */
 
-static Axes axes_of(const Stage *s, const Nest *n)
+/* Of a contraction, and of sweeps that run at each point of a sum, or once. */
+static Axes axes_of(const Stage *s, const Nest *n, bool each_point)
 {
+    Axes summed = each_point ? n->sum : 0;
     switch (s->kind) {
     case STAGE_ONCE: return 0;
-    case STAGE_ROWS: return AXIS_ROW | n->sum;
+    case STAGE_ROWS: return AXIS_ROW | summed;
     case STAGE_TIME: return AXES_ALL;
-    case STAGE_SUM: return n->sum;
+    case STAGE_SUM: return summed;
     }
     BUG("stage %d", (int)s->kind);
 }
@@ -112,16 +115,23 @@ static const char *instr_word(InstrKind kind)
                                : "a store";
 }
 
-static void verify_instr(Site at, const Sweep *s, const Instr *in)
+/* The loops around an instruction, those of its classes first. */
+static Loops loops_of(const Sweep *s, const Instr *in)
 {
     Loops loops = {0};
+    if (in->kind == I_GATHER || in->kind == I_SCATTER)
+        add_loop(&loops, in->gather_n, in->gather_stride);
+    for (int d = 0; d < s->rank; d++)
+        add_loop(&loops, s->extent[d], in->access.stride[d]);
+    return loops;
+}
+
+static void verify_instr(Site at, const Sweep *s, const Instr *in)
+{
+    Loops loops = loops_of(s, in);
     if (instr_touches(in->kind) == 0)
         return;
     at.what = instr_word(in->kind), at.node = in->node;
-    for (int d = 0; d < s->rank; d++)
-        add_loop(&loops, s->extent[d], in->access.stride[d]);
-    if (in->kind == I_GATHER || in->kind == I_SCATTER)
-        add_loop(&loops, in->gather_n, in->gather_stride);
     verify_access(&at, &in->access, &loops);
 }
 
@@ -163,6 +173,82 @@ static void verify_sweep(Site at, const Sweep *s)
         if (in->kind == I_ORTHOGONAL && (s->n_instr != 1 || s->rank != 0))
             BUG("an orthogonal matrix is not alone in its sweep");
     }
+}
+
+/* ---- sums over points ---- */
+
+/* The n-th loop that moves, counted from 0; false: there are fewer. */
+static bool moving_loop(const Loops *l, int n, int64_t *extent, int64_t *stride)
+{
+    for (int d = 0; d < l->n; d++)
+        if (l->extent[d] > 1 && l->stride[d] != 0 && n-- == 0) {
+            *extent = l->extent[d], *stride = l->stride[d];
+            return true;
+        }
+    return false;
+}
+
+/* Do both reach the same elements, loop by loop? */
+static bool same_elements(const Loops *a, const Loops *b)
+{
+    int64_t size_a = 0, size_b = 0, stride_a = 0, stride_b = 0;
+    for (int n = 0;; n++) {
+        bool more = moving_loop(a, n, &size_a, &stride_a);
+        if (more != moving_loop(b, n, &size_b, &stride_b) ||
+            (more && (size_a != size_b || stride_a != stride_b)))
+            return false;
+        if (!more)
+            return true;
+    }
+}
+
+static bool stores_zero(const Sweep *s, const Instr *in)
+{
+    const Instr *value = in->kind == I_STORE ? &s->instr[in->arg[0]] : NULL;
+    return value && value->kind == I_CONSTANT && value->value == 0;
+}
+
+/* Does a sweep ahead of the points set what `sum` leaves to zero? */
+static bool begins_at_zero(const Nest *n, int ahead, const Sweep *of, const Instr *sum)
+{
+    Loops target = loops_of(of, sum);
+    for (int i = 0; i < ahead; i++)
+        for (int k = 0; k < n->sweep[i].n_instr; k++) {
+            const Instr *in = &n->sweep[i].instr[k];
+            Loops loops = loops_of(&n->sweep[i], in);
+            const Access *a = &in->access, *b = &sum->access;
+            if (stores_zero(&n->sweep[i], in) && a->buffer == b->buffer &&
+                a->offset == b->offset && a->when == b->when && a->shift == b->shift &&
+                same_elements(&loops, &target))
+                return true;
+        }
+    return false;
+}
+
+/* What runs at each point of a sum, and what once. */
+static void verify_points(const Stage *stage, const Nest *n)
+{
+    PointSweeps points = nest_point_sweeps(n);
+    bool sums = n->sum && (stage->kind == STAGE_SUM || stage->kind == STAGE_ROWS);
+    if (points.end > 0 && !sums)
+        BUG("a nest that sums over no points has sweeps for each of them");
+    for (int i = 0; i < n->n_sweep; i++) {
+        if (n->sweep[i].each_point && i >= points.end)
+            BUG("sweeps that run once stand between those of each point");
+        if (!n->sweep[i].each_point && sweep_has_sums(&n->sweep[i]))
+            BUG("a sum is in a sweep that runs once");
+    }
+}
+
+static void verify_beginnings(const Nest *n)
+{
+    PointSweeps points = nest_point_sweeps(n);
+    for (int i = points.first; i < points.end; i++)
+        for (int k = 0; k < n->sweep[i].n_instr; k++) {
+            const Instr *in = &n->sweep[i].instr[k];
+            if (instr_sums(in) && !begins_at_zero(n, points.first, &n->sweep[i], in))
+                BUG("the sum of node %d does not begin at zero", in->node);
+        }
 }
 
 /* ---- contractions ---- */
@@ -277,16 +363,19 @@ static void verify_buffer(const Plan *p, const Buffer *b, int64_t block)
 
 static void verify_nest(const Plan *p, const Stage *stage, const Nest *n)
 {
-    Site at = {.p = p, .stage = stage, .axes = axes_of(stage, n), .node = NO_NODE};
+    Site at = {.p = p, .stage = stage, .axes = axes_of(stage, n, true), .node = NO_NODE};
     if (n->pack >= 0)
         verify_pack(at, n);
     if (n->contraction)
         verify_contraction(at, n->contraction);
     bool sums = n->contraction;
+    verify_points(stage, n);
     for (int i = 0; i < n->n_sweep; i++) {
+        at.axes = axes_of(stage, n, n->sweep[i].each_point);
         verify_sweep(at, &n->sweep[i]);
         sums = sums || sweep_has_sums(&n->sweep[i]);
     }
+    verify_beginnings(n);
     if (stage->kind == STAGE_SUM && !sums)
         BUG("a nest of a sum sums nothing");
 }

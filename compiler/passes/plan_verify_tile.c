@@ -39,6 +39,25 @@ static void verify_chains(const Contraction *c, const Group *group)
             (long long)c->k);
 }
 
+/* Whatever number of panels there is, the widths add up to it: they fall to 1. */
+static void verify_widths(const Contraction *c, const int *widths)
+{
+    for (int i = 0; widths[i] != 1; i++)
+        if (i == TILE_WIDTHS - 1 || widths[i + 1] >= widths[i] || widths[i + 1] < 1)
+            BUG("product %d has tiles of %d panels, then of %d", c->node, widths[i],
+                i == TILE_WIDTHS - 1 ? 0 : widths[i + 1]);
+}
+
+/* Tiles cover all columns: whole panels, and those behind them. */
+static void verify_rest(const Plan *p, const Contraction *c)
+{
+    const Tiling *g = &c->tiling;
+    int64_t lanes = p->target.vector, columns = c->n % (g->vectors * lanes);
+    if ((columns + lanes - 1) / lanes != g->rest)
+        BUG("product %d has %d vectors over its last %lld columns", c->node, g->rest,
+            (long long)columns);
+}
+
 /* The rows of a product that tiles go down are all of them, but for loops around. */
 static void verify_along(const Plan *p, const Contraction *c, const Stage *stage,
                          const Group *group)
@@ -67,11 +86,12 @@ static void verify_product(const Plan *p, const Contraction *c, const Stage *sta
             "with one",
             c->node);
     for (int i = 0; i < COUNT(g->panels); i++) {
-        if (g->panels[i] > 1 && (g->chains > 1 || g->alternate))
+        if (g->panels[i][0] > 1 && (g->chains > 1 || g->alternate))
             BUG("product %d has tiles of %d panels beside its chains", c->node,
-                g->panels[i]);
+                g->panels[i][0]);
+        verify_widths(c, g->panels[i]);
         if (i < g->rows)
-            verify_tile(p, c, i + 1, g->panels[i]);
+            verify_tile(p, c, i + 1, g->panels[i][0]);
     }
 }
 
@@ -96,12 +116,19 @@ static void verify_lanes(const Plan *p, const Sweep *s, NodeId node)
 }
 
 /* What one thread does of a sweep is its own: parts of a dimension that is neither reduced
-   nor summed, and behind a product the very part that the thread has computed. */
+   nor summed, and behind a product or other sweeps the very part that the thread has
+   computed. */
 static void verify_split_sweep(const Nest *n, const Sweep *s, NodeId node)
 {
     const Contraction *c = n->contraction;
     bool columns = n->split == SPLIT_N;
     int d = columns ? s->rank - 1 : 0;
+    if (s->rank == 0)
+        BUG("threads split node %d, a sweep of which is one number", node);
+    if (s->extent[d] != n->sweep[0].extent[columns ? n->sweep[0].rank - 1 : 0])
+        BUG("threads split the sweeps of node %d by %lld and by %lld elements", node,
+            (long long)n->sweep[0].extent[columns ? n->sweep[0].rank - 1 : 0],
+            (long long)s->extent[d]);
     if (c && s->extent[d] != (columns ? c->n : c->m))
         BUG("threads split product %d by %lld and its sweep by %lld elements", c->node,
             (long long)(columns ? c->n : c->m), (long long)s->extent[d]);
@@ -128,8 +155,7 @@ static void verify_parts(const Plan *p, const Nest *n, NodeId node)
     if (c && n->split == SPLIT_N && n->unit % (c->tiling.vectors * p->target.vector) != 0)
         BUG("threads split product %d by %lld columns", c->node, (long long)n->unit);
     for (int i = 0; i < n->n_sweep; i++)
-        if (n->sweep[i].rank > 0)
-            verify_split_sweep(n, &n->sweep[i], node);
+        verify_split_sweep(n, &n->sweep[i], node);
 }
 
 /* ---- the plan ---- */
@@ -150,8 +176,10 @@ static void verify_nest(const Plan *p, const Stage *s, const Group *g, const Nes
         verify_product(p, c, s, g);
     else if (c)
         verify_sum(c);
-    if (c)
+    if (c) {
         verify_tile(p, c, c->tiling.rows, 1);
+        verify_rest(p, c);
+    }
     for (int i = 0; i < n->n_sweep; i++)
         verify_lanes(p, &n->sweep[i], node_of(n));
     if (!stage_by_rows(s))

@@ -29,8 +29,8 @@
  * vectors of a sweep's; what cannot be split is one thread's, each such nest of a stage the
  * next one's.
  *
- * Needs: contractions with their panels, Nest.split.
- * Makes: Contraction.tiling, Sweep.lanes, Nest.unit and turn.
+ * Needs: contractions with their panels.
+ * Makes: Contraction.tiling, Sweep.lanes, Nest.split, unit and turn.
  */
 #include "passes/tile.h"
 
@@ -51,6 +51,21 @@ static int panels_at_once(const PlanTarget *t, int rows, int vectors, int64_t wh
     return panels;
 }
 
+/* So many, then what is left over by halves. */
+static void list_widths(int *widths, int panels)
+{
+    int n = 0;
+    for (; panels > 1; panels /= 2)
+        widths[n++] = panels;
+    widths[n] = 1;
+}
+
+/* Vectors over the columns behind the last whole panel. */
+static int vectors_of_rest(const PlanTarget *t, int64_t n, int panel)
+{
+    return (int)((n % panel + t->vector - 1) / t->vector);
+}
+
 /* Rows for which the accumulators and, since no chain waits for another, the operands of
    all chains fit. */
 static int rows_of_chains(const PlanTarget *t, int vectors, int chains)
@@ -64,7 +79,8 @@ Tiling tiling_of_product(const PlanTarget *t, int panel, int64_t n, int64_t k, i
 {
     Tiling g = {.rows = t->tile_rows,
                 .vectors = panel / t->vector,
-                .panels = {1, 1},
+                .rest = vectors_of_rest(t, n, panel),
+                .panels = {{1}, {1}},
                 .chains = chains,
                 .alternate = alternate,
                 .halves = alternate && n <= panel && chains > 1 && k % chains == 0,
@@ -74,7 +90,7 @@ Tiling tiling_of_product(const PlanTarget *t, int panel, int64_t n, int64_t k, i
         g.rows = rows_of_chains(t, g.vectors, chains);
     else if (!alternate)
         for (int rows = 1; rows <= 2; rows++)
-            g.panels[rows - 1] = panels_at_once(t, rows, g.vectors, n / panel);
+            list_widths(g.panels[rows - 1], panels_at_once(t, rows, g.vectors, n / panel));
     return g;
 }
 
@@ -135,7 +151,8 @@ Tiling tiling_of_sum(const PlanTarget *t, int64_t m, int64_t n, int64_t a_m)
     bool large = m * n * t->real_bytes > 2 * t->l2_bytes;
     return (Tiling){.rows = t->tile_rows,
                     .vectors = t->tile_vectors,
-                    .panels = {1, 1},
+                    .rest = vectors_of_rest(t, n, t->tile_vectors * t->vector),
+                    .panels = {{1}, {1}},
                     .chains = 1,
                     .along = ALONG_M,
                     .ahead = a_m == 1,
@@ -144,12 +161,49 @@ Tiling tiling_of_sum(const PlanTarget *t, int64_t m, int64_t n, int64_t a_m)
 
 /* ---- parts of threads ---- */
 
+/* The sweep whose features threads can share: the only one, but for those that set its sums
+   to zero, which must fall into the same parts; NULL: none. */
+static const Sweep *shared_sweep(const Nest *n)
+{
+    PointSweeps sums = nest_point_sweeps(n);
+    const Sweep *s = &n->sweep[sums.first];
+    if (n->n_sweep != sums.first + 1 || s->rank == 0 || s->reduced)
+        return NULL;
+    for (int i = 0; i < sums.first; i++) {
+        const Sweep *zero = &n->sweep[i];
+        if (zero->rank == 0 || zero->extent[zero->rank - 1] != s->extent[s->rank - 1])
+            return NULL;
+    }
+    return s;
+}
+
+/* The longer side of a sum of products, panels of a pack, columns of a sum, else whole
+   rows. A product's rows and columns are one thread's. */
+static Split split_of(const Stage *s, const Nest *n)
+{
+    const Contraction *c = n->contraction;
+    if (n->pack >= 0)
+        return SPLIT_N;
+    if (c)
+        return s->kind != STAGE_SUM ? SPLIT_NONE : c->m >= c->n ? SPLIT_M : SPLIT_N;
+    const Sweep *shared = shared_sweep(n);
+    if (!shared)
+        return SPLIT_NONE;
+    return s->kind == STAGE_SUM || shared->rank == 1 ? SPLIT_N : SPLIT_M;
+}
+
 static int64_t unit_of(const Plan *p, const Nest *n)
 {
     const Contraction *c = n->contraction;
     if (n->pack >= 0 || n->split != SPLIT_N)
         return 1;
     return (c ? c->tiling.vectors : 1) * (int64_t)p->target.vector;
+}
+
+void tile_set_split(const Plan *p, Nest *n, Split split)
+{
+    n->split = split;
+    n->unit = unit_of(p, n);
 }
 
 /* ---- the pass ---- */
@@ -175,7 +229,7 @@ static void tile_nest(const Plan *p, const Stage *s, const Group *g, Nest *n)
         bool scalar = w->rank == 0 || sweep_is_wide(p->arena, w);
         w->lanes = scalar ? 1 : p->target.vector;
     }
-    n->unit = unit_of(p, n);
+    tile_set_split(p, n, stage_by_rows(s) ? SPLIT_NONE : split_of(s, n));
 }
 
 static void tile_stage(const Plan *p, Stage *s)
@@ -185,7 +239,7 @@ static void tile_stage(const Plan *p, Stage *s)
         for (int i = 0; i < s->group[g].n_nest; i++) {
             Nest *n = &s->group[g].nest[i];
             tile_nest(p, s, &s->group[g], n);
-            n->turn = n->split == SPLIT_NONE ? turn++ : 0;
+            n->turn = !stage_by_rows(s) && n->split == SPLIT_NONE ? turn++ : 0;
         }
 }
 

@@ -14,4 +14,8 @@ Tiling tiling_of_product(const PlanTarget *t, int panel, int64_t n, int64_t k, i
    next. */
 Tiling tiling_of_sum(const PlanTarget *t, int64_t m, int64_t n, int64_t a_m);
 
+/* Threads take parts of the nest's features so, or none; the pass calls it with what fits.
+ */
+void tile_set_split(const Plan *p, Nest *n, Split split);
+
 #endif

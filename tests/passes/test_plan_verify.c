@@ -265,6 +265,33 @@ static void sum_of_nothing(Unit *u)
     n->contraction = NULL, n->n_sweep = 0;
 }
 
+static bool sums(const Spot *s) { return s->instr && instr_sums(s->instr); }
+static bool zeros(const Spot *s)
+{
+    return s->sweep && s->instr->kind == I_STORE && nest_point_sweeps(s->nest).end > 0 &&
+           s->sweep < &s->nest->sweep[nest_point_sweeps(s->nest).first];
+}
+
+static void zeros_elsewhere(Unit *u) { find(u, "zeros", zeros).instr->access.shift++; }
+static void sum_from_one(Unit *u) { find(u, "zeros", zeros).sweep->instr[0].value = 1; }
+static void few_zeros(Unit *u)
+{
+    Spot s = find(u, "scatter", scatter);
+    for (int i = 0; i < s.nest->n_sweep; i++)
+        if (s.nest->sweep[i].rank == s.sweep->rank + 1)
+            s.nest->sweep[i].extent[0]--;
+}
+static void sum_once(Unit *u) { find(u, "sum", sums).sweep->each_point = false; }
+static void points_of_nothing(Unit *u) { find(u, "load", load).sweep->each_point = true; }
+static void once_between_points(Unit *u)
+{
+    Spot s = find(u, "sum", sums);
+    Sweep once = *s.sweep, again = *s.sweep;
+    once.n_instr = 0, once.each_point = false;
+    *PUSH(u->arena, s.nest->sweep, s.nest->n_sweep, s.nest->sweep_capacity) = once;
+    *PUSH(u->arena, s.nest->sweep, s.nest->n_sweep, s.nest->sweep_capacity) = again;
+}
+
 static Tiling *tiling(Unit *u, Fits *fits) { return &some(u, fits)->tiling; }
 static bool over_five(const Spot *s) { return product(s) && s->nest->contraction->k == 5; }
 
@@ -275,7 +302,7 @@ static bool in_scan(const Spot *s) { return product(s) && s->group->scan; }
 static void one_panel(Unit *u)
 {
     Contraction *c = some(u, in_scan);
-    c->tiling.alternate = true, c->tiling.chains = 2, c->tiling.panels[0] = 1;
+    c->tiling.alternate = true, c->tiling.chains = 2, c->tiling.panels[0][0] = 1;
     c->tiling.halves = c->n > u->plan->buffer[c->packed].panel;
 }
 static void down_steps(Unit *u) { tiling(u, in_scan)->along = ALONG_STEPS; }
@@ -298,8 +325,23 @@ static void rows_apart(Unit *u) { some(u, sum_ahead)->a.stride[1] = 0; }
 static void panels_of_chains(Unit *u)
 {
     Tiling *g = tiling(u, product);
-    g->chains = 2, g->rows = 1, g->panels[0] = 2;
+    g->chains = 2, g->rows = 1, g->panels[0][0] = 2, g->panels[0][1] = 1;
 }
+
+static void many_panels_at_once(Unit *u)
+{
+    Tiling *g = tiling(u, product);
+    g->chains = 1, g->alternate = false;
+    for (int i = 0; i < TILE_WIDTHS; i++)
+        g->panels[0][i] = 4;
+}
+static void no_single_panel(Unit *u)
+{
+    Tiling *g = tiling(u, product);
+    g->panels[0][0] = 4, g->panels[0][1] = 2, g->panels[0][2] = 0;
+}
+static void last_columns_left(Unit *u) { tiling(u, over_five)->rest ^= 1; }
+static void sum_columns_left(Unit *u) { tiling(u, product_sum)->rest++; }
 
 static bool loop(const Spot *s) { return s->sweep && s->sweep->rank > 0; }
 static bool number(const Spot *s) { return s->sweep && s->sweep->rank == 0; }
@@ -336,6 +378,13 @@ static void split_summed(Unit *u)
 {
     Spot s = find(u, "scatter", summed);
     s.nest->split = SPLIT_N, s.nest->unit = 8, s.instr->access.stride[0] = 0;
+    for (int i = 0; i < nest_point_sweeps(s.nest).first;
+         i++) { /* zeros of the same place */
+        Sweep *zero = &s.nest->sweep[i];
+        for (int k = 0; k < zero->n_instr; k++)
+            if (zero->instr[k].access.buffer == s.instr->access.buffer)
+                zero->instr[k].access.stride[zero->rank - 1] = 0;
+    }
 }
 static void split_reduced(Unit *u)
 {
@@ -348,6 +397,18 @@ static void split_apart(Unit *u)
     sum->n_sweep = 1, sum->split = SPLIT_M;
     sum->sweep = NEW(u->arena, Sweep);
     *sum->sweep = (Sweep){.rank = 1, .lanes = 1, .extent = {sum->contraction->m + 1}};
+}
+
+static bool split_zeros(const Spot *s) { return zeros(s) && s->nest->split == SPLIT_N; }
+static void zeros_of_others(Unit *u)
+{
+    Spot s = find(u, "zeros", split_zeros);
+    s.sweep->extent[s.sweep->rank++] = 1; /* the same zeros, cut otherwise */
+}
+static void split_number(Unit *u)
+{
+    Spot s = find(u, "number", number);
+    s.stage->kind = STAGE_ONCE, s.nest->split = SPLIT_N, s.nest->unit = 8;
 }
 
 static void no_model(Unit *u) { u->spec->model = NULL; }
@@ -498,6 +559,12 @@ static const Case cases[] = {
     {"fuse", sum_of_bytes, "which holds no reals"},
     {"fuse", scatter_of_high_rank, "has a class and"},
     {"fuse", sum_of_nothing, "sums nothing"},
+    {"fuse", zeros_elsewhere, "does not begin at zero"},
+    {"fuse", sum_from_one, "does not begin at zero"},
+    {"fuse", few_zeros, "does not begin at zero"},
+    {"fuse", sum_once, "is in a sweep that runs once"},
+    {"fuse", points_of_nothing, "has sweeps for each of them"},
+    {"fuse", once_between_points, "stand between those of each point"},
     {"tile", half_a_vector, "takes 4 lanes"},
     {"tile", vector_of_a_number, "takes 8 lanes"},
     {"tile", vector_of_doubles, "takes 8 lanes"},
@@ -521,6 +588,12 @@ static const Case cases[] = {
     {"tile", sum_in_chains, "is 2 chains"},
     {"tile", no_block, "blocks of 0 points"},
     {"tile", rows_apart, "along rows that stand 0 apart"},
+    {"tile", many_panels_at_once, "of 4 panels, then of 4"},
+    {"tile", no_single_panel, "of 2 panels, then of 0"},
+    {"tile", last_columns_left, "over its last"},
+    {"tile", sum_columns_left, "over its last"},
+    {"tile", zeros_of_others, "threads split the sweeps of"},
+    {"tile", split_number, "is one number"},
     {"tile", panels_of_chains, "panels beside its chains"},
     {"barrier", forget_stage, "no barrier between two nests"},
     {"barrier", sum_without_barrier, "no barrier between two nests"},

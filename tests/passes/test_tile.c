@@ -69,9 +69,18 @@ static void test_chains_that_do_not_halve_run_side_by_side(void)
 static void test_tiles_of_one_and_two_rows_take_several_panels(void)
 {
     Tiling g = tiled(false, 4, 1, 256, 64), narrow = tiled(false, 4, 1, 48, 64);
-    CHECK(g.panels[0] == 4 && g.panels[1] == 2, "%d, %d", g.panels[0], g.panels[1]);
-    CHECK(narrow.panels[0] == 2, "%d panels at once of three", narrow.panels[0]);
-    CHECK(tiled(true, 1, 1, 256, 64).panels[0] == 1, "beside back and forth");
+    const int *one = g.panels[0], *two = g.panels[1];
+    CHECK(one[0] == 4 && one[1] == 2 && one[2] == 1, "%d, %d, %d", one[0], one[1], one[2]);
+    CHECK(two[0] == 2 && two[1] == 1, "%d, %d", two[0], two[1]);
+    CHECK(narrow.panels[0][0] == 2, "%d panels at once of three", narrow.panels[0][0]);
+    CHECK(tiled(true, 1, 1, 256, 64).panels[0][0] == 1, "beside back and forth");
+}
+
+static void test_columns_behind_the_last_panel_have_tiles_of_their_own(void)
+{
+    CHECK(tiled(false, 4, 1, 256, 64).rest == 0, "whole panels");
+    CHECK(tiled(false, 4, 1, 257, 64).rest == 1, "one column");
+    CHECK(tiled(false, 4, 1, 256 + 15, 64).rest == 2, "15 columns are two vectors of 8");
 }
 
 static void test_tiles_go_down_the_dimension_that_is_known_to_be_long(void)
@@ -90,6 +99,7 @@ int main(void)
     test_a_step_of_a_few_rows_begins_where_the_last_one_ended();
     test_chains_that_do_not_halve_run_side_by_side();
     test_tiles_of_one_and_two_rows_take_several_panels();
+    test_columns_behind_the_last_panel_have_tiles_of_their_own();
     test_tiles_go_down_the_dimension_that_is_known_to_be_long();
     return check_result();
 }

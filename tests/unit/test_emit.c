@@ -32,6 +32,7 @@ typedef struct {
     const void *input[4];
     int64_t step_stride[4], row_stride[4];
     double scalars[4], optimizer_scalars[4];
+    const Split *split; /* of all products, in place of what `tile` would choose; or NULL */
     float *params, *grads, *state_in, *state_out, *outputs;
     pthread_barrier_t barrier;
 } Fixture;
@@ -182,6 +183,16 @@ static void accumulate(Fixture *f, Sweep *s, int value, Access a)
 
 /* ---- running ---- */
 
+static void split_products(Fixture *f, Procedure *p)
+{
+    for (int i = 0; i < p->n_stage; i++)
+        for (int k = 0; k < p->stage[i].group[0].n_nest; k++) {
+            Nest *nest = &p->stage[i].group[0].nest[k];
+            if (nest->contraction)
+                tile_set_split(&f->plan, nest, *f->split);
+        }
+}
+
 static void compile(Fixture *f)
 {
     const char *why;
@@ -192,6 +203,8 @@ static void compile(Fixture *f)
     CHECK(f->used_bytes <= f->plan.workspace_bytes, "%d bytes", (int)f->used_bytes);
     f->plan.target = target_facts(target, RNN_F32);
     tile_pass(&f->plan);
+    for (int i = 0; f->split && i < PROC_COUNT; i++)
+        split_products(f, &f->plan.proc[i]);
     barrier_pass(&f->plan);
     f->module = emit_plan(f->arena, f->diag, &f->plan, &f->tables, target);
     f->jit = f->module ? jit_new(f->module, f->diag) : NULL;
@@ -668,6 +681,13 @@ static void test_groups_of_a_block_share_its_slots(void)
 
 enum { N_SUM = 19, N_CLASS = 7 };
 
+/* Where a sum begins, ahead of its points. */
+static void add_zeros(Fixture *f, Nest *n, int rank, const int64_t *extent, Access to)
+{
+    Sweep *s = add_sweep(f, n, rank, extent, 0);
+    store(f, s, constant(f, s, 0), to);
+}
+
 typedef struct {
     float bias[N_SUM], table[N_CLASS * N_SUM];
     double total;
@@ -698,8 +718,11 @@ static Sums run_sums(int threads, bool *right)
         &f, (Buffer){.name = "total", .home = HOME_WORKSPACE, .element = ELEMENT_F64});
     Group *g = add_group(&f, add_stage(&f, PROC_STEP, (Stage){.kind = STAGE_SUM}), false);
     Nest *nest = add_nest(&f, g);
-    nest->sum = AXES_ALL, nest->split = SPLIT_N;
+    nest->sum = AXES_ALL;
+    add_zeros(&f, nest, 1, &n, at1(bias, 1));
+    add_zeros(&f, nest, 2, (const int64_t[]){N_CLASS, n}, at2(table, n, 1));
     Sweep *s = add_sweep(&f, nest, 1, &n, 0);
+    s->each_point = true;
     int v = load(&f, s, at1(x, 1));
     accumulate(&f, s, v, at1(bias, 1));
     Instr scatter = {.kind = I_SCATTER,
@@ -708,8 +731,10 @@ static Sums run_sums(int threads, bool *right)
                      .gather_stride = n};
     add_instr(&f, s, scatter, 2, v, load(&f, s, at(word)), 0);
     nest = add_nest(&f, g);
-    nest->sum = AXES_ALL, nest->split = SPLIT_NONE;
+    nest->sum = AXES_ALL;
+    add_zeros(&f, nest, 0, NULL, at(total));
     s = add_sweep(&f, nest, 0, NULL, 0);
+    s->each_point = true;
     accumulate(&f, s, load(&f, s, at(x)), at(total));
     compile(&f);
     run_threads(&f, f.chunk.model->step, threads);
@@ -768,7 +793,6 @@ static int add_packed(Fixture *f, int weight, int64_t n, int64_t k)
     Nest *nest = add_nest(f, once(f, PROC_PACK));
     nest->pack = packed;
     nest->pack_from = at3(weight, 0, k, 1);
-    nest->split = SPLIT_N;
     return packed;
 }
 
@@ -874,7 +898,7 @@ static void check_split_product(int64_t m, int64_t n, int64_t k, Split split, in
                        .init.buffer = -1,
                        .packed = add_packed(&f, w, n, k)};
     nest->contraction = c;
-    nest->split = split;
+    f.split = &split;
     Sweep *s = add_sweep(&f, nest, 2, (const int64_t[]){m, n}, 0);
     int v = load(&f, s, at2(r, n, 1));
     store(&f, s, map(&f, s, OP_ADD, v, constant(&f, s, 1), 0), at2(r, n, 1));
@@ -922,7 +946,7 @@ static void check_outer_sum(int64_t m, int64_t n, Split split, int threads)
                        .init.buffer = -1,
                        .packed = -1};
     nest->contraction = c;
-    nest->split = split;
+    f.split = &split;
     nest->sum = AXES_ALL;
     compile(&f);
     run_threads(&f, f.chunk.model->grad, threads);
@@ -975,7 +999,6 @@ static void test_wide_scalars_are_computed_in_double(void)
         add_instr(&f, s, (Instr){.kind = I_CONSTANT, .wide = true, .value = 1}, 0, 0, 0, 0);
     store(&f, s, map_wide(&f, s, OP_ADD, count, one), at(k));
     Nest *nest = add_nest(&f, g);
-    nest->split = SPLIT_N;
     s = add_sweep(&f, nest, 1, &n, 0);
     int narrow = map(&f, s, OP_NARROW, load_wide(&f, s, at(rate)), 0, 0);
     int v = load(&f, s, at1(p, 1));
