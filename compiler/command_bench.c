@@ -21,6 +21,7 @@
 
 #include "commands.h"
 #include "engine.h"
+#include "machine.h"
 #include "report.h"
 #include "source.h"
 #include "threads.h"
@@ -638,7 +639,7 @@ static bool read_options(const CommandLine *c, BenchOptions *o)
 
 static int team_size(const struct rnn_model *m, int wanted)
 {
-    int n = wanted ? wanted : rnn__processor_count();
+    int n = wanted ? wanted : rnn__core_count();
     return n < m->threads_max ? n : m->threads_max;
 }
 

@@ -1,12 +1,17 @@
 /*
  * machine.c — whether this machine can run a model: the instructions that a level's code
  * uses, asked of the processor (and of the system, which must save their registers)
- * before any of it runs.
+ * before any of it runs. And how many threads are worth starting: one for each core, since
+ * two on one core share the units that products keep busy.
  */
+#define _GNU_SOURCE /* sched_getaffinity */
 #include "machine.h"
+#include "io.h"
 
-#include <stdbool.h>
-#include <stddef.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #if defined(__x86_64__)
@@ -65,4 +70,47 @@ const char *rnn__machine_lacks(const char *target)
         if (strcmp(levels[i].target, target) == 0)
             return levels[i].lacks();
     return NULL;
+}
+
+/* ---- cores ---- */
+
+/* The first of the processors that share a core with this one; itself where the system does
+   not say. */
+static int first_sibling(const char *folder, int processor)
+{
+    char path[256], text[64];
+    snprintf(path, sizeof path, "%s/cpu%d/topology/thread_siblings_list", folder,
+             processor);
+    int fd = rnn__io->open(path, O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return processor;
+    ssize_t n = rnn__io->read(fd, text, sizeof text - 1);
+    rnn__io->close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    char *end;
+    long first = strtol(text, &end, 10);
+    return end == text || first < 0 || first > processor ? processor : (int)first;
+}
+
+int rnn__cores_of(const char *folder, const bool *may, int n)
+{
+    bool seen[CPU_SETSIZE] = {false}; /* by a core's first processor */
+    int n_core = 0;
+    for (int i = 0; i < n && i < CPU_SETSIZE; i++) {
+        int core = may[i] ? first_sibling(folder, i) : i;
+        n_core += may[i] && !seen[core];
+        seen[core] = seen[core] || may[i];
+    }
+    return n_core > 0 ? n_core : 1;
+}
+
+int rnn__core_count(void)
+{
+    cpu_set_t set;
+    bool may[CPU_SETSIZE] = {false};
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    for (size_t i = 0; i < CPU_SETSIZE; i++)
+        may[i] = CPU_ISSET(i, &set);
+    return rnn__cores_of("/sys/devices/system/cpu", may, CPU_SETSIZE);
 }

@@ -212,7 +212,7 @@ static void fix_chunk(struct rnn__tbptt *t)
 
 static int team_size(const struct rnn_model *m, int wanted)
 {
-    int n = wanted ? wanted : rnn__processor_count();
+    int n = wanted ? wanted : rnn__core_count();
     int most = m->threads_max > 0 ? (int)m->threads_max : 1;
     return n < most ? n : most;
 }

@@ -19,7 +19,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <unistd.h>
 
 enum { SPINS = 4000 };
 
@@ -189,9 +188,3 @@ void rnn__team_free(struct rnn__team *team, const rnn_allocator *a)
 }
 
 struct rnn_team *rnn__team_base(struct rnn__team *team) { return &team->base; }
-
-int rnn__processor_count(void)
-{
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 && n < 1024 ? (int)n : 1;
-}

@@ -18,7 +18,4 @@ struct rnn_team *rnn__team_base(struct rnn__team *team);
 int rnn__team_run(struct rnn__team *team, rnn_procedure *procedure,
                   struct rnn_chunk *chunk);
 
-/* What the machine offers, at least 1. */
-int rnn__processor_count(void);
-
 #endif

@@ -5,6 +5,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "check.h"
 #include "engine.h"
+#include "machine.h"
+#include "scratch.h"
 #include "threads.h"
 
 #include <stdatomic.h>
@@ -64,8 +66,45 @@ static void test_threads_meet(void)
         run_jobs(n_thread, 50);
 }
 
+static void put_siblings(int processor, const char *text)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/cpu%d", scratch_folder, processor);
+    mkdir(path, 0777);
+    snprintf(path, sizeof path, "%s/cpu%d/topology", scratch_folder, processor);
+    mkdir(path, 0777);
+    snprintf(path, sizeof path, "cpu%d/topology/thread_siblings_list", processor);
+    scratch_write(path, text, strlen(text));
+}
+
+/* As the system tells of them, with lists in both of its forms. */
+static void test_threads_of_one_core_count_once(void)
+{
+    static const char *const siblings[] = {"0,4\n", "1-2\n", "1-2\n", "3\n", "0,4\n", "?"};
+    static const struct {
+        bool may[7];
+        int cores;
+    } list[] = {
+        {{1, 1, 1, 1, 1, 1, 1}, 5},
+        {{1, 0, 0, 0, 1}, 1},
+        {{0, 0, 0, 0, 1}, 1},
+        {{0, 1, 1, 1}, 2},
+        {{0}, 1},
+    };
+    scratch_open();
+    for (int i = 0; i < 6; i++)
+        put_siblings(i, siblings[i]);
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        int cores = rnn__cores_of(scratch_folder, list[i].may, 7);
+        CHECK(cores == list[i].cores, "%d: %d cores", (int)i, cores);
+    }
+    CHECK(rnn__core_count() >= 1, "%d", rnn__core_count());
+    scratch_close();
+}
+
 int main(void)
 {
     test_threads_meet();
+    test_threads_of_one_core_count_once();
     return check_result();
 }
