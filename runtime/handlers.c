@@ -291,7 +291,10 @@ int rnn__handlers_add(struct rnn__trainer *t, struct rnn__fault *f)
     json_t *entry;
     int code = 0;
     if (list && !json_is_array(list))
-        return rnn__fault(f, RNN__ESPEC, "train.handlers: is not a list");
+        return rnn__fault(
+            f, RNN__ESPEC,
+            "train.handlers: is not a list; on a trainer's command line a "
+            "list is JSON's: [\"progress\", {\"checkpoint\": {\"keep\": 3}}]");
     rnn_set_notice(t->engine, tell_notice, t);
     t->validated = rnn_register_event(t->engine, "VALIDATION_COMPLETED", "epoch");
     if (t->validated < 0)

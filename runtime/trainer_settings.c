@@ -94,9 +94,28 @@ static int set_scalar(struct rnn__trainer *t, const struct rnn_scalar *s, const 
     return 0;
 }
 
+/* The number whose name is nearly `key`; NULL: none is. */
+static const char *nearest_number(const struct rnn_model *m, const char *key)
+{
+    const char **names = calloc((size_t)m->n_scalar + 1, sizeof *names), *near = NULL;
+    int n = 0;
+    for (int i = 0; names && i < m->n_scalar; i++)
+        if (!m->scalar[i].counter)
+            names[n++] = m->scalar[i].name;
+    if (names)
+        near = rnn__nearest(key, names);
+    free(names);
+    return near;
+}
+
 static int refuse_key(struct rnn__trainer *t, const char *key, const char *value,
                       struct rnn__fault *f)
 {
+    const char *near = nearest_number(t->model, key);
+    if (near)
+        return rnn__fault(f, RNN_EINVAL,
+                          "--set %s: there is no such number; did you mean '%s'?", key,
+                          near);
     const char *spec = json_string_value(json_object_get(t->json, "spec"));
     rnn__fault(
         f, RNN_EINVAL,
@@ -136,9 +155,21 @@ static int apply_set(struct rnn__trainer *t, char *set, struct rnn__fault *f)
     return refuse_key(t, set, equals + 1, f);
 }
 
+/* Settings without handlers have an empty list of them, so that --set finds one. */
+static int make_list(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    int failed = 0;
+    if (!json_object_get(t->json, "train"))
+        failed = json_object_set_new(t->json, "train", json_object());
+    json_t *train = json_object_get(t->json, "train");
+    if (json_is_object(train) && !json_object_get(train, "handlers"))
+        failed |= json_object_set_new(train, "handlers", json_array());
+    return failed ? rnn__fault_memory(f) : 0;
+}
+
 static int apply_sets(struct rnn__trainer *t, struct rnn__fault *f)
 {
-    int code = 0;
+    int code = make_list(t, f);
     t->number = calloc((size_t)t->options->n_set + 1, sizeof *t->number);
     if (!t->number)
         return rnn__fault_memory(f);

@@ -94,6 +94,48 @@ static void set_argument(Reader *r, Tree *call, const char *name, const Tree *va
     call->place.exact = false; /* the text is no longer what stands in the file */
 }
 
+/* The entry of a list of handlers that has `key`, made when there is none; a plain name in
+   the list becomes a mapping. */
+static Tree *entry_of(Arena *arena, Tree *list, const char *key, Loc loc)
+{
+    for (int i = 0; i < list->n; i++) {
+        Tree *entry = list->child[i];
+        if (entry->kind == TREE_MAP && tree_get(entry, key))
+            return entry;
+        if (entry->kind != TREE_SCALAR || !str_eq(entry->text, key))
+            continue;
+        Tree *none = NEW(arena, Tree);
+        *none = (Tree){.kind = TREE_NULL, .loc = entry->loc, .text = ""};
+        set_child(arena, entry, key, none);
+        return entry;
+    }
+    size_t n_bytes = (size_t)list->n * sizeof(void *);
+    list->child = arena_grow(arena, list->child, n_bytes, n_bytes + sizeof(void *));
+    Tree *entry = list->child[list->n++] = NEW(arena, Tree);
+    *entry = (Tree){.kind = TREE_MAP, .loc = loc, .text = ""};
+    return entry;
+}
+
+static bool is_list_of_handlers(const char *path)
+{
+    const Key *row = schema_find(path);
+    return row && str_eq(row->type, "handlers");
+}
+
+/* What `path`, whose last key is `key`, names in the map; made where there is nothing. */
+static Tree *descend(Arena *arena, Tree *map, const char *path, const char *key, Loc loc)
+{
+    Tree *child = find_child(map, key);
+    if (child && child->kind != TREE_NULL)
+        return child;
+    child = NEW(arena, Tree);
+    *child = (Tree){.kind = TREE_MAP, .loc = loc, .text = ""};
+    if (is_list_of_handlers(path))
+        child->kind = TREE_LIST;
+    set_child(arena, map, key, child);
+    return child;
+}
+
 static void apply_override(Reader *r, Tree *root, const Override *o)
 {
     Tree *value = override_value(r, o), *map = root;
@@ -108,11 +150,12 @@ static void apply_override(Reader *r, Tree *root, const Override *o)
             set_argument(r, child, dot + 1, value);
             return;
         }
-        if (!child || child->kind == TREE_NULL) {
-            child = NEW(r->arena, Tree);
-            *child = (Tree){.kind = TREE_MAP, .loc = value->loc, .text = ""};
-            set_child(r->arena, map, key, child);
-        }
+        const char *so_far = arena_copy(r->arena, o->path, (size_t)(dot - o->path));
+        child = descend(r->arena, map, so_far, key, value->loc);
+        if (child->kind == TREE_LIST && is_list_of_handlers(so_far))
+            child =
+                entry_of(r->arena, child,
+                         arena_copy(r->arena, dot + 1, strcspn(dot + 1, ".")), value->loc);
         if (child->kind != TREE_MAP) {
             diag_error(r->d, value->loc, "'%s' in %s is no mapping: it has no keys to set",
                        key, o->path);

@@ -548,11 +548,12 @@ static void check_handler(Check *c, const Tree *entry)
     const char *name = is_name ? entry->text : entry->key[0];
     Loc loc = is_name ? entry->loc : entry->key_loc[0];
     const char *its_path = join(c, path, name);
+    bool yes, leaves_out = is_map && tree_flag(entry->child[0], &yes) && !yes;
     const Tree none = {.kind = TREE_NULL, .loc = loc};
     int n_before = diag_errors(c->d);
     if (!schema_is_name(name) || !schema_find(its_path))
         unknown_key(c, path, name, loc);
-    else
+    else if (!leaves_out)
         check_value(c, is_name ? &none : entry->child[0], its_path, loc);
     if (is_map && diag_errors(c->d) == n_before)
         check_mode(c, entry->child[0], its_path);

@@ -208,6 +208,7 @@ static void test_exit_status_tells_whose_mistake_it_was(void)
         {2, "--quiet=1", "takes no value"},
         {2, "--set model=5", "rnnc build specs/bigram.yaml --set model=5"},
         {2, "--set optimizer.lr=fast", "not a number"},
+        {2, "--set optimizer.lrr=1", "no such number; did you mean 'optimizer.lr'?"},
         {2, "--set optimizer.lr", "not KEY=VALUE"},
         {2, "--init x --resume", "exclude"},
         {3, "--set train.epoch=5", "train: unknown key 'epoch'; did you mean 'epochs'?"},
@@ -239,6 +240,19 @@ static void test_exit_status_tells_whose_mistake_it_was(void)
         CHECK(strstr(errors, list[i].expected), "%s: \"%s\" lacks \"%s\"", line, errors,
               list[i].expected);
     }
+}
+
+/* Settings without a list of handlers have the standard ones, for --set to change. */
+static void test_handlers_are_set_without_a_list(void)
+{
+    static const char json[] = "{\"name\": \"b\", \"data\": {\"train\": {\"text\": "
+                               "\"corpus.txt\", \"streams\": 4, \"length\": 40}}}";
+    CHECK(run_settings(json, "--out runs/set --quiet --set train.epochs=3 --set "
+                             "train.handlers.checkpoint.keep=3 --set "
+                             "train.handlers.log=false") == 0,
+          "%s", errors);
+    CHECK(scratch_exists("runs/set/checkpoint_1.safetensors"), "keep 3");
+    CHECK(!scratch_exists("runs/set/log.jsonl"), "no log");
 }
 
 static void test_divergence_keeps_the_last_finite_state(void)
@@ -944,6 +958,7 @@ int main(void)
     test_eval_prints_the_metrics();
     test_sample_goes_on_from_the_prompt();
     test_exit_status_tells_whose_mistake_it_was();
+    test_handlers_are_set_without_a_list();
     test_divergence_keeps_the_last_finite_state();
     test_a_failed_run_tells_of_a_lost_last_state();
     test_parameters_that_are_lost_replace_no_checkpoint();

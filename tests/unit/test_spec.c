@@ -164,6 +164,36 @@ static void test_overrides_replace_add_and_are_printed(void)
     CHECK(again && again->optimizer->n_arg == 3, "%s", out.text);
 }
 
+/* By the handler's name, whether the spec has a list of them or none. */
+static void test_overrides_reach_into_the_list_of_handlers(void)
+{
+    static const Override set[] = {
+        {"train.handlers.checkpoint.keep", "3"},
+        {"train.handlers.progress", "false"},
+        {"train.handlers.trace.all", "true"},
+    };
+    static const char *const lists[] = {
+        "train: {handlers: [progress, {checkpoint: {best: loss}}]}\n", ""};
+    static const char *const expected[] = {
+        "    -\n      progress: false\n    -\n      checkpoint:\n        best: loss\n"
+        "        keep: 3\n    -\n      trace:\n        all: true\n",
+        "    -\n      checkpoint:\n        keep: 3\n    -\n      progress: false\n"
+        "    -\n      trace:\n        all: true\n"};
+    for (int i = 0; i < 2; i++) {
+        Text text = {.arena = arena}, out = {.arena = arena};
+        text_add(&text,
+                 "rnnc: 1\ninputs: {x: [2], y: [2]}\nmodel: p = linear(x, size=2)\n"
+                 "loss: mse(p, y)\noptimizer: sgd()\n%s",
+                 lists[i]);
+        const Spec *s = read_text(text.text, set, COUNT(set));
+        CHECK(s, "the overrides were refused");
+        if (!s)
+            continue;
+        tree_print(&out, s->root);
+        CHECK(strstr(out.text, expected[i]), "%s", out.text);
+    }
+}
+
 static void test_bad_overrides_are_mistakes(void)
 {
     static const Override bad[] = {
@@ -172,6 +202,9 @@ static void test_bad_overrides_are_mistakes(void)
         {"train.epochs", "many"},
         {"train.epochs", ""},
         {"train.epochs.x", "3"},
+        {"train.handlers.progres.every", "3"},
+        {"train.handlers.checkpoint.keeps", "3"},
+        {"train.handlers.checkpoint", "true"},
         {"model.x", "3"},
         {"optimizer.lr", "1 +"},
         {"optimizer.1r", "1"},
@@ -229,6 +262,7 @@ int main(int argc, char **argv)
         diag_flush(diag);
     if (argc > 1)
         test_the_library_reads_from_its_folder_as_embedded(argv[1]);
+    test_overrides_reach_into_the_list_of_handlers();
     test_bad_overrides_are_mistakes();
     test_every_key_has_its_columns();
     arena_free(arena);
