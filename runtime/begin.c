@@ -99,44 +99,51 @@ static int check_folder(struct rnn__trainer *t, struct rnn__fault *f)
 
 /* ---- the first state ---- */
 
-/* The checkpoint of --resume, which the caller frees, or NULL; what data need of it or of
-   --init is read. */
-static int find_first(struct rnn__trainer *t, char **resume, struct rnn__fault *f)
+/* Opens the checkpoint of --resume, or --init, if there is one (fd -1: there is none), and
+   reads what data need of it. */
+static int find_first(struct rnn__trainer *t, struct rnn__safetensors *first,
+                      struct rnn__fault *f)
 {
-    int code = t->source ? rnn__checkpoint_newest(t, t->source, resume, f) : 0;
-    const char *first = t->source ? *resume : t->options->init;
-    return code || !first ? code : rnn__checkpoint_peek(t, first, f);
+    *first = (struct rnn__safetensors){.fd = -1};
+    int code = 0;
+    if (t->source)
+        code = rnn__checkpoint_newest(t, t->source, first, f);
+    else if (t->options->init)
+        code = rnn__safetensors_open(first, t->options->init, f);
+    return code || first->fd < 0 ? code : rnn__checkpoint_peek(t, first, f);
 }
 
 /* A run that goes on in its own folder has its present state there. */
-static int resume_from(struct rnn__trainer *t, const char *path, struct rnn__fault *f)
+static int resume_from(struct rnn__trainer *t, const struct rnn__safetensors *first,
+                       struct rnn__fault *f)
 {
     struct rnn__place place;
-    int code = rnn__checkpoint_resume(t, path, f);
+    int code = rnn__checkpoint_resume(t, first, f);
     if (!code)
         code = rnn__checkpoint_place(t, &place, f);
-    if (!code && rnn__marks_set(t, place, t->moves ? 0 : rnn__checkpoint_marks(path)) != 0)
+    if (!code && rnn__marks_set(t, place, t->moves ? 0 : rnn__checkpoint_marks(first)) != 0)
         code = rnn__fault_memory(f);
     if (code || t->moves)
         return code;
     t->saved_chunks = rnn_state_of(t->engine)->time_iteration;
     t->saved_pending = place.pending;
-    t->last_checkpoint = rnn__path_join(NULL, path);
+    t->last_checkpoint = rnn__path_join(NULL, first->path);
     return t->last_checkpoint ? 0 : rnn__fault_memory(f);
 }
 
-/* Parameters of --init, or all of a checkpoint. */
-static int load_first(struct rnn__trainer *t, const char *resume, struct rnn__fault *f)
+/* All of a checkpoint, or the parameters of --init. */
+static int load_first(struct rnn__trainer *t, const struct rnn__safetensors *first,
+                      struct rnn__fault *f)
 {
-    if (resume)
-        return resume_from(t, resume, f);
-    return t->options->init ? rnn__checkpoint_init(t, t->options->init, f) : 0;
+    if (t->source)
+        return resume_from(t, first, f);
+    return first->fd >= 0 ? rnn__checkpoint_init(t, first, f) : 0;
 }
 
 static int open_all(struct rnn__trainer *t, struct rnn__fault *f)
 {
-    char *resume = NULL;
-    int code = find_first(t, &resume, f);
+    struct rnn__safetensors first;
+    int code = find_first(t, &first, f);
     if (!code)
         code = rnn__trainer_open(t, f);
     if (!code)
@@ -144,10 +151,10 @@ static int open_all(struct rnn__trainer *t, struct rnn__fault *f)
     if (!code)
         code = hang_limits(t, f);
     if (!code)
-        code = load_first(t, resume, f);
+        code = load_first(t, &first, f);
     if (!code)
         code = rnn__reports_add(t, f);
-    free(resume);
+    rnn__safetensors_close(&first);
     return code;
 }
 

@@ -3,7 +3,8 @@
  * the names in its metadata.
  *
  *   checkpoint.c        written
- *   checkpoint_read.c   read, checked, found
+ *   checkpoint_read.c   its tensors found, checked, read
+ *   checkpoint_resume.c what its metadata say
  */
 #ifndef RNN_CHECKPOINT_H
 #define RNN_CHECKPOINT_H
@@ -40,6 +41,17 @@ struct rnn__tensors {
 int rnn__tensors_list(struct rnn__trainer *t, struct rnn__tensors *list,
                       struct rnn__fault *f);
 void rnn__tensors_free(struct rnn__tensors *list);
+
+/* Whether it has metadata of ours; and one of their entries, JSON as text, which the caller
+   releases. NULL: it is none. */
+bool rnn__checkpoint_is_ours(const struct rnn__safetensors *s);
+json_t *rnn__checkpoint_json(const struct rnn__safetensors *s, const char *key);
+/* Loads the parameters, or with `whole` everything that rnn__tensors_list lists. */
+int rnn__checkpoint_load(struct rnn__trainer *t, const struct rnn__safetensors *s,
+                         bool whole, struct rnn__fault *f);
+/* The vocabulary, when t has none. */
+int rnn__checkpoint_vocabulary(struct rnn__trainer *t, const struct rnn__safetensors *s,
+                               struct rnn__fault *f);
 
 /* CRC-32C of the bytes in memory. */
 uint32_t rnn__checksum_of(const struct rnn__tensor *t);

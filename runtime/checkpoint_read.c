@@ -1,33 +1,25 @@
 /*
- * checkpoint_read.c — checkpoints read: parameters alone, or all that a run goes on with.
+ * checkpoint_read.c — the tensors of a checkpoint: found whole, checked against the model,
+ * read. What its metadata say is checkpoint_resume.c's.
  *
  * A file with the entry `rnnc` is one of ours; of any other file only parameters are read.
- * What a file says is checked before it is believed: shapes against the model, checksums,
- * the metadata against what each of its entries is. Of a folder the newest checkpoint that
- * is whole is taken.
+ * Of a folder the newest checkpoint that is whole is taken.
  */
 #include "checkpoint.h"
-#include "engine.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static double exact_value(const json_t *value)
-{
-    const char *text = json_string_value(value);
-    return text ? strtod(text, NULL) : 0;
-}
-
-static json_t *metadata_json(const struct rnn__safetensors *s, const char *key)
+json_t *rnn__checkpoint_json(const struct rnn__safetensors *s, const char *key)
 {
     const char *text = rnn__safetensors_metadata(s, key);
     json_error_t error;
     return text ? json_loads(text, JSON_REJECT_DUPLICATES, &error) : NULL;
 }
 
-static bool is_ours(const struct rnn__safetensors *s)
+bool rnn__checkpoint_is_ours(const struct rnn__safetensors *s)
 {
     return rnn__safetensors_metadata(s, RNN__FORMAT_KEY) != NULL;
 }
@@ -81,10 +73,10 @@ static int tell_extras(const struct rnn__safetensors *s, const struct rnn__tenso
     int found = 0;
     for (int i = 0; i < s->n_tensor; i++) {
         const char *name = s->tensor[i].name;
-        bool known =
-            is_ours(s) && (starts_with(name, "optimizer.") || starts_with(name, "state.") ||
-                           starts_with(name, "gathered.") || starts_with(name, "window.") ||
-                           starts_with(name, "handler."));
+        bool known = rnn__checkpoint_is_ours(s) &&
+                     (starts_with(name, "optimizer.") || starts_with(name, "state.") ||
+                      starts_with(name, "gathered.") || starts_with(name, "window.") ||
+                      starts_with(name, "handler."));
         for (int j = 0; j < n && !known; j++)
             known = strcmp(list->tensor[j].name, name) == 0;
         if (known)
@@ -131,7 +123,7 @@ static int read_tensors(const struct rnn__safetensors *s, const struct rnn__tens
                         int n, struct rnn__fault *f)
 {
     int code = 0;
-    json_t *checksums = metadata_json(s, "checksums");
+    json_t *checksums = rnn__checkpoint_json(s, "checksums");
     for (int i = 0; i < n && !code; i++) {
         const struct rnn__tensor *t = &list->tensor[i];
         const struct rnn__tensor *from = rnn__safetensors_find(s, t->name);
@@ -141,17 +133,6 @@ static int read_tensors(const struct rnn__safetensors *s, const struct rnn__tens
             code = check_sum(s, checksums, t, f);
     }
     json_decref(checksums);
-    return code;
-}
-
-static int read_vocabulary(struct rnn__trainer *t, const struct rnn__safetensors *s,
-                           struct rnn__fault *f)
-{
-    if (t->vocabulary.n)
-        return 0;
-    json_t *json = metadata_json(s, "vocabulary");
-    int code = json ? rnn__vocabulary_from_json(&t->vocabulary, json, f) : 0;
-    json_decref(json);
     return code;
 }
 
@@ -167,9 +148,8 @@ static int read_kept(struct rnn__trainer *t, const struct rnn__safetensors *s,
     return 0;
 }
 
-/* Loads the parameters, or with `whole` everything that rnn__tensors_list lists. */
-static int load(struct rnn__trainer *t, const struct rnn__safetensors *s, bool whole,
-                struct rnn__fault *f)
+int rnn__checkpoint_load(struct rnn__trainer *t, const struct rnn__safetensors *s,
+                         bool whole, struct rnn__fault *f)
 {
     struct rnn__tensors list = {0};
     int code = rnn__tensors_list(t, &list, f);
@@ -183,99 +163,13 @@ static int load(struct rnn__trainer *t, const struct rnn__safetensors *s, bool w
     if (!code && (code = rnn_pack(t->engine)) != 0)
         rnn__trainer_failed(t, t->engine, code, f);
     rnn__tensors_free(&list);
-    return code ? code : read_vocabulary(t, s, f);
+    return code ? code : rnn__checkpoint_vocabulary(t, s, f);
 }
 
-int rnn__checkpoint_init(struct rnn__trainer *t, const char *path, struct rnn__fault *f)
+int rnn__checkpoint_init(struct rnn__trainer *t, const struct rnn__safetensors *s,
+                         struct rnn__fault *f)
 {
-    struct rnn__safetensors s;
-    int code = rnn__safetensors_open(&s, path, f);
-    if (code)
-        return code;
-    code = load(t, &s, false, f);
-    rnn__safetensors_close(&s);
-    return code;
-}
-
-/* ---- what the metadata may be ---- */
-
-static bool is_exact(const json_t *value)
-{
-    const char *text = json_string_value(value);
-    char *end = NULL;
-    if (text)
-        strtod(text, &end);
-    return text && *text && !*end;
-}
-
-static bool is_text(const json_t *value) { return json_is_string(value); }
-static bool is_any(const json_t *value) { return value != NULL; }
-
-/* The JSON of a checkpoint of ours: what each entry is, and what its members are. */
-static const struct {
-    const char *key;
-    bool is_list, may_lack;
-    bool (*member)(const json_t *value);
-} metadata_list[] = {
-    {"progress", false, false, is_any},  {"scalars", false, false, is_exact},
-    {"metrics", false, false, is_exact}, {"files", false, false, is_any},
-    {"data", true, false, is_any},       {"checksums", false, false, is_text},
-    {"vocabulary", false, true, is_any},
-};
-enum { N_METADATA = sizeof metadata_list / sizeof *metadata_list };
-
-static bool is_good(const json_t *json, int i)
-{
-    const char *name;
-    json_t *value;
-    if (metadata_list[i].is_list)
-        return json_is_array(json);
-    bool good = json_is_object(json);
-    json_object_foreach((json_t *)(uintptr_t)json, name, value) good =
-        good && metadata_list[i].member(value);
-    return good;
-}
-
-static bool is_seed(const char *text)
-{
-    return text && *text && strspn(text, "0123456789") == strlen(text);
-}
-
-/* Of a file of ours. */
-static int check_metadata(const struct rnn__safetensors *s, struct rnn__fault *f)
-{
-    if (!is_seed(rnn__safetensors_metadata(s, "seed")))
-        return rnn__fault(f, RNN_EFORMAT, "%s: its seed is damaged", s->path);
-    for (int i = 0; i < N_METADATA; i++) {
-        if (metadata_list[i].may_lack &&
-            !rnn__safetensors_metadata(s, metadata_list[i].key))
-            continue;
-        json_t *json = metadata_json(s, metadata_list[i].key);
-        bool good = is_good(json, i);
-        json_decref(json);
-        if (rnn__json_take_failure())
-            return rnn__fault_memory(f);
-        if (!good)
-            return rnn__fault(f, RNN_EFORMAT, "%s: its %s are damaged", s->path,
-                              metadata_list[i].key);
-    }
-    return 0;
-}
-
-/* A run has one seed from its beginning to its end. */
-static int take_seed(struct rnn__trainer *t, const struct rnn__safetensors *s,
-                     struct rnn__fault *f)
-{
-    const char *text = rnn__safetensors_metadata(s, "seed");
-    uint64_t seed = text ? strtoull(text, NULL, 10) : t->seed;
-    if (t->options->seed != RNN_NONE && (uint64_t)t->options->seed != seed)
-        return rnn__fault(f, RNN_EINVAL,
-                          "--seed %" PRId64
-                          ": the run that is resumed has the seed %" PRIu64
-                          "; leave --seed out",
-                          t->options->seed, seed);
-    t->seed = seed;
-    return 0;
+    return rnn__checkpoint_load(t, s, false, f);
 }
 
 /* The tensor that a handler ema has left for a parameter; NULL: none of its shape. */
@@ -289,258 +183,55 @@ static const struct rnn__tensor *average_of(const struct rnn__safetensors *s,
     return t && same_shape(t, param) ? t : NULL;
 }
 
-int rnn__checkpoint_averages(struct rnn__trainer *t, const char *path, struct rnn__fault *f)
+int rnn__checkpoint_averages(struct rnn__trainer *t, const struct rnn__safetensors *s,
+                             struct rnn__fault *f)
 {
-    struct rnn__safetensors s;
     struct rnn__tensors list = {0};
-    int n = 0, code = rnn__safetensors_open(&s, path, f);
-    if (code)
-        return code;
-    code = rnn__tensors_list(t, &list, f);
-    while (!code && n < list.n_param && average_of(&s, &list.tensor[n]))
+    int n = 0, code = rnn__tensors_list(t, &list, f);
+    while (!code && n < list.n_param && average_of(s, &list.tensor[n]))
         n++;
     bool all = !code && n == list.n_param;
     for (int i = 0; all && i < n && !code; i++)
-        code = read_reals(&s, average_of(&s, &list.tensor[i]), list.tensor[i].dtype,
+        code = read_reals(s, average_of(s, &list.tensor[i]), list.tensor[i].dtype,
                           (void *)(uintptr_t)list.tensor[i].data, f);
     if (all && !code && (code = rnn_pack(t->engine)) != 0)
         rnn__trainer_failed(t, t->engine, code, f);
     rnn__tensors_free(&list);
-    rnn__safetensors_close(&s);
     return code;
-}
-
-int rnn__checkpoint_peek(struct rnn__trainer *t, const char *path, struct rnn__fault *f)
-{
-    struct rnn__safetensors s;
-    int code = rnn__safetensors_open(&s, path, f);
-    if (code)
-        return code;
-    if (t->options->resumes && is_ours(&s))
-        code = check_metadata(&s, f);
-    if (!code && t->options->resumes) {
-        code = take_seed(t, &s, f);
-        t->resumed_files = metadata_json(&s, "files");
-    }
-    if (!code)
-        code = read_vocabulary(t, &s, f);
-    rnn__safetensors_close(&s);
-    return code;
-}
-
-/* ---- resuming ---- */
-
-static int check_ours(struct rnn__trainer *t, const struct rnn__safetensors *s,
-                      struct rnn__fault *f)
-{
-    const char *version = rnn__safetensors_metadata(s, RNN__FORMAT_KEY);
-    const char *hash = rnn__safetensors_metadata(s, "spec_hash");
-    if (!version)
-        return rnn__fault(f, RNN_EFORMAT,
-                          "%s: holds parameters alone; give it to --init, not --resume",
-                          s->path);
-    if (strcmp(version, RNN__FORMAT_VERSION) != 0)
-        return rnn__fault(f, RNN_EFORMAT, "%s: is of format %s, this program reads %s",
-                          s->path, version, RNN__FORMAT_VERSION);
-    if (hash && t->model->spec_hash && strcmp(hash, t->model->spec_hash) != 0)
-        return rnn__fault(f, RNN_EFORMAT,
-                          "%s: is a run of another spec; --init reads its parameters",
-                          s->path);
-    return 0;
-}
-
-/* Numbers of handlers that the run did not have when the checkpoint was written. */
-static void add_new_entries(struct rnn__trainer *t, const struct rnn__safetensors *s,
-                            rnn_state_dict *d)
-{
-    rnn_state_dict now;
-    if (rnn_state_save(t->engine, &now) != 0)
-        return;
-    for (int i = 0; i < now.n_entry && d->n_entry < RNN_STATE_ENTRIES_MAX; i++) {
-        int j = 0;
-        while (j < d->n_entry && strcmp(d->entry[j].name, now.entry[i].name) != 0)
-            j++;
-        if (j < d->n_entry)
-            continue;
-        fprintf(stderr, "%s: note: %s: holds no '%s'; it begins anew\n",
-                t->options->program, s->path, now.entry[i].name);
-        d->entry[d->n_entry++] = now.entry[i];
-    }
-}
-
-/* A missing number is 0, one that is too large -1, which none of the fields may be. */
-static int32_t int32_of(const json_t *value)
-{
-    json_int_t number = json_integer_value(value);
-    return number >= 0 && number <= INT32_MAX ? (int32_t)number : -1;
-}
-
-static int damaged_progress(const struct rnn__safetensors *s, const char *name,
-                            struct rnn__fault *f)
-{
-    return rnn__fault(f, RNN_EFORMAT, "%s: the '%s' of its progress is damaged", s->path,
-                      name);
-}
-
-/* The handler that the pending event goes on with, by its name, which is the value's. Older
- * versions wrote its handle, which says nothing in a run with others. */
-static int read_handler(const struct rnn__safetensors *s, json_t *value, rnn_state_dict *d,
-                        struct rnn__fault *f)
-{
-    const char *name;
-    int place;
-    int32_t handle = int32_of(value);
-    if (!value || json_is_null(value) || (json_is_integer(value) && handle == 0))
-        return 0;
-    bool named = json_unpack(value, "[si!]", &name, &place) == 0;
-    bool good =
-        named ? place >= 0 && place < INT32_MAX : json_is_integer(value) && handle > 0;
-    if (!good || d->pending == 0)
-        return damaged_progress(s, RNN__HANDLER_KEY, f);
-    if (named) {
-        d->pending_handler = name;
-        d->pending_place = place + 1;
-    }
-    return 0;
-}
-
-static int load_progress(struct rnn__trainer *t, const struct rnn__safetensors *s,
-                         struct rnn__fault *f)
-{
-    int code = 0;
-    rnn_state_dict d = {0};
-    const char *name;
-    json_t *value, *progress = metadata_json(s, "progress");
-    json_t *entries = json_object_get(progress, "entries");
-    for (int i = 0; i < RNN__N_PROGRESS && !code; i++) {
-        const json_t *field = json_object_get(progress, rnn__progress[i].name);
-        *rnn__progress_field(&d, i) = json_integer_value(field);
-        if (!json_is_integer(field))
-            code = damaged_progress(s, rnn__progress[i].name, f);
-    }
-    json_object_foreach(entries, name, value)
-    {
-        if (!code && !is_exact(value))
-            code = damaged_progress(s, name, f);
-        if (d.n_entry < RNN_STATE_ENTRIES_MAX)
-            d.entry[d.n_entry++] = (rnn_state_entry){name, exact_value(value)};
-    }
-    d.pending = int32_of(json_object_get(progress, RNN__PENDING_KEY));
-    if (!code)
-        code = read_handler(s, json_object_get(progress, RNN__HANDLER_KEY), &d, f);
-    if (code) {
-        json_decref(progress);
-        return code;
-    }
-    add_new_entries(t, s, &d);
-    const json_t *output = json_object_get(progress, RNN__OUTPUT_KEY);
-    d.output = (rnn_output){.value = exact_value(output), .null = !json_is_string(output)};
-    code = rnn_state_load(t->engine, &d);
-    if (code)
-        rnn__fault(f, RNN_EFORMAT, "%s: %s", s->path, rnn_engine_error(t->engine));
-    json_decref(progress);
-    return code ? f->code : 0;
-}
-
-static int load_scalars(struct rnn__trainer *t, const struct rnn__safetensors *s,
-                        struct rnn__fault *f)
-{
-    int code = 0;
-    double now;
-    const char *name;
-    json_t *value, *scalars = metadata_json(s, "scalars");
-    json_object_foreach(scalars, name, value)
-    {
-        bool known = rnn_get_scalar(t->engine, name, &now) == 0; /* others are gone */
-        if (!code && known && rnn_set_scalar(t->engine, name, exact_value(value)) != 0)
-            code =
-                rnn__fault(f, RNN_EFORMAT, "%s: %s", s->path, rnn_engine_error(t->engine));
-    }
-    json_decref(scalars);
-    for (int i = 0; i < t->n_number && !code; i++) /* --set has the last word */
-        rnn_set_scalar(t->engine, t->number[i].name, t->number[i].value);
-    return code;
-}
-
-static int load_metrics(struct rnn__trainer *t, const struct rnn__safetensors *s,
-                        struct rnn__fault *f)
-{
-    const char *name;
-    json_t *value, *metrics = metadata_json(s, "metrics");
-    int code = 0;
-    json_object_foreach(metrics, name, value) if (!code) code =
-        rnn_metric_set(t->engine, name, exact_value(value));
-    json_decref(metrics);
-    return code ? rnn__trainer_failed(t, t->engine, code, f) : 0;
-}
-
-int rnn__checkpoint_resume(struct rnn__trainer *t, const char *path, struct rnn__fault *f)
-{
-    struct rnn__safetensors s;
-    int code = rnn__safetensors_open(&s, path, f);
-    if (code)
-        return code;
-    json_t *data = metadata_json(&s, "data");
-    code = check_ours(t, &s, f);
-    if (!code)
-        code = rnn__used_check(&t->used, data, path, f);
-    if (!code)
-        code = load(t, &s, true, f);
-    if (!code)
-        code = load_metrics(t, &s, f);
-    if (!code)
-        code = load_scalars(t, &s, f);
-    if (!code)
-        code = load_progress(t, &s, f);
-    json_decref(data);
-    rnn__safetensors_close(&s);
-    return code;
-}
-
-static uint32_t marks_in(const struct rnn__safetensors *s)
-{
-    const char *text = rnn__safetensors_metadata(s, RNN__SETS_KEY);
-    unsigned long marks = text ? strtoul(text, NULL, 10) : 0;
-    return marks <= UINT32_MAX ? (uint32_t)marks : 0;
-}
-
-uint32_t rnn__checkpoint_marks(const char *path)
-{
-    struct rnn__fault f = {0};
-    struct rnn__safetensors s;
-    if (rnn__safetensors_open(&s, path, &f) != 0)
-        return 0;
-    uint32_t marks = marks_in(&s);
-    rnn__safetensors_close(&s);
-    return marks;
 }
 
 /* ---- the newest of a folder ---- */
 
 /* Whether the file is whole: its header, and every tensor that a checksum is known of. */
-static int verify(const char *path, struct rnn__fault *f)
+static int verify(const struct rnn__safetensors *s, struct rnn__fault *f)
 {
-    struct rnn__safetensors s;
-    int code = rnn__safetensors_open(&s, path, f);
-    if (code)
-        return code;
-    code = rnn__safetensors_check_header(&s, f);
-    json_t *checksums = metadata_json(&s, "checksums");
-    for (int i = 0; i < s.n_tensor && !code; i++) {
-        const struct rnn__tensor *t = &s.tensor[i];
+    int code = rnn__safetensors_check_header(s, f);
+    json_t *checksums = rnn__checkpoint_json(s, "checksums");
+    for (int i = 0; i < s->n_tensor && !code; i++) {
+        const struct rnn__tensor *t = &s->tensor[i];
         const char *text = json_string_value(json_object_get(checksums, t->name));
         uint32_t sum = 0;
-        code = text ? rnn__safetensors_sum(&s, t, &sum, f) : 0;
+        code = text ? rnn__safetensors_sum(s, t, &sum, f) : 0;
         if (!code && text && strtoul(text, NULL, 16) != sum)
-            code = damaged(&s, t, f);
+            code = damaged(s, t, f);
     }
     json_decref(checksums);
-    rnn__safetensors_close(&s);
     return code;
 }
 
-int rnn__checkpoint_newest(struct rnn__trainer *t, const char *folder, char **path,
-                           struct rnn__fault *f)
+static int open_sound(struct rnn__safetensors *out, const char *path, struct rnn__fault *f)
+{
+    int code = rnn__safetensors_open(out, path, f);
+    if (code)
+        return code;
+    code = verify(out, f);
+    if (code)
+        rnn__safetensors_close(out);
+    return code;
+}
+
+int rnn__checkpoint_newest(struct rnn__trainer *t, const char *folder,
+                           struct rnn__safetensors *out, struct rnn__fault *f)
 {
     struct rnn__found *list;
     int n, code = rnn__folder_list(folder, &list, &n, f);
@@ -549,9 +240,7 @@ int rnn__checkpoint_newest(struct rnn__trainer *t, const char *folder, char **pa
     if (n == 0)
         code = rnn__fault(f, RNN_EFORMAT, "%s: no checkpoint in this folder", folder);
     for (int i = n - 1; i >= 0; i--) {
-        code = verify(list[i].path, f);
-        if (code == 0 && !(*path = rnn__path_join(NULL, list[i].path)))
-            code = rnn__fault_memory(f);
+        code = open_sound(out, list[i].path, f);
         if (code == 0 || code == RNN_ENOMEM)
             break;
         if (i > 0)

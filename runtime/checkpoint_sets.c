@@ -62,8 +62,13 @@ static void forget(struct rnn__trainer *t, struct rnn__place place)
 /* Of a file from before this run went on; one that cannot be read is nobody's. */
 static uint32_t marks_of(struct rnn__trainer *t, const struct rnn__found *found)
 {
-    if (!find(t, found->place))
-        rnn__marks_set(t, found->place, rnn__checkpoint_marks(found->path));
+    struct rnn__safetensors s;
+    struct rnn__fault f = {0};
+    if (!find(t, found->place)) {
+        bool readable = rnn__safetensors_open(&s, found->path, &f) == 0;
+        rnn__marks_set(t, found->place, readable ? rnn__checkpoint_marks(&s) : 0);
+        rnn__safetensors_close(&s);
+    }
     return rnn__marks_at(t, found->place);
 }
 

@@ -383,28 +383,28 @@ int rnn__trainer_train(struct rnn__trainer *t, int *status, struct rnn__fault *f
 
 /* ---- eval ---- */
 
-/* The file of parameters that a command without training needs; the caller frees. */
-static int find_parameters(struct rnn__trainer *t, char **path, struct rnn__fault *f)
+/* Opens the file of parameters that a command without training needs. */
+static int find_parameters(struct rnn__trainer *t, struct rnn__safetensors *out,
+                           struct rnn__fault *f)
 {
-    if (t->options->init) {
-        *path = rnn__path_join(NULL, t->options->init);
-        return *path ? 0 : rnn__fault_memory(f);
-    }
-    int code = rnn__checkpoint_newest(t, t->out, path, f);
+    *out = (struct rnn__safetensors){.fd = -1};
+    if (t->options->init)
+        return rnn__safetensors_open(out, t->options->init, f);
+    int code = rnn__checkpoint_newest(t, t->out, out, f);
     return code ? rnn__fault_add(f, "; give one with --init FILE") : 0;
 }
 
 int rnn__trainer_load(struct rnn__trainer *t, struct rnn__fault *f)
 {
-    char *path = NULL;
-    int code = find_parameters(t, &path, f);
+    struct rnn__safetensors s;
+    int code = find_parameters(t, &s, f);
     if (!code)
         code = open_engine(t, f);
     if (!code)
-        code = rnn__checkpoint_init(t, path, f);
+        code = rnn__checkpoint_init(t, &s, f);
     if (!code)
-        code = rnn__checkpoint_averages(t, path, f);
-    free(path);
+        code = rnn__checkpoint_averages(t, &s, f);
+    rnn__safetensors_close(&s);
     return code;
 }
 

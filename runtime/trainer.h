@@ -8,7 +8,7 @@
  *   info.c             what the model is
  *   sample.c           text from a trained model
  *   predict.c          outputs for lines or arrays of inputs
- *   checkpoint.c, checkpoint_read.c  a checkpoint written and read
+ *   checkpoint.c, checkpoint_read.c, checkpoint_resume.c  a checkpoint written and read
  *   kept.c             what handlers put into it
  *   run_files.c        files that grow with the run
  *   signals.c          told to stop
@@ -187,22 +187,25 @@ int rnn__checkpoint_save(struct rnn__trainer *t, const char *path, struct rnn__f
 /* RNN_ENUMERIC when a trained parameter is not finite: nothing is to be gone on with. */
 int rnn__checkpoint_sound(struct rnn__trainer *t, struct rnn__fault *f);
 /* Parameters alone, by name, every mismatch told; the vocabulary when t has none. */
-int rnn__checkpoint_init(struct rnn__trainer *t, const char *path, struct rnn__fault *f);
+int rnn__checkpoint_init(struct rnn__trainer *t, const struct rnn__safetensors *s,
+                         struct rnn__fault *f);
 /* The averages that a run with ema has left in its checkpoint, in place of the parameters:
    what its validations saw. Nothing when there are none. */
-int rnn__checkpoint_averages(struct rnn__trainer *t, const char *path,
+int rnn__checkpoint_averages(struct rnn__trainer *t, const struct rnn__safetensors *s,
                              struct rnn__fault *f);
 /* Everything, into a trainer of the same spec and seed. */
-int rnn__checkpoint_resume(struct rnn__trainer *t, const char *path, struct rnn__fault *f);
+int rnn__checkpoint_resume(struct rnn__trainer *t, const struct rnn__safetensors *s,
+                           struct rnn__fault *f);
 /* What must be known before data and log are opened: the vocabulary, when t has none, and
    of a run to be resumed seed and lengths of files. */
-int rnn__checkpoint_peek(struct rnn__trainer *t, const char *path, struct rnn__fault *f);
-/* The newest sound checkpoint of a folder, the caller frees; a damaged newer one is told of
-   on stderr. RNN_EFORMAT when there is none. */
-int rnn__checkpoint_newest(struct rnn__trainer *t, const char *folder, char **path,
-                           struct rnn__fault *f);
-/* The sets that the file says it is in; 0 when it does not. */
-uint32_t rnn__checkpoint_marks(const char *path);
+int rnn__checkpoint_peek(struct rnn__trainer *t, const struct rnn__safetensors *s,
+                         struct rnn__fault *f);
+/* The newest sound checkpoint of a folder, open, the caller closes; a damaged newer one is
+   told of on stderr. RNN_EFORMAT when there is none. */
+int rnn__checkpoint_newest(struct rnn__trainer *t, const char *folder,
+                           struct rnn__safetensors *out, struct rnn__fault *f);
+/* The sets that it says it is in; 0 when it does not. */
+uint32_t rnn__checkpoint_marks(const struct rnn__safetensors *s);
 /* Where the run is, as a checkpoint's name tells it. */
 struct rnn__place {
     int64_t iteration; /* done; -1: the name has no number */

@@ -298,6 +298,28 @@ static void test_nothing_is_given_up_before_what_replaces_it_is_safe(void)
     CHECK(n_renamed > 8 && n_removed > 2, "%d renamed, %d removed", n_renamed, n_removed);
 }
 
+/* ---- what is read, once ---- */
+
+static int n_opened;
+
+static int count_open(const char *path, int flags, mode_t mode)
+{
+    n_opened += strstr(path, "f/checkpoint_5") && !strstr(path, ".tmp");
+    return rnn__io_system.open(path, flags, mode);
+}
+
+/* The file that was found whole is the one that is read. */
+static void test_a_resumed_run_opens_its_checkpoint_once(void)
+{
+    struct rnn__io counts = rnn__io_system;
+    counts.open = count_open;
+    scratch_remove("f", 1);
+    CHECK(run_over(&rnn__io_system, "--quiet --out f --max-iterations 5") == 0, "%s",
+          errors);
+    CHECK(run_over(&counts, "--quiet --resume f") == 0, "%s", errors);
+    CHECK(n_opened == 1, "opened %d times", n_opened);
+}
+
 /* ---- counts that are short, calls that are interrupted ---- */
 
 static ssize_t few_write(int fd, const void *data, size_t n)
@@ -414,6 +436,7 @@ int main(void)
     test_a_resume_may_fail_at_any_call();
     test_taking_a_folder_may_fail_at_any_call();
     test_nothing_is_given_up_before_what_replaces_it_is_safe();
+    test_a_resumed_run_opens_its_checkpoint_once();
     test_short_counts_are_gone_on_from();
     test_a_file_size_limit_is_an_error();
     test_closed_standard_files_do_not_become_checkpoints();

@@ -361,13 +361,13 @@ static int64_t newest_place(void)
     struct rnn__options options = {.program = "trainer"};
     struct rnn__trainer t = {.options = &options};
     struct rnn__fault f = {0};
-    char *path = NULL;
+    struct rnn__safetensors s = {.fd = -1};
     int kept = command_redirect(2, "stderr");
-    int code = rnn__checkpoint_newest(&t, "c", &path, &f);
+    int code = rnn__checkpoint_newest(&t, "c", &s, &f);
     dup2(kept, 2);
     close(kept);
-    int64_t place = code == 0 ? place_of(path + 2) : -1;
-    free(path);
+    int64_t place = code == 0 ? place_of(s.path + 2) : -1;
+    rnn__safetensors_close(&s);
     return place;
 }
 
