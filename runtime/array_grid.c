@@ -86,8 +86,8 @@ static int check_lead(struct rnn__arrays *s, const struct rnn__field *field,
 static int too_few(const struct rnn__arrays *s, struct rnn__fault *f)
 {
     return rnn__fault(f, RNN_EDATA, "%s: %lld steps are too few for %lld streams (%s)",
-                      s->field[0].array.name, (long long)s->lead[1], (long long)s->n_row,
-                      s->setup.where);
+                      s->field[0].array.name, (long long)s->lead[1],
+                      (long long)s->grid.rows, s->setup.where);
 }
 
 /* Of `n` things the part that the settings choose. */
@@ -99,17 +99,17 @@ static int64_t part_of(const struct rnn__arrays *s, int64_t n, int64_t *first)
 
 static int lay_series(struct rnn__arrays *s, struct rnn__fault *f)
 {
-    s->n_row = s->streams ? s->streams : 1;
+    s->grid.rows = s->streams ? s->streams : 1;
     int64_t used = part_of(s, s->lead[1], &s->first);
-    if (s->lead[0] >= 0 && s->lead[0] != s->n_row)
+    if (s->lead[0] >= 0 && s->lead[0] != s->grid.rows)
         return rnn__fault(f, RNN_EDATA,
                           "%s: %lld values are given once a sequence, but there are %lld "
                           "streams",
-                          s->setup.where, (long long)s->lead[0], (long long)s->n_row);
-    s->n_step = used > s->ahead ? (used - s->ahead) / s->n_row : 0;
-    s->row_stride = s->n_step;
+                          s->setup.where, (long long)s->lead[0], (long long)s->grid.rows);
+    s->grid.steps = used > s->ahead ? (used - s->ahead) / s->grid.rows : 0;
+    s->row_stride = s->grid.steps;
     s->step_stride = 1;
-    return s->n_step < 1 ? too_few(s, f) : 0;
+    return s->grid.steps < 1 ? too_few(s, f) : 0;
 }
 
 static int no_steps(const struct rnn__arrays *s, struct rnn__fault *f)
@@ -132,11 +132,11 @@ static int no_sequences(const struct rnn__arrays *s, struct rnn__fault *f)
 static int lay_sequences(struct rnn__arrays *s, struct rnn__fault *f)
 {
     int64_t first;
-    s->n_row = part_of(s, s->lead[0], &first);
-    s->n_step = s->lead[1] - s->ahead;
-    if (s->n_step < 1)
+    s->grid.rows = part_of(s, s->lead[0], &first);
+    s->grid.steps = s->lead[1] - s->ahead;
+    if (s->grid.steps < 1)
         return no_steps(s, f);
-    if (s->n_row < 1)
+    if (s->grid.rows < 1)
         return no_sequences(s, f);
     s->row_stride = s->time_axis ? s->lead[1] : 1;
     s->step_stride = s->time_axis ? 1 : s->lead[0];
@@ -187,35 +187,16 @@ int rnn__grid_find(struct rnn__arrays *s, bool measuring, struct rnn__fault *f)
 
 int rnn__grid_size_batches(struct rnn__arrays *s, struct rnn__fault *f)
 {
-    s->batch_rows = s->series ? s->n_row : s->batch;
-    if (!s->series && s->batch > s->n_row && !s->drop_last)
-        s->batch_rows = s->n_row;
-    s->batch_steps =
-        s->series && s->length && s->length < s->n_step ? s->length : s->n_step;
-    if (rnn__grid_batches(s) > 0)
+    s->grid.batch_rows = s->series ? s->grid.rows : s->batch;
+    if (!s->series && s->batch > s->grid.rows && !s->grid.drop_last)
+        s->grid.batch_rows = s->grid.rows;
+    s->grid.batch_steps =
+        s->series && s->length && s->length < s->grid.steps ? s->length : s->grid.steps;
+    if (rnn__grid_batches(&s->grid) > 0)
         return 0;
     return rnn__fault(f, RNN_EDATA,
                       "%s: holds %lld sequences, no batch of %lld, and %s.drop_last leaves "
                       "smaller ones out",
-                      s->field[0].array.name, (long long)s->n_row, (long long)s->batch_rows,
-                      s->setup.where);
-}
-
-int64_t rnn__grid_batches(const struct rnn__arrays *s)
-{
-    int64_t all = s->series ? s->n_step : s->n_row;
-    int64_t one = s->series ? s->batch_steps : s->batch_rows;
-    return all / one + (all % one && !s->drop_last);
-}
-
-void rnn__grid_batch(const struct rnn__arrays *s, int64_t position,
-                     struct rnn__rectangle *out)
-{
-    int64_t left = s->series ? s->n_step - position * s->batch_steps
-                             : s->n_row - position * s->batch_rows;
-    *out = (struct rnn__rectangle){
-        .row = s->series ? 0 : position * s->batch_rows,
-        .rows = s->series || left > s->batch_rows ? s->batch_rows : left,
-        .step = s->series ? position * s->batch_steps : 0,
-        .steps = !s->series || left > s->batch_steps ? s->batch_steps : left};
+                      s->field[0].array.name, (long long)s->grid.rows,
+                      (long long)s->grid.batch_rows, s->setup.where);
 }

@@ -77,7 +77,7 @@ static int read_settings(struct rnn__arrays *s, struct rnn__fault *f)
     if (!code)
         code = rnn__get_flag(json, where, "shuffle", &s->shuffle, f);
     if (!code)
-        code = rnn__get_flag(json, where, "drop_last", &s->drop_last, f);
+        code = rnn__get_flag(json, where, "drop_last", &s->grid.drop_last, f);
     if (!code)
         code = rnn__get_word(json, where, "nan", words, 2, &nan_word, f);
     s->any_real = nan_word == 1;
@@ -89,7 +89,7 @@ static int read_settings(struct rnn__arrays *s, struct rnn__fault *f)
 static int64_t row_at(const struct rnn__arrays *s, int64_t pass, int64_t row)
 {
     uint64_t key = rnn__mix(s->setup.seed ^ rnn__mix((uint64_t)pass));
-    return s->shuffle ? rnn__permute(key, s->n_row, row) : row;
+    return s->shuffle ? rnn__permute(key, s->grid.rows, row) : row;
 }
 
 /* One of the input's rows; `row` and `step` of the grid. */
@@ -167,11 +167,6 @@ static int open_fields(struct rnn__arrays *s, struct rnn__fault *f)
     return code;
 }
 
-static void batch_at(const void *user, int64_t position, struct rnn__rectangle *out)
-{
-    rnn__grid_batch(user, position, out);
-}
-
 static int open_windows(struct rnn__arrays *s, const struct rnn_model *model,
                         struct rnn__fault *f)
 {
@@ -179,21 +174,18 @@ static int open_windows(struct rnn__arrays *s, const struct rnn_model *model,
     if (code)
         return code;
     s->by_step = calloc((size_t)s->n_input + 1, sizeof *s->by_step);
-    s->start = malloc((size_t)s->batch_rows);
+    s->start = malloc((size_t)s->grid.batch_rows);
     if (!s->by_step || !s->start)
         return rnn__fault_memory(f);
-    memset(s->start, 1, (size_t)s->batch_rows);
+    memset(s->start, 1, (size_t)s->grid.batch_rows);
     for (int i = 0; i < s->n_input; i++)
         s->by_step[i] = rnn__time_first(s, &s->input[i]) && !s->shuffle;
     return rnn__windows_open(&s->windows,
                              &(struct rnn__windowed){.where = s->setup.where,
                                                      .model = model,
-                                                     .batches = rnn__grid_batches(s),
-                                                     .rows = s->batch_rows,
-                                                     .steps = s->batch_steps,
+                                                     .grid = s->grid,
                                                      .passes_differ = s->shuffle,
                                                      .by_step = s->by_step,
-                                                     .batch = batch_at,
                                                      .fill = fill,
                                                      .user = s},
                              f);
@@ -226,9 +218,9 @@ static int source_describe(void *user, rnn_source_info *out, char *sentence,
 {
     const struct rnn__arrays *s = user;
     (void)sentence, (void)capacity;
-    *out = (rnn_source_info){.batches = rnn__grid_batches(s),
-                             .rows = s->batch_rows,
-                             .steps = s->batch_steps,
+    *out = (rnn_source_info){.batches = rnn__grid_batches(&s->grid),
+                             .rows = s->grid.batch_rows,
+                             .steps = s->grid.batch_steps,
                              .streams = s->series,
                              .continues = s->series && s->length > 0};
     return 0;
@@ -289,8 +281,9 @@ int rnn__arrays_measure(const struct rnn__source_setup *setup,
     if (!code)
         code = rnn__grid_find(s, true, f);
     if (!code)
-        *out = (struct rnn__extent){
-            .rows = s->series ? s->n_row : 0, .steps = s->n_step, .streams = s->series};
+        *out = (struct rnn__extent){.rows = s->series ? s->grid.rows : 0,
+                                    .steps = s->grid.steps,
+                                    .streams = s->series};
     source_close(s);
     return code;
 }

@@ -9,6 +9,7 @@
 #define RNN_SOURCE_ARRAYS_H
 
 #include "container.h"
+#include "window.h"
 
 /* An input and its array. */
 struct rnn__field {
@@ -29,18 +30,17 @@ struct rnn__arrays {
     /* settings; 0: not given */
     int64_t batch, time_axis, streams, length, ahead;
     double begin, end;
-    bool shuffle, drop_last, any_real;
+    bool shuffle, any_real;
 
     /* the grid */
     bool series;
-    int64_t lead[2];       /* the files' first dimensions; -1: not yet known */
-    int64_t n_row, n_step; /* of the part that is used */
+    int64_t lead[2]; /* the files' first dimensions; -1: not yet known */
     int64_t first, row_stride, step_stride; /* in steps of the file */
-    int64_t batch_rows, batch_steps;        /* of the largest batch */
+    struct rnn__grid grid;                  /* of the part that is used */
 
     struct rnn__windows *windows;
     bool *by_step; /* [n_input]: an input's steps hold all rows, in the file as in memory */
-    uint8_t *start; /* [batch_rows]: ones */
+    uint8_t *start; /* [grid.batch_rows]: ones */
 };
 
 /* ---- array_field.c ---- */
@@ -70,10 +70,5 @@ int rnn__grid_find(struct rnn__arrays *s, bool measuring, struct rnn__fault *f);
 int rnn__grid_share_columns(struct rnn__arrays *s, struct rnn__fault *f);
 /* How many rows and steps a batch has, and how many there are; RNN_EDATA: none. */
 int rnn__grid_size_batches(struct rnn__arrays *s, struct rnn__fault *f);
-int64_t rnn__grid_batches(const struct rnn__arrays *s);
-/* The batch at a position. */
-struct rnn__rectangle;
-void rnn__grid_batch(const struct rnn__arrays *s, int64_t position,
-                     struct rnn__rectangle *out);
 
 #endif

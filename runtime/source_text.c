@@ -30,9 +30,9 @@ struct text_source {
     const struct rnn_model *model;
     int64_t streams, length; /* length 0: whole streams */
     double begin, end;       /* of the text, 0 to 1 */
-    bool drop_last;
     struct rnn__text text;
-    int64_t first, steps; /* where the part begins; of a stream */
+    int64_t first; /* where the part begins */
+    struct rnn__grid grid;
     struct rnn__windows *windows;
     uint8_t *start; /* [streams]: ones */
 };
@@ -50,7 +50,8 @@ static int read_settings(struct text_source *s, struct rnn__fault *f)
     if (!code)
         code = rnn__get_integer(s->setup.json, s->setup.where, "length", 1, &s->length, f);
     if (!code)
-        code = rnn__get_flag(s->setup.json, s->setup.where, "drop_last", &s->drop_last, f);
+        code = rnn__get_flag(s->setup.json, s->setup.where, "drop_last", &s->grid.drop_last,
+                             f);
     return code ? code : rnn__source_part(&s->setup, &s->begin, &s->end, f);
 }
 
@@ -109,8 +110,11 @@ static int lay_streams(struct text_source *s, struct rnn__fault *f)
 {
     s->first = (int64_t)floor(s->begin * (double)s->text.n);
     int64_t symbols = (int64_t)floor(s->end * (double)s->text.n) - s->first;
-    s->steps = (symbols - 1) / s->streams;
-    if (symbols >= 2 && s->steps >= 1)
+    struct rnn__grid *g = &s->grid;
+    g->rows = g->batch_rows = s->streams;
+    g->steps = (symbols - 1) / s->streams;
+    g->batch_steps = s->length && s->length < g->steps ? s->length : g->steps;
+    if (symbols >= 2 && g->steps >= 1)
         return 0;
     return rnn__fault(f, RNN_EDATA, "%s: %lld symbols are too few for %lld streams (%s)",
                       s->text.path, (long long)symbols, (long long)s->streams,
@@ -135,25 +139,6 @@ static int open_text(struct text_source *s, struct rnn__fault *f)
 
 /* ---- batches ---- */
 
-static int64_t batch_steps(const struct text_source *s)
-{
-    return s->length && s->length < s->steps ? s->length : s->steps;
-}
-
-static int64_t n_batch(const struct text_source *s)
-{
-    int64_t length = batch_steps(s);
-    return s->steps / length + (s->steps % length != 0 && !s->drop_last);
-}
-
-static void batch_at(const void *user, int64_t position, struct rnn__rectangle *out)
-{
-    const struct text_source *s = user;
-    int64_t length = batch_steps(s), step = position * length, left = s->steps - step;
-    *out = (struct rnn__rectangle){
-        .rows = s->streams, .step = step, .steps = left < length ? left : length};
-}
-
 static int fill(void *user, const struct rnn__window_part *part, struct rnn__fault *f)
 {
     const struct text_source *s = user;
@@ -162,7 +147,7 @@ static int fill(void *user, const struct rnn__window_part *part, struct rnn__fau
     for (int i = 0; i < s->model->n_input; i++)
         for (int64_t row = 0; row < s->streams && !code; row++)
             code = rnn__text_read(
-                &s->text, step + row * s->steps + ahead_of(&s->model->input[i]),
+                &s->text, step + row * s->grid.steps + ahead_of(&s->model->input[i]),
                 part->steps, (int32_t *)(void *)part->out[i] + row * part->room, f);
     return code;
 }
@@ -178,10 +163,7 @@ static int open_windows(struct text_source *s, struct rnn__fault *f)
     return rnn__windows_open(&s->windows,
                              &(struct rnn__windowed){.where = s->setup.where,
                                                      .model = s->model,
-                                                     .batches = n_batch(s),
-                                                     .rows = s->streams,
-                                                     .steps = batch_steps(s),
-                                                     .batch = batch_at,
+                                                     .grid = s->grid,
                                                      .fill = fill,
                                                      .user = s},
                              f);
@@ -208,9 +190,9 @@ static int source_describe(void *user, rnn_source_info *out, char *sentence,
 {
     const struct text_source *s = user;
     (void)sentence, (void)capacity;
-    *out = (rnn_source_info){.batches = n_batch(s),
+    *out = (rnn_source_info){.batches = rnn__grid_batches(&s->grid),
                              .rows = s->streams,
-                             .steps = batch_steps(s),
+                             .steps = s->grid.batch_steps,
                              .streams = true,
                              .continues = s->length > 0};
     return 0;

@@ -44,6 +44,33 @@ struct rnn__windows {
     size_t capacity;
 };
 
+/* ---- batches ---- */
+
+static int64_t pieces(int64_t all, int64_t one, bool drop_last)
+{
+    return all / one + (all % one != 0 && !drop_last);
+}
+
+int64_t rnn__grid_batches(const struct rnn__grid *g)
+{
+    return pieces(g->rows, g->batch_rows, g->drop_last) *
+           pieces(g->steps, g->batch_steps, g->drop_last);
+}
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+void rnn__grid_batch(const struct rnn__grid *g, int64_t position,
+                     struct rnn__rectangle *out)
+{
+    int64_t across = pieces(g->steps, g->batch_steps, g->drop_last);
+    int64_t row = position / across * g->batch_rows;
+    int64_t step = position % across * g->batch_steps;
+    *out = (struct rnn__rectangle){.row = row,
+                                   .rows = least(g->batch_rows, g->rows - row),
+                                   .step = step,
+                                   .steps = least(g->batch_steps, g->steps - step)};
+}
+
 /* ---- how inputs lie ---- */
 
 static bool by_step(const struct rnn__windows *w, int i)
@@ -76,7 +103,7 @@ static void fill(const struct rnn__windows *w, struct window *window)
     const struct rnn__windowed *s = &w->source;
     struct rnn__window_part part = {
         .from = window->at, .room = w->room, .out = window->input};
-    s->batch(s->user, window->at.position, &part.batch);
+    rnn__grid_batch(&s->grid, window->at.position, &part.batch);
     int64_t left = part.batch.steps - window->at.step0;
     part.steps = window->steps = left < w->room ? left : w->room;
     window->fault.code = 0;
@@ -135,7 +162,7 @@ static bool is_asked(const struct rnn__windows *w, const struct rnn__place *at)
 /* Has `steps` steps at `next` read while the caller works. */
 static void read_ahead(struct rnn__windows *w, struct rnn__place next, int64_t steps)
 {
-    if (next.position >= w->source.batches)
+    if (next.position >= rnn__grid_batches(&w->source.grid))
         next = (struct rnn__place){.pass = next.pass + 1};
     if (holds(w, &w->window[0], &next, steps) || is_asked(w, &next))
         return;
@@ -202,7 +229,7 @@ int rnn__windows_read(struct rnn__windows *w, int64_t pass, int64_t position,
 {
     struct rnn__fault f = {0};
     struct rnn__rectangle batch;
-    w->source.batch(w->source.user, position, &batch);
+    rnn__grid_batch(&w->source.grid, position, &batch);
     bool whole = batch.steps <= w->room;
     w->now = (struct rnn__place){pass, position, 0};
     int code = need(w, &w->now, whole ? batch.steps : 1, &f);
@@ -235,7 +262,7 @@ static int size_room(struct rnn__windows *w, struct rnn__fault *f)
     for (int i = 0; i < s->model->n_input; i++) {
         const struct rnn_input *input = &s->model->input[i];
         if (__builtin_mul_overflow(element_bytes(w, i), input->size, &bytes) ||
-            __builtin_mul_overflow(s->rows, bytes, &bytes) ||
+            __builtin_mul_overflow(s->grid.batch_rows, bytes, &bytes) ||
             __builtin_add_overflow(step_bytes, input->per_sequence ? 0 : bytes,
                                    &step_bytes))
             return rnn__fault_memory(f);
@@ -243,8 +270,8 @@ static int size_room(struct rnn__windows *w, struct rnn__fault *f)
     int64_t steps_max = s->model->steps_max > 0 ? s->model->steps_max : 1;
     int64_t chunks = WINDOW_BYTES / (step_bytes + 1) / steps_max;
     w->room = (chunks ? chunks : 1) * steps_max;
-    if (w->room > s->steps)
-        w->room = s->steps;
+    if (w->room > s->grid.batch_steps)
+        w->room = s->grid.batch_steps;
     return 0;
 }
 
@@ -255,7 +282,7 @@ static int input_bytes(const struct rnn__windows *w, int i, size_t *out,
     const struct rnn_input *input = &w->source.model->input[i];
     int64_t bytes = input->per_sequence ? 1 : w->room;
     if (__builtin_mul_overflow(bytes, input->size, &bytes) ||
-        __builtin_mul_overflow(bytes, w->source.rows, &bytes) ||
+        __builtin_mul_overflow(bytes, w->source.grid.batch_rows, &bytes) ||
         __builtin_mul_overflow(bytes, element_bytes(w, i), &bytes) ||
         __builtin_add_overflow(bytes, ALIGNED - 1, &bytes))
         return rnn__fault_memory(f);

@@ -14,10 +14,19 @@ struct rnn__place {
     int64_t pass, position, step0;
 };
 
-/* A batch as a rectangle of the source's rows and steps. */
+/* A source's rows and steps, cut into batches: all of the rows for some steps, or all of
+   the steps of some rows. Those of the largest batch are known. */
+struct rnn__grid {
+    int64_t rows, steps, batch_rows, batch_steps;
+    bool drop_last; /* a smaller one at the end is left out */
+};
+/* A batch of it. */
 struct rnn__rectangle {
     int64_t row, rows, step, steps;
 };
+int64_t rnn__grid_batches(const struct rnn__grid *g);
+void rnn__grid_batch(const struct rnn__grid *g, int64_t position,
+                     struct rnn__rectangle *out);
 
 /* Steps from.step0 … from.step0 + steps - 1 of a batch, to be read. An input's go to
    out[input], [row][room][size] reals or int32; where it is laid by step
@@ -33,11 +42,9 @@ struct rnn__window_part {
 struct rnn__windowed {
     const char *where; /* "data.train", for messages */
     const struct rnn_model *model;
-    int64_t batches;     /* of a pass */
-    int64_t rows, steps; /* of the largest batch */
+    struct rnn__grid grid;
     bool passes_differ;
     const bool *by_step; /* [n_input]: how it is laid; NULL: none is */
-    void (*batch)(const void *user, int64_t position, struct rnn__rectangle *out);
     /* By one thread at a time. */
     int (*fill)(void *user, const struct rnn__window_part *part, struct rnn__fault *f);
     void *user;

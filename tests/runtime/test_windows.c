@@ -98,12 +98,6 @@ struct watched {
     atomic_bool hold, late;
 };
 
-static void watched_batch(const void *user, int64_t position, struct rnn__rectangle *out)
-{
-    (void)user, (void)position;
-    *out = (struct rnn__rectangle){.rows = 1, .steps = WATCHED_STEPS};
-}
-
 static int watched_fill(void *user, const struct rnn__window_part *part,
                         struct rnn__fault *f)
 {
@@ -127,10 +121,10 @@ static struct rnn__windows *open_watched(struct watched *w)
     w->caller = pthread_self();
     struct rnn__windowed source = {.where = "test",
                                    .model = &long_model,
-                                   .batches = 1,
-                                   .rows = 1,
-                                   .steps = WATCHED_STEPS,
-                                   .batch = watched_batch,
+                                   .grid = {.rows = 1,
+                                            .steps = WATCHED_STEPS,
+                                            .batch_rows = 1,
+                                            .batch_steps = WATCHED_STEPS},
                                    .fill = watched_fill,
                                    .user = w};
     CHECK(rnn__windows_open(&windows, &source, &f) == 0, "%s", f.sentence);
