@@ -22,7 +22,8 @@ enum { ROWS_OTHERWISE = 32 }; /* sequences of a batch when the data do not say *
 /* A number of each step of each row must fit the address space: 128 TB. */
 static const int64_t POINTS_MAX = INT64_C(1) << 44;
 
-static const char *const sections[] = {"train", "valid"};
+enum { TRAIN, VALID, N_SECTION };
+static const char *const sections[N_SECTION] = {"train", "valid"};
 
 static const char *data_path(const Unit *u, const char *section, const char *key)
 {
@@ -47,13 +48,17 @@ static void data_error(Unit *u, Loc loc, const char *before, const struct rnn__f
         u->data_code = fault->code;
 }
 
-/* What the files of a section say: the source itself is asked. Its complaint, the first
-   one, to *fault. */
-static struct rnn__extent measure(const Unit *u, const char *section,
-                                  struct rnn__fault *fault)
+/* What the files of a section say, or why they do not. */
+typedef struct {
+    bool asked;
+    struct rnn__extent extent;
+    struct rnn__fault fault; /* code 0: none */
+} Measured;
+
+/* Asks the source itself. */
+static void measure(const Unit *u, const char *section, Measured *out)
 {
-    struct rnn__extent extent = {0};
-    struct rnn__fault own = {0};
+    *out = (Measured){.asked = true};
     json_t *config = json_loads(config_json(u), 0, NULL);
     const json_t *source = json_object_get(json_object_get(config, "data"), section);
     struct rnn_input *input = calloc((size_t)u->spec->n_input + 1, sizeof *input);
@@ -64,26 +69,34 @@ static struct rnn__extent measure(const Unit *u, const char *section,
                                             .where =
                                                 arena_print(u->arena, "data.%s", section),
                                             .folder = config_folder(u)};
-    if (source && input &&
-        rnn__source_measure(&setup, input, u->spec->n_input, &extent, &own) != 0 &&
-        !fault->code)
-        *fault = own;
+    if (source && input)
+        rnn__source_measure(&setup, input, u->spec->n_input, &out->extent, &out->fault);
     free(input);
     json_decref(config);
-    return extent;
+}
+
+/* By section; files are read when they are first asked for. */
+static const Measured *measured(const Unit *u, Measured *list, int section)
+{
+    if (!list[section].asked)
+        measure(u, sections[section], &list[section]);
+    return &list[section];
 }
 
 /* Rows and steps that the spec leaves to its files; files that cannot be read yet leave
-   them open. */
-static void ask_files(Unit *u, int64_t *rows, int64_t *steps, struct rnn__fault *fault)
+   them open. The first complaint to *fault. */
+static void ask_files(const Unit *u, Measured *list, int64_t *rows, int64_t *steps,
+                      struct rnn__fault *fault)
 {
     for (int i = 0; i < COUNT(sections) && (!*rows || !*steps); i++) {
-        struct rnn__extent extent = measure(u, sections[i], fault);
+        const Measured *m = measured(u, list, i);
+        if (m->fault.code && !fault->code)
+            *fault = m->fault;
         if (!*rows)
-            *rows = extent.rows;
+            *rows = m->extent.rows;
         if (!*steps)
-            *steps = extent.steps;
-        if (extent.steps)
+            *steps = m->extent.steps;
+        if (m->extent.steps)
             return;
     }
 }
@@ -176,14 +189,14 @@ static void size_classes(Unit *u)
 
 /* A stream goes on where the data do: the source knows, not its keys. Files that cannot be
    read yet are judged when they are trained on. */
-static void check_stream(Unit *u)
+static void check_stream(Unit *u, Measured *list)
 {
     const Spec *s = u->spec;
-    struct rnn__fault fault = {0};
     const Tree *carry = tree_get(s->tbptt, "carry");
     if (!str_eq(spec_text(s, "tbptt.carry", ""), "stream") || !tree_get(s->data, "train"))
         return;
-    if (!measure(u, "train", &fault).streams && !fault.code)
+    const Measured *train = measured(u, list, TRAIN);
+    if (!train->extent.streams && !train->fault.code)
         diag_error(
             u->diag, carry->loc,
             "tbptt.carry: stream goes on with data in streams, and data.train has "
@@ -220,13 +233,14 @@ void extents_of_spec(Unit *u)
 {
     const Options *o = &u->options;
     struct rnn__fault fault = {0};
+    Measured list[N_SECTION] = {{0}};
     size_classes(u);
-    check_stream(u);
+    check_stream(u, list);
     Extent rows = rows_of_spec(u), steps = steps_of_spec(u);
     u->rows_max = o->rows_max ? o->rows_max : rows.value;
     u->steps_max = o->steps_max ? o->steps_max : steps.value;
     if (!u->rows_max || !u->steps_max)
-        ask_files(u, &u->rows_max, &u->steps_max, &fault);
+        ask_files(u, list, &u->rows_max, &u->steps_max, &fault);
     if (!u->rows_max)
         u->rows_max = ROWS_OTHERWISE;
     u->extent_loc = place_of_larger(u, steps, rows, &u->extent_key);
