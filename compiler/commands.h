@@ -1,6 +1,6 @@
 /*
  * commands.h — the commands of rnnc: each takes what the command line said and returns the
- * exit status (4-runtime's list).
+ * exit status (4-runtime's list); base.h has two more.
  */
 #ifndef RNNC_COMMANDS_H
 #define RNNC_COMMANDS_H
@@ -14,9 +14,7 @@ enum {
     EXIT_DATA = 4,
     EXIT_IO = 5,
     EXIT_NOT_FINITE = 6,
-    EXIT_MEMORY = 7,
-    EXIT_MACHINE = 8,
-    EXIT_BUG = 70
+    EXIT_MACHINE = 8
 };
 
 /* The command line behind the command's name. */

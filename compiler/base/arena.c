@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_MIN = 64 << 10, BLOCK_MAX = 16 << 20, EXIT_MEMORY = 7, EXIT_BUG = 70 };
+enum { BLOCK_MIN = 64 << 10, BLOCK_MAX = 16 << 20 };
 
 typedef struct Block Block;
 struct Block {

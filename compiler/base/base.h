@@ -24,6 +24,9 @@
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 #define PRINTF(f, a) __attribute__((format(printf, f, a)))
 #define NORETURN     __attribute__((noreturn))
+/* How any room may end the process; the commands have more (commands.h). */
+enum { EXIT_MEMORY = 7, EXIT_BUG = 70 };
+
 /* A bug of ours: says where, and ends the process with status 70. */
 #define BUG(...) base_bug(__FILE__, __LINE__, __VA_ARGS__)
 

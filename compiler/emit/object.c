@@ -6,10 +6,14 @@
  * generation at its usual level. A file is made from a copy of the module, since code
  * generation rewrites what it is given.
  */
+#include <llvm-c/ErrorHandling.h>
 #include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/TargetMachine.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "emit/kernel.h"
 
@@ -34,8 +38,35 @@ static void set_options(void)
     LLVMParseCommandLineOptions(COUNT(options), options, NULL);
 }
 
+/* LLVM has abort() called where it gets no memory, and ends the process itself where it
+   finds that it cannot go on; both become documented exit statuses. */
+static void on_abort(int number)
+{
+    static const char said[] =
+        "rnnc: error: LLVM has given up, most likely for want of memory\n";
+    (void)number;
+    ssize_t told = write(STDERR_FILENO, said, sizeof said - 1);
+    (void)told;
+    _exit(EXIT_MEMORY);
+}
+
+static void on_fatal(const char *why)
+{
+    fprintf(stderr, "rnnc: internal error: LLVM says: %s; please report it\n", why);
+    _exit(EXIT_BUG);
+}
+
+static void guard(void)
+{
+    struct sigaction action = {.sa_handler = on_abort};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGABRT, &action, NULL);
+    LLVMInstallFatalErrorHandler(on_fatal);
+}
+
 static void initialize(void)
 {
+    guard();
     initialize_targets();
     set_options();
 }

@@ -352,6 +352,24 @@ static void test_code_without_marks_knows_no_kernels(void)
     CHECK(strstr(text, "forward map") || strstr(text, "forward scan"), "%.200s", text);
 }
 
+/* From where the system can just load it to where it has enough: with any of it rnnc comes
+   to an end that it says itself. */
+static void test_too_little_memory_has_its_exit_status(void)
+{
+    int n_short = 0, status = -1;
+    for (int megabytes = 100; megabytes < 2000 && status != 0; megabytes += 15) {
+        char line[512];
+        snprintf(line, sizeof line, "ulimit -v %d; exec %s build %s --emit obj -o %s",
+                 megabytes * 1024, rnnc, spec, scratch_path("short.o"));
+        status = RUN("sh", "-c", line);
+        bool not_loaded = strstr(written("err.txt"), "while loading shared libraries");
+        CHECK(status == 0 || status == 7 || not_loaded, "%d MB: status %d: %s", megabytes,
+              status, written("err.txt"));
+        n_short += status == 7;
+    }
+    CHECK(status == 0 && n_short > 0, "%d runs had too little", n_short);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3) {
@@ -364,6 +382,8 @@ int main(int argc, char **argv)
     snprintf(out_path, sizeof out_path, "%s/out.txt", scratch_folder);
     snprintf(err_path, sizeof err_path, "%s/err.txt", scratch_folder);
     snprintf(trainer, sizeof trainer, "%s", built("trainer"));
+    if (!SANITIZED) /* whose shadow takes terabytes */
+        test_too_little_memory_has_its_exit_status();
     if (!SANITIZED)
         test_a_trainer_is_small_and_needs_libc_and_libm_alone();
     test_a_trainer_trains_as_rnnc_run_does();
