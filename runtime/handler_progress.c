@@ -5,9 +5,11 @@
  *
  *     Epoch [3/10]: [420/1000]  42%|#######         | loss=1.3256 12.4 chunks/s [0:33<1:20]
  *
- * with the time gone and left of the epoch. Into a pipe or a file goes a plain line at
- * each epoch's end, and one each ten seconds in between, without escape codes. Settings
- * that say when (on, every, …) put the lines in between there instead.
+ * with the time gone and left of the epoch; a batch on its way counts by its steps, which
+ * may be all there are. A run of one epoch says Iteration, as Ignite's bar. Into a pipe or
+ * a file goes a plain line at each epoch's end, and one each ten seconds in between,
+ * without escape codes. Settings that say when (on, every, …) put the lines in between
+ * there instead.
  */
 #include "engine.h"
 #include "trainer.h"
@@ -27,9 +29,10 @@ struct progress {
     bool terminal, drawn;
     double pause; /* seconds between lines */
     double last;  /* when the last one was printed */
+    /* when the epoch began, or was gone on with: the time, time_iteration, batches done,
+       and steps done of the next */
     double epoch_begin;
-    int64_t epoch_chunks; /* time_iteration when the epoch began */
-    int64_t epoch_batches;
+    int64_t epoch_chunks, epoch_batches, epoch_steps;
 };
 
 static void put_time(struct rnn__string *s, double seconds)
@@ -50,21 +53,42 @@ static void put_bar(struct rnn__string *s, double done)
     rnn__put(s, "|");
 }
 
+/* Batches of the epoch, the one on its way by its steps; those done when it began, to
+ * *at_begin.
+ */
+static double batches_done(const struct progress *p, const rnn_engine_state *state,
+                           double *at_begin)
+{
+    const rnn_engine *e = p->t->engine;
+    const rnn_batch *batch = state->batch;
+    rnn_chunk_result chunk;
+    *at_begin = (double)p->epoch_batches;
+    if (batch && batch->steps > 0)
+        *at_begin += (double)p->epoch_steps / (double)batch->steps;
+    if (!e->in_process || !batch || rnn_last_chunk(e, &chunk) != 0)
+        return (double)state->iter_counter;
+    return (double)(state->iter_counter - 1) +
+           (double)(chunk.step0 + chunk.steps) / (double)batch->steps;
+}
+
 static void put_place(struct progress *p, struct rnn__string *s,
                       const rnn_engine_state *state)
 {
-    rnn__put(s, "Epoch [%lld/", (long long)state->epoch);
-    if (state->max_epochs == RNN_NONE)
-        rnn__put(s, "?]: ");
+    double at_begin;
+    if (state->max_epochs == 1)
+        rnn__put(s, "Iteration: ");
+    else if (state->max_epochs == RNN_NONE)
+        rnn__put(s, "Epoch [%lld/?]: ", (long long)state->epoch);
     else
-        rnn__put(s, "%lld]: ", (long long)state->max_epochs);
+        rnn__put(s, "Epoch [%lld/%lld]: ", (long long)state->epoch,
+                 (long long)state->max_epochs);
     rnn__put(s, "[%lld", (long long)state->iter_counter);
     if (state->epoch_length == RNN_NONE)
         rnn__put(s, "]");
     else
         rnn__put(s, "/%lld]", (long long)state->epoch_length);
     if (p->terminal && state->epoch_length > 0)
-        put_bar(s, (double)state->iter_counter / (double)state->epoch_length);
+        put_bar(s, batches_done(p, state, &at_begin) / (double)state->epoch_length);
 }
 
 static void put_metrics(struct progress *p, struct rnn__string *s)
@@ -80,15 +104,14 @@ static void put_speed(struct progress *p, struct rnn__string *s,
                       const rnn_engine_state *state)
 {
     double seconds = rnn__seconds() - p->epoch_begin;
-    double batches = (double)(state->iter_counter - p->epoch_batches);
+    double at_begin, done = batches_done(p, state, &at_begin);
     rnn__put(s, " %.4g chunks/s [",
              (double)(state->time_iteration - p->epoch_chunks) /
                  (seconds > 0 ? seconds : 1));
     put_time(s, seconds);
-    if (state->epoch_length > 0 && batches > 0) {
+    if (state->epoch_length > 0 && done > at_begin) {
         rnn__put(s, "<");
-        put_time(s,
-                 seconds * (double)(state->epoch_length - state->iter_counter) / batches);
+        put_time(s, seconds * ((double)state->epoch_length - done) / (done - at_begin));
     }
     rnn__put(s, "]");
 }
@@ -127,10 +150,14 @@ static int epoch_started(rnn_engine *e, int event, void *user)
 {
     struct progress *p = user;
     const rnn_engine_state *s = rnn_state_of(e);
+    double iteration = 0, step = 0;
     (void)event;
+    rnn_attribute_get(e, "tbptt.iteration", &iteration); /* as in a state: see tbptt.c */
+    rnn_attribute_get(e, "tbptt.step", &step);
     p->epoch_begin = rnn__seconds();
     p->epoch_chunks = s->time_iteration;
-    p->epoch_batches = 0;
+    p->epoch_batches = s->epoch_length > 0 ? s->iteration % s->epoch_length : 0;
+    p->epoch_steps = (int64_t)iteration == s->iteration + 1 ? (int64_t)step : 0;
     return 0;
 }
 

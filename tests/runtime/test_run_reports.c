@@ -262,6 +262,15 @@ static void test_progress_has_escape_codes_on_a_terminal_alone(void)
     CHECK(count(shown, "\033[K") >= 4 && strstr(shown, "Epoch [4/4]: [2/2] 100%|####"),
           "%s", shown);
     CHECK(strstr(shown, "valid.accuracy=") != NULL, "an epoch's line is whole: %s", shown);
+    const char *by_chunk = SETTINGS("{\"progress\": {\"every\": \"chunk\"}}");
+    CHECK(run_to(by_chunk, "train --out runs/terminal2 --set train.epochs=1", terminal) ==
+              0,
+          "failed");
+    n = read(master, shown, sizeof shown - 1);
+    shown[n < 0 ? 0 : n] = '\0';
+    CHECK(strstr(shown, "Iteration: [1/2]  20%|") && strstr(shown, "[2/2]  90%|") &&
+              strstr(shown, "Iteration: [2/2] 100%|"),
+          "batches of 8, 8 and 4 steps: %s", shown);
     CHECK(run(SETTINGS(""), "train --out runs/file") == 0, "failed");
     CHECK(!strchr(errors, '\033') && !strchr(errors, '\r'), "%s", errors);
     CHECK(count(errors, "Epoch [") == 4 && strstr(errors, "chunks/s"), "%s", errors);
