@@ -221,6 +221,19 @@ LLVMValueRef instr_base(Loops *l, int i)
     return ir_at(l->ir, type, p, ir_mul(l->ir, index, ir_int(l->ir, instr->gather_stride)));
 }
 
+LLVMValueRef instr_ahead(Loops *l, int i)
+{
+    Ir *ir = l->ir;
+    const Instr *instr = &l->instr[i];
+    if (!l->rows_ahead || instr->kind != I_LOAD)
+        return NULL;
+    const Buffer *b = access_buffer(l->e, &instr->access);
+    if (!access_is_kept(b, &instr->access))
+        return NULL;
+    return ir_add(ir, ir_mul(ir, l->rows_ahead, buffer_row_stride(l->e, b)),
+                  ir_mul(ir, l->steps_ahead, buffer_step_stride(l->e, b)));
+}
+
 static int64_t lane_stride(const Loops *l, int i)
 {
     return l->vector_dim < 0 ? 0 : l->instr[i].access.stride[l->vector_dim];
@@ -233,12 +246,22 @@ static void emit_constant(Loops *l, int i)
     set_value(l, i, (Real){.real = ir_real(real_type(l, i), l->instr[i].value)});
 }
 
+/* Into the second level: the first holds what the points until then need. */
+static void fetch_ahead(Loops *l, const Buffer *b, const InstrState *s)
+{
+    enum { SECOND_LEVEL = 2 };
+    LLVMTypeRef type = element_type(l->ir, b->element);
+    ir_prefetch(l->ir, ir_at(l->ir, type, s->place[s->level], s->ahead), SECOND_LEVEL);
+}
+
 static void emit_load(Loops *l, int i)
 {
     InstrState *s = &l->state[i];
     const Buffer *b = access_buffer(l->e, &l->instr[i].access);
     LLVMValueRef v = element_load(l, b, s->place[s->level], lane_stride(l, i), s->varies,
                                   real_type(l, i));
+    if (s->ahead && s->varies)
+        fetch_ahead(l, b, s);
     set_value(l, i, (Real){.real = v});
 }
 

@@ -24,6 +24,7 @@ typedef struct {
     LLVMValueRef row0, row1; /* rows of this thread */
     LLVMValueRef slot0;      /* first step of the time block */
     LLVMValueRef t, row;     /* the point, inside of loops over points; else NULL */
+    int direction;           /* from a step to the next that is run: 1, or -1 */
     int n_field;
     Field field[MAX_FIELDS];
 } Frame;
@@ -94,8 +95,8 @@ void sweep_emit(Emitter *e, const Sweep *sweep, Part part);
 /* ---- nest.c ---- */
 
 /* The nest as a function of its own, with the parameters of Emitter.nest_param. */
-LLVMValueRef nest_function(Emitter *e, const Stage *stage, const Nest *nest,
-                           const char *name);
+LLVMValueRef nest_function(Emitter *e, const Stage *stage, const Group *group,
+                           const Nest *nest, const char *name);
 /* Begins a function with the parameters of nests and fills the frame from them. */
 IrPlace frame_begin(Emitter *e, LLVMValueRef function);
 

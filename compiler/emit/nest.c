@@ -181,8 +181,8 @@ static void emit_points(const NestCode *n)
     points_end(n, &p);
 }
 
-LLVMValueRef nest_function(Emitter *e, const Stage *stage, const Nest *nest,
-                           const char *name)
+LLVMValueRef nest_function(Emitter *e, const Stage *stage, const Group *group,
+                           const Nest *nest, const char *name)
 {
     LLVMValueRef f =
         ir_declare(&e->ir, name, e->ir.none, COUNT(e->nest_param), e->nest_param);
@@ -190,6 +190,7 @@ LLVMValueRef nest_function(Emitter *e, const Stage *stage, const Nest *nest,
     Frame outer = e->frame;
     IrPlace place = frame_begin(e, f);
     NestCode n = {e, &e->ir, stage->kind, nest};
+    e->frame.direction = stage->backward && group->scan ? -1 : 1;
     if (nest->pack >= 0)
         emit_pack(&n);
     else if (stage->kind == STAGE_TIME)

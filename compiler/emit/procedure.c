@@ -92,8 +92,8 @@ static void emit_features_stage(Emitter *e, const Stage *s, const char *name)
             const Nest *nest = &s->group[g].nest[i];
             if (nest->barrier)
                 barrier(e);
-            LLVMValueRef f =
-                nest_function(e, s, nest, arena_print(e->arena, "%s_%d", name, i));
+            LLVMValueRef f = nest_function(e, s, &s->group[g], nest,
+                                           arena_print(e->arena, "%s_%d", name, i));
             int kernel = kernel_number(e, &s->group[g], nest);
             if (nest->split != SPLIT_NONE) {
                 call_kernel(e, kernel, f, all);
@@ -126,7 +126,7 @@ static void emit_rows_stage(Emitter *e, const Stage *s, const char *name)
     for (int g = 0; g < s->n_group; g++)
         for (int i = 0; i < s->group[g].n_nest; i++)
             call_kernel(e, kernel_number(e, &s->group[g], &s->group[g].nest[i]),
-                        nest_function(e, s, &s->group[g].nest[i],
+                        nest_function(e, s, &s->group[g], &s->group[g].nest[i],
                                       arena_print(e->arena, "%s_%d_%d", name, g, i)),
                         r);
 }
@@ -167,7 +167,7 @@ static LLVMValueRef **time_nests(Emitter *e, const Stage *s, const char *name)
     for (int g = 0; g < s->n_group; g++) {
         nest[g] = NEW_ARRAY(e->arena, LLVMValueRef, s->group[g].n_nest);
         for (int i = 0; i < s->group[g].n_nest; i++)
-            nest[g][i] = nest_function(e, s, &s->group[g].nest[i],
+            nest[g][i] = nest_function(e, s, &s->group[g], &s->group[g].nest[i],
                                        arena_print(e->arena, "%s_%d_%d", name, g, i));
     }
     return nest;

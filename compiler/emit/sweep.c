@@ -92,6 +92,22 @@ static Loops loops_of(Emitter *e, const Sweep *sweep, Part part)
     return l;
 }
 
+/* ---- the point that is fetched for ---- */
+
+/* So many rows on; behind the thread's last row the next step begins, of which at most the
+   last row is taken. */
+static void find_ahead(Loops *l, int rows)
+{
+    Ir *ir = l->ir;
+    const Frame *f = &l->e->frame;
+    LLVMValueRef on = ir_add(ir, f->row, ir_int(ir, rows)),
+                 n = ir_sub(ir, f->row1, f->row0);
+    LLVMValueRef next = ir_min(ir, ir_sub(ir, on, n), ir_sub(ir, f->row1, ir_int(ir, 1)));
+    LLVMValueRef inside = ir_less(ir, on, f->row1);
+    l->rows_ahead = ir_sub(ir, ir_select(ir, inside, on, next), f->row);
+    l->steps_ahead = ir_select(ir, inside, ir_int(ir, 0), ir_int(ir, f->direction));
+}
+
 /* ---- the loops ---- */
 
 static void emit_inside(Loops *l, int position);
@@ -100,8 +116,10 @@ static void emit_inside(Loops *l, int position);
 static void emit_level(Loops *l, int level)
 {
     for (int i = 0; i < l->n_instr; i++) {
-        if (level == 0 && instr_has_access(&l->instr[i]))
+        if (level == 0 && instr_has_access(&l->instr[i])) {
             l->state[i].place[0] = instr_base(l, i);
+            l->state[i].ahead = instr_ahead(l, i);
+        }
         if (l->state[i].level == level)
             instr_emit(l, i);
     }
@@ -253,5 +271,7 @@ void sweep_emit(Emitter *e, const Sweep *sweep, Part part)
 {
     Loops l = loops_of(e, sweep, part);
     l.active = l.lanes;
+    if (sweep->ahead > 0)
+        find_ahead(&l, sweep->ahead);
     emit_inside(&l, 0);
 }

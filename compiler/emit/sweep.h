@@ -15,7 +15,8 @@ typedef struct {
     Real value;
     LLVMValueRef splat;               /* value in each lane */
     LLVMValueRef place[MAX_RANK + 1]; /* its access inside of 0 … rank loops */
-    LLVMValueRef valid;               /* I_SCATTER: i1, the class is one */
+    LLVMValueRef ahead;       /* elements from there to what it fetches; NULL: nothing */
+    LLVMValueRef valid;       /* I_SCATTER: i1, the class is one */
     LLVMValueRef sum, beside; /* I_REDUCE: accumulators, see reduce.c; beside may be NULL */
 } InstrState;
 
@@ -40,6 +41,8 @@ typedef struct {
     LLVMValueRef index[MAX_RANK]; /* by dimension */
     int active;
     LLVMValueRef mask; /* NULL: all lanes count */
+    /* Rows and steps to the point that is fetched for; NULL: none is. */
+    LLVMValueRef rows_ahead, steps_ahead;
 } Loops;
 
 /* ---- instr.c ---- */
@@ -50,6 +53,8 @@ bool instr_is_reduction(
 void instr_emit(Loops *l, int i);
 /* The address of instruction i's access before any loop is open. */
 LLVMValueRef instr_base(Loops *l, int i);
+/* Elements from there to the same element of the point that is fetched for, or NULL. */
+LLVMValueRef instr_ahead(Loops *l, int i);
 /* Operand `a` of instruction i in i's width; a vector when `vector`. */
 LLVMValueRef instr_operand(Loops *l, int i, int a, bool vector);
 /* Loads or stores at p what stands `stride` elements apart; `vector`: the active lanes. */

@@ -159,9 +159,23 @@ typedef struct {
     bool each_point;  /* of a nest with sums: runs at each point that is summed over. Such
                          sweeps follow each other; the nest's others run once, ahead of the
                          points or behind them */
+    int ahead;        /* TIME, SUM: of what access_is_kept says it fetches what the point so
+                         many rows on will read; 0: nothing */
     int n_instr, instr_capacity;
     Instr *instr;
 } Sweep;
+
+/* Are all steps of all rows kept for as long as the chunk lasts? */
+static inline bool buffer_is_kept(const Buffer *b)
+{
+    return b->home == HOME_WORKSPACE && b->axes == AXES_ALL && b->span == SPAN_CHUNK;
+}
+
+/* Does the access, in buffer b, move with the point through what is kept? */
+static inline bool access_is_kept(const Buffer *b, const Access *a)
+{
+    return buffer_is_kept(b) && a->when == AT_STEP;
+}
 
 /* ---- contractions ---- */
 

@@ -217,6 +217,8 @@ static void dump_sweep(const Plan *p, const Nest *n, const Sweep *s, FILE *out)
     fprintf(out, "]%s", s->rank > 0 && s->lanes == 1 ? " one by one" : "");
     if (s->each_point)
         fprintf(out, " for all %s", axes_word(n->sum));
+    if (s->ahead > 0)
+        fprintf(out, ", fetching %d rows ahead", s->ahead);
     fprintf(out, "\n");
     for (int i = 0; i < s->n_instr; i++) {
         if (!instr_writes(&s->instr[i]) && !has_name(s, i))

@@ -115,6 +115,15 @@ static void verify_lanes(const Plan *p, const Sweep *s, NodeId node)
         BUG("a sweep of node %d takes %d lanes", node, s->lanes);
 }
 
+/* Only where points follow each other by rows is there one some rows on. */
+static void verify_ahead(const Stage *s, const Nest *n, const Sweep *w, NodeId node)
+{
+    bool points = s->kind == STAGE_TIME ||
+                  (s->kind == STAGE_SUM && w->each_point && (n->sum & AXIS_ROW));
+    if (w->ahead < 0 || (w->ahead > 0 && !points))
+        BUG("a sweep of node %d fetches %d rows ahead", node, w->ahead);
+}
+
 /* What one thread does of a sweep is its own: parts of a dimension that is neither reduced
    nor summed, and behind a product or other sweeps the very part that the thread has
    computed. */
@@ -180,8 +189,10 @@ static void verify_nest(const Plan *p, const Stage *s, const Group *g, const Nes
         verify_tile(p, c, c->tiling.rows, 1);
         verify_rest(p, c);
     }
-    for (int i = 0; i < n->n_sweep; i++)
+    for (int i = 0; i < n->n_sweep; i++) {
         verify_lanes(p, &n->sweep[i], node_of(n));
+        verify_ahead(s, n, &n->sweep[i], node_of(n));
+    }
     if (!stage_by_rows(s))
         verify_parts(p, n, node_of(n));
 }

@@ -24,13 +24,16 @@
  * divide so, all chains of a step run side by side from its beginning.
  *
  * A sweep runs along its innermost dimension in vectors, unless a wide value varies there.
+ * What the chunk keeps of all steps, the backward pass and the sums find beyond the second
+ * level, a short run for each row and step, perhaps written by another core: no hardware
+ * foresees that, and a sweep fetches it some rows ahead.
  *
  * Of a nest without axes the threads take parts, whole tiles of a product's columns, whole
  * vectors of a sweep's; what cannot be split is one thread's, each such nest of a stage the
  * next one's.
  *
  * Needs: contractions with their panels.
- * Makes: Contraction.tiling, Sweep.lanes, Nest.split, unit and turn.
+ * Makes: Contraction.tiling, Sweep.lanes and ahead, Nest.split, unit and turn.
  */
 #include "passes/tile.h"
 
@@ -159,6 +162,47 @@ Tiling tiling_of_sum(const PlanTarget *t, int64_t m, int64_t n, int64_t a_m)
                     .block = large ? BLOCK_OF_LARGE_C : BLOCK};
 }
 
+/* ---- fetching ahead ---- */
+
+/* Bytes that a chunk keeps of all steps. */
+static int64_t bytes_kept(const Plan *p)
+{
+    int64_t bytes = 0;
+    for (int i = 0; i < p->n_buffer; i++)
+        if (buffer_is_kept(&p->buffer[i]))
+            bytes += p->buffer[i].bytes;
+    return bytes;
+}
+
+/* Those that the sweep reads at a point by vectors: what stands still is a line or two. */
+static int64_t kept_at_point(const Plan *p, const Sweep *s)
+{
+    int64_t bytes = 0;
+    for (int i = 0; i < s->n_instr; i++) {
+        const Access *a = &s->instr[i].access;
+        if (s->instr[i].kind != I_LOAD || !access_is_kept(&p->buffer[a->buffer], a))
+            continue;
+        int64_t n = element_bytes(p, p->buffer[a->buffer].element);
+        if (s->rank == 0 || a->stride[s->rank - 1] == 0)
+            continue;
+        for (int d = 0; d < s->rank; d++)
+            n *= a->stride[d] != 0 ? s->extent[d] : 1;
+        bytes += n;
+    }
+    return bytes;
+}
+
+/* Rows to the point that is fetched for: AHEAD bytes of reading. Measured: 4, 8, 12 KB. */
+static int rows_ahead(const Plan *p, const Stage *s, const Nest *n, const Sweep *w)
+{
+    enum { AHEAD = 8 << 10 };
+    bool points = s->kind == STAGE_TIME ||
+                  (s->kind == STAGE_SUM && w->each_point && n->sum == AXES_ALL);
+    int64_t bytes = points ? kept_at_point(p, w) : 0;
+    int64_t rows = bytes == 0 ? 0 : (AHEAD + bytes - 1) / bytes;
+    return (int)(rows < p->rows_max ? rows : p->rows_max);
+}
+
 /* ---- parts of threads ---- */
 
 /* The sweep whose features threads can share: the only one, but for those that set its sums
@@ -220,7 +264,8 @@ static void tile_contraction(const Plan *p, const Stage *s, const Group *g, Cont
     c->tiling.along = along(p, s, g, c);
 }
 
-static void tile_nest(const Plan *p, const Stage *s, const Group *g, Nest *n)
+/* far: what is kept of all steps is beyond the second level. */
+static void tile_nest(const Plan *p, const Stage *s, const Group *g, Nest *n, bool far)
 {
     if (n->contraction)
         tile_contraction(p, s, g, n->contraction);
@@ -228,24 +273,26 @@ static void tile_nest(const Plan *p, const Stage *s, const Group *g, Nest *n)
         Sweep *w = &n->sweep[i];
         bool scalar = w->rank == 0 || sweep_is_wide(p->arena, w);
         w->lanes = scalar ? 1 : p->target.vector;
+        w->ahead = far ? rows_ahead(p, s, n, w) : 0;
     }
     tile_set_split(p, n, stage_by_rows(s) ? SPLIT_NONE : split_of(s, n));
 }
 
-static void tile_stage(const Plan *p, Stage *s)
+static void tile_stage(const Plan *p, Stage *s, bool far)
 {
     int turn = 0;
     for (int g = 0; g < s->n_group; g++)
         for (int i = 0; i < s->group[g].n_nest; i++) {
             Nest *n = &s->group[g].nest[i];
-            tile_nest(p, s, &s->group[g], n);
+            tile_nest(p, s, &s->group[g], n, far);
             n->turn = !stage_by_rows(s) && n->split == SPLIT_NONE ? turn++ : 0;
         }
 }
 
 void tile_pass(Plan *p)
 {
+    bool far = bytes_kept(p) > p->target.l2_bytes;
     for (int id = 0; id < PROC_COUNT; id++)
         for (int i = 0; i < p->proc[id].n_stage; i++)
-            tile_stage(p, &p->proc[id].stage[i]);
+            tile_stage(p, &p->proc[id].stage[i], far);
 }

@@ -359,6 +359,8 @@ static bool reduced(const Spot *s)
 }
 
 static void half_a_vector(Unit *u) { find(u, "loop", loop).sweep->lanes = 4; }
+static void behind_the_point(Unit *u) { find(u, "loop", loop).sweep->ahead = -1; }
+static void ahead_of_no_point(Unit *u) { find(u, "loop", split_loop).sweep->ahead = 1; }
 static void vector_of_a_number(Unit *u) { find(u, "number", number).sweep->lanes = 8; }
 static void vector_of_doubles(Unit *u)
 {
@@ -566,6 +568,8 @@ static const Case cases[] = {
     {"fuse", points_of_nothing, "has sweeps for each of them"},
     {"fuse", once_between_points, "stand between those of each point"},
     {"tile", half_a_vector, "takes 4 lanes"},
+    {"tile", behind_the_point, "fetches -1 rows ahead"},
+    {"tile", ahead_of_no_point, "fetches 1 rows ahead"},
     {"tile", vector_of_a_number, "takes 8 lanes"},
     {"tile", vector_of_doubles, "takes 8 lanes"},
     {"tile", split_vectors, "vectors of 8"},

@@ -93,6 +93,46 @@ static void test_tiles_go_down_the_dimension_that_is_known_to_be_long(void)
     CHECK(tiled(true, 1, 1, 64, 64).along == ALONG_M, "a single row");
 }
 
+/* How far ahead a sweep over [128, 4] reads what a chunk of so many bytes keeps of each
+   point: one array of that shape, and one of [4]. */
+static int fetched_ahead(StageKind kind, int64_t bytes, Axes sum)
+{
+    Arena *arena = arena_new();
+    Buffer kept = {
+        .home = HOME_WORKSPACE, .axes = AXES_ALL, .span = SPAN_CHUNK, .bytes = bytes};
+    Instr load[] = {{.kind = I_LOAD, .access = {.stride = {4, 1}}},
+                    {.kind = I_LOAD, .access = {.stride = {0, 1}}},
+                    {.kind = I_LOAD, .access = {.stride = {1, 0}}},
+                    {.kind = I_LOAD, .access = {.when = AT_FIRST, .stride = {4, 1}}}};
+    Sweep sweep = {.rank = 2,
+                   .extent = {128, 4},
+                   .each_point = kind == STAGE_SUM,
+                   .n_instr = COUNT(load),
+                   .instr = load};
+    Nest nest = {.n_sweep = 1, .sweep = &sweep, .sum = sum, .pack = -1};
+    Group group = {.n_nest = 1, .nest = &nest};
+    Stage stage = {.kind = kind, .block = 4, .n_group = 1, .group = &group};
+    const Graph graph = {.dtype = RNN_F32};
+    Plan p = {.arena = arena, .graph = &graph, .target = target, .rows_max = 8};
+    p.n_buffer = 1, p.buffer = &kept, p.steps_max = 16;
+    p.proc[PROC_GRAD].n_stage = 1, p.proc[PROC_GRAD].stage = &stage;
+    tile_pass(&p);
+    plan_verify_tiles(&p);
+    arena_free(arena);
+    return sweep.ahead;
+}
+
+static void test_sweeps_fetch_ahead_what_is_kept_beyond_the_second_level(void)
+{
+    const int64_t much = target.l2_bytes + 1;
+    const int rows = 4; /* the fewest that are 8 KB: a point is 2 KB and 16 bytes */
+    CHECK(fetched_ahead(STAGE_TIME, much, 0) == rows, "a scan or a map");
+    CHECK(fetched_ahead(STAGE_TIME, much - 1, 0) == 0, "all is in the second level");
+    CHECK(fetched_ahead(STAGE_SUM, much, AXES_ALL) == rows, "a sum over points");
+    CHECK(fetched_ahead(STAGE_SUM, much, AXIS_TIME) == 0, "no rows follow each other");
+    CHECK(fetched_ahead(STAGE_ROWS, much, 0) == 0, "a row has no next step");
+}
+
 int main(void)
 {
     test_only_a_step_with_few_results_is_several_chains();
@@ -101,5 +141,6 @@ int main(void)
     test_tiles_of_one_and_two_rows_take_several_panels();
     test_columns_behind_the_last_panel_have_tiles_of_their_own();
     test_tiles_go_down_the_dimension_that_is_known_to_be_long();
+    test_sweeps_fetch_ahead_what_is_kept_beyond_the_second_level();
     return check_result();
 }

@@ -677,6 +677,43 @@ static void test_groups_of_a_block_share_its_slots(void)
     fixture_close(&f);
 }
 
+/* Rows ahead: less than there are, as many, and more than the next step has. */
+static void check_fetching(int ahead, bool backward)
+{
+    int64_t n = 9;
+    Fixture f;
+    fixture_open(&f);
+    int x = add_input(&f, 0, n), y = add_outputs(&f, n);
+    int kept = add_buffer(&f, (Buffer){.name = "kept",
+                                       .home = HOME_WORKSPACE,
+                                       .axes = AXES_ALL,
+                                       .span = SPAN_CHUNK,
+                                       .n_slot = STEPS,
+                                       .shape = {1, {9}}});
+    Stage *time = add_stage(
+        &f, PROC_STEP, (Stage){.kind = STAGE_TIME, .block = BLOCK, .backward = backward});
+    Sweep *s = add_sweep(&f, add_nest(&f, add_group(&f, time, false)), 1, &n, 0);
+    store(&f, s, map(&f, s, OP_NEG, load(&f, s, at1(x, 1)), 0, 0), at1(kept, 1));
+    s = add_sweep(&f, add_nest(&f, add_group(&f, time, true)), 1, &n, 0);
+    s->ahead = ahead;
+    store(&f, s, load(&f, s, at1(kept, 1)), at1(y, 1));
+    compile(&f);
+    run_threads(&f, f.chunk.model->step, 2);
+    for (int i = 0; i < STEPS * ROWS * n; i++)
+        CHECK(f.outputs[i] ==
+                  -input_row(&f, 0, i / (int)n / ROWS, i / (int)n % ROWS)[i % n],
+              "%d rows ahead, element %d", ahead, i);
+    fixture_close(&f);
+}
+
+static void test_fetching_ahead_changes_no_value(void)
+{
+    check_fetching(1, false);
+    check_fetching(ROWS / 2, true);
+    check_fetching(3 * ROWS, false);
+    check_fetching(3 * ROWS, true);
+}
+
 /* ---- sums ---- */
 
 enum { N_SUM = 19, N_CLASS = 7 };
@@ -1262,6 +1299,7 @@ int main(void)
     test_argmax_finds_the_first_of_equals_and_nan();
     test_scans_carry_states_through_blocks_both_ways();
     test_groups_of_a_block_share_its_slots();
+    test_fetching_ahead_changes_no_value();
     test_sums_are_chains_in_order_whatever_the_threads();
     test_products_run_for_all_points_of_a_thread();
     test_products_are_split_by_rows_or_columns();
