@@ -12,6 +12,7 @@
 #include "passes/fuse.h"
 #include "passes/grad.h"
 #include "passes/merge.h"
+#include "passes/panel.h"
 #include "passes/settle.h"
 #include "passes/simplify.h"
 #include "passes/stage.h"
@@ -70,6 +71,12 @@ static void run_fuse(Unit *u)
     bytes_check_buffers(u);
 }
 
+static void run_panel(Unit *u)
+{
+    panel_pass(u->plan);
+    bytes_check_buffers(u);
+}
+
 static void run_tile(Unit *u) { tile_pass(u->plan); }
 static void run_barrier(Unit *u) { barrier_pass(u->plan); }
 
@@ -94,9 +101,15 @@ static void dump_plan(const Unit *u, FILE *out) { plan_dump(u->plan, out); }
 static void verify_stages(const Unit *u) { stage_verify(u->graph, u->stages); }
 static void verify_plan(const Unit *u) { plan_verify(u->plan); }
 
-static void verify_tiles(const Unit *u)
+static void verify_panels(const Unit *u)
 {
     plan_verify(u->plan);
+    plan_verify_panels(u->plan);
+}
+
+static void verify_tiles(const Unit *u)
+{
+    verify_panels(u);
     plan_verify_tiles(u->plan);
 }
 
@@ -153,6 +166,8 @@ const Pass passes[] = {
      dump_stages, verify_stages},
     {"fuse", "graph to plan: loop nests, buffers, accesses", run_fuse, dump_plan,
      verify_plan},
+    {"panel", "second operands of products as panels: how wide, who fills them", run_panel,
+     dump_plan, verify_panels},
     {"tile", "how nests are cut: register tiles, chains, vectors, parts of threads",
      run_tile, dump_plan, verify_tiles},
     {"barrier", "where threads wait for each other", run_barrier, dump_plan,

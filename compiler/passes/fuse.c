@@ -225,25 +225,18 @@ static void make_procedure(Fuse *f, ProcId id)
 {
     begin_procedure(f, id);
     Procedure *proc = &f->p->proc[id];
-    Procedure built = {0}; /* pack gets stages from the others while they are made */
-    Procedure *to = id == PROC_PACK ? &built : proc;
     if (!f->packing)
         note_persistent(f);
     places_make(f);
-    stages_make(f, to);
-    copy_states(f, to, AT_END, HOME_STATE_OUT);
+    stages_make(f, proc);
+    copy_states(f, proc, AT_END, HOME_STATE_OUT);
     if (id == PROC_GRAD && f->g->tbptt_step)
-        copy_states(f, to, AT_SAVE, HOME_STATE_SAVED);
+        copy_states(f, proc, AT_SAVE, HOME_STATE_SAVED);
     if (id == PROC_UPDATE)
-        copy_updates(f, to);
+        copy_updates(f, proc);
     if (id == PROC_INIT)
-        fill_optimizer(f, to);
-    find_results(f, to);
-    for (int i = 0; f->packing && i < proc->n_stage; i++)
-        *PUSH(f->p->arena, built.stage, built.n_stage, built.stage_capacity) =
-            proc->stage[i];
-    if (f->packing)
-        *proc = built;
+        fill_optimizer(f, proc);
+    find_results(f, proc);
 }
 
 /* ---- which values are of parameters alone ---- */
@@ -289,10 +282,6 @@ Plan *fuse_pass(Arena *arena, const Graph *g, const Stages *stages,
                                    PROC_UPDATE, PROC_INIT, PROC_PACK};
     for (int i = 0; i < COUNT(order); i++)
         make_procedure(&f, order[i]);
-    Procedure *update = &p->proc[PROC_UPDATE]; /* new parameters, new panels */
-    for (int i = 0; i < p->proc[PROC_PACK].n_stage; i++)
-        *PUSH(arena, update->stage, update->n_stage, update->stage_capacity) =
-            p->proc[PROC_PACK].stage[i];
     plan_size(p);
     return p;
 }

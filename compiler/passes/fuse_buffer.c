@@ -10,14 +10,6 @@
 
 /* ---- buffers ---- */
 
-int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-
-int64_t capped(double n)
-{
-    const double beyond = 0x1p50;
-    return n < beyond ? (int64_t)n : (int64_t)beyond;
-}
-
 /* No row stride is a multiple of 2 KB: all rows would fall into the same cache sets. */
 static int64_t padded_row(const Plan *p, int64_t size, int64_t element_bytes)
 {
@@ -38,7 +30,7 @@ int buffer_add(Plan *p, Buffer b)
         b.slot_stride = round_up(capped((double)p->rows_max * (double)b.row_stride), 16);
     if (b.n_slot == 0)
         b.n_slot = 1;
-    if (own && b.panel == 0) {
+    if (own) {
         double one = (double)b.row_stride * (double)p->rows_max;
         double elements = b.axes & AXIS_TIME  ? (double)b.n_slot * (double)b.slot_stride
                           : b.axes & AXIS_ROW ? one

@@ -46,10 +46,6 @@ typedef struct {
 
 /* ---- fuse_buffer.c ---- */
 
-int64_t round_up(int64_t n, int64_t to);
-/* n, or what no address space holds when it is more: strides and bytes of buffers are
-   products that 64 bits may not bear. Whoever drives the pass refuses such a buffer. */
-int64_t capped(double n);
 /* Adds b with the strides and the size that its home, axes and shape give it. */
 int buffer_add(Plan *p, Buffer b);
 /* The buffer is read or written in this stage of its procedure. */

@@ -87,7 +87,8 @@ typedef struct {
     bool persistent;     /* kept from chunk to chunk */
     ProcId proc;         /* else: the procedure that it belongs to, */
     int first_stage, last_stage; /* and its life there, by stage; place uses it */
-    /* A packed operand: panels [batch][ceil(n / panel)][k][panel], zero-padded columns. */
+    /* A packed operand: panels [batch][ceil(n / panel)][k][panel], zero-padded columns. The
+       pass `panel` makes them. */
     int panel; /* 0: not packed; else columns of a panel: a multiple of the vector length */
     int64_t pack_batch, pack_n, pack_k;
 } Buffer;
@@ -218,6 +219,15 @@ typedef struct {
     int64_t block; /* SUM: points of a block */
 } Tiling;
 
+static inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+/* n, or what no address space holds when it is more: strides and bytes of buffers are
+   products that 64 bits may not bear. Whoever drives a pass refuses such a buffer. */
+static inline int64_t capped(double n)
+{
+    return n < 0x1p50 ? (int64_t)n : (int64_t)1 << 50;
+}
+
 /* The runs of k of `chains` chains: how long each but the last one is. */
 static inline int64_t tile_chain(int64_t k, int chains)
 {
@@ -240,7 +250,9 @@ typedef struct {
     Access a, b, c;
     bool has_init;
     Access init;
-    int packed; /* buffer with b's panels; -1 in SUM */
+    bool of_params; /* b is of parameters alone, as they were when the procedure began */
+    int packed; /* buffer with b's panels, in place of b; -1 in SUM, and ahead of `panel`
+                 */
     Tiling tiling;
     NodeId node;
 } Contraction;
@@ -382,9 +394,11 @@ extern const char *const proc_names[PROC_COUNT];
 /* A person's reading, in the manner of 3-compiler's example. */
 void plan_dump(const Plan *p, FILE *out);
 /* BUG with a sentence when an invariant that emitters rely on is broken: behind fuse; where
-   a tiling does not fit, behind tile; where barriers are missing, behind barrier; where
-   values share bytes, behind place. */
+   panels are not what products want, behind panel; where a tiling does not fit, behind
+   tile; where barriers are missing, behind barrier; where values share bytes, behind place.
+ */
 void plan_verify(const Plan *p);
+void plan_verify_panels(const Plan *p);
 void plan_verify_tiles(const Plan *p);
 void plan_verify_barriers(const Plan *p);
 void plan_verify_places(const Plan *p);

@@ -266,15 +266,15 @@ static void dump_tiling(const Tiling *g, FILE *out)
     fprintf(out, "\n");
 }
 
-static void dump_extents(const Contraction *c, FILE *out)
+static void dump_extents(const Contraction *c, bool sum, FILE *out)
 {
     fprintf(out, "   [");
     if (c->n_batch > 1)
         fprintf(out, "batch %" PRId64 ", ", c->n_batch);
-    if (c->m > 1 || c->packed < 0)
+    if (c->m > 1 || sum)
         fprintf(out, "m %" PRId64 ", ", c->m);
     fprintf(out, "n %" PRId64, c->n);
-    if (c->k > 1 || c->packed >= 0)
+    if (c->k > 1 || !sum)
         fprintf(out, ", k %" PRId64, c->k);
     fprintf(out, "]");
 }
@@ -282,7 +282,7 @@ static void dump_extents(const Contraction *c, FILE *out)
 static void dump_contraction(const Plan *p, const Nest *n, FILE *out)
 {
     const Contraction *c = n->contraction;
-    bool sum = c->packed < 0;
+    bool sum = n->sum != 0;
     fprintf(out, "      product  ");
     print_place(p, &c->c, out);
     if (sum)
@@ -294,14 +294,24 @@ static void dump_contraction(const Plan *p, const Nest *n, FILE *out)
     print_place(p, &c->b, out);
     if (!sum && access_is_transposed(&c->b, c->n, c->k))
         fprintf(out, "ᵀ");
+    if (c->packed >= 0 && p->buffer[c->packed].home == HOME_PARAMS)
+        fprintf(out, " in place");
     if (c->has_init) {
         fprintf(out, "  starting from ");
         print_place(p, &c->init, out);
     }
-    dump_extents(c, out);
+    dump_extents(c, sum, out);
 }
 
-/* What each thread does of a nest that is split by features. */
+static void dump_pack(const Buffer *b, FILE *out)
+{
+    fprintf(out, "      pack     %s, %d columns each   [", b->name, b->panel);
+    if (b->pack_batch > 1)
+        fprintf(out, "batch %" PRId64 ", ", b->pack_batch);
+    fprintf(out, "n %" PRId64 ", k %" PRId64 "]", b->pack_n, b->pack_k);
+}
+
+/* What each thread does of a nest that is split by features: known behind `tile`. */
 static void dump_parts(const Nest *n, FILE *out)
 {
     if (n->split == SPLIT_NONE)
@@ -320,14 +330,12 @@ static void dump_nest(const Plan *p, const Stage *stage, const Nest *n, FILE *ou
     if (n->barrier)
         fprintf(out, "      barrier\n");
     if (n->pack >= 0)
-        fprintf(out, "      pack     %s   [n %" PRId64 ", k %" PRId64 "]",
-                p->buffer[n->pack].name, p->buffer[n->pack].pack_n,
-                p->buffer[n->pack].pack_k);
+        dump_pack(&p->buffer[n->pack], out);
     else if (n->contraction)
         dump_contraction(p, n, out);
     else
         fprintf(out, "      sweeps");
-    if (!stage_by_rows(stage))
+    if (!stage_by_rows(stage) && n->unit > 0)
         dump_parts(n, out);
     fprintf(out, "\n");
     if (n->contraction && n->contraction->tiling.rows > 0)

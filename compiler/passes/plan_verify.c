@@ -1,9 +1,9 @@
 /*
  * plan_verify.c — what emitters rely on in a plan, checked behind every pass that makes
- * or changes one: operands before users, packed operands where products want them, and of
- * every access that its elements and its slot are its buffer's, at the first and the last
- * turn of all loops around it; of sums over points that they begin at zero. Barriers and
- * offsets: plan_verify_memory.c.
+ * or changes one: operands before users, of every access that its elements and its slot
+ * are its buffer's, at the first and the last turn of all loops around it, and of sums over
+ * points that they begin at zero. Panels: plan_verify_panel.c; tilings:
+ * plan_verify_tile.c; barriers and offsets: plan_verify_memory.c.
  */
 #include "passes/plan.h"
 
@@ -263,21 +263,9 @@ static void verify_matrix(Site at, const char *what, const Access *a, int64_t ba
         BUG("%s of product %d does not hold reals", what, at.node);
 }
 
-static void verify_panels(const Plan *p, const Contraction *c)
-{
-    const Buffer *b = &p->buffer[c->packed];
-    if (b->panel == 0 || b->pack_n != c->n || b->pack_k != c->k ||
-        b->pack_batch != c->n_batch)
-        BUG("panels of %s do not fit product %d", b->name, c->node);
-}
-
 static void verify_contraction(Site at, const Contraction *c)
 {
     at.node = c->node;
-    if ((at.stage->kind == STAGE_SUM) != (c->packed < 0))
-        BUG("product %d has %s", c->node, c->packed < 0 ? "no panels" : "panels in a sum");
-    if (c->packed >= 0)
-        verify_panels(at.p, c);
     verify_matrix(at, "the first operand", &c->a, c->n_batch, c->m, c->k);
     if (c->packed < 0)
         verify_matrix(at, "the second operand", &c->b, c->n_batch, c->n, c->k);

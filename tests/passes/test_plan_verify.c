@@ -112,11 +112,11 @@ static bool backwards(const Spot *s)
 static bool pack(const Spot *s) { return s->nest->pack >= 0; }
 static bool product(const Spot *s)
 {
-    return s->nest->contraction && s->nest->contraction->packed >= 0;
+    return s->nest->contraction && s->stage->kind != STAGE_SUM;
 }
 static bool product_sum(const Spot *s)
 {
-    return s->nest->contraction && s->nest->contraction->packed < 0;
+    return s->nest->contraction && s->stage->kind == STAGE_SUM;
 }
 static bool start(const Spot *s)
 {
@@ -188,6 +188,58 @@ static void second_operand_beyond(Unit *u) { some(u, product_sum)->b.stride[1] +
 static void result_beyond(Unit *u) { some(u, product)->c.offset++; }
 static void start_before(Unit *u) { some(u, start)->init.offset = -1; }
 static void no_panels(Unit *u) { some(u, product)->packed = -1; }
+static void panels_in_sum(Unit *u)
+{
+    some(u, product_sum)->packed = some(u, product)->packed;
+}
+static Buffer *panels(Unit *u)
+{
+    return &u->plan->buffer[find(u, "pack", pack).nest->pack];
+}
+static void narrow_panels(Unit *u) { panels(u)->panel = 4; }
+static void wide_panels(Unit *u) { panels(u)->panel = 64, panels(u)->bytes *= 64; }
+static bool of_params_filled(const Spot *s)
+{
+    return product(s) && s->nest->contraction->of_params &&
+           s->p->buffer[s->nest->contraction->packed].persistent;
+}
+static bool in_place(const Spot *s)
+{
+    return product(s) && s->p->buffer[s->nest->contraction->packed].home == HOME_PARAMS;
+}
+static void panels_of_nobody(Unit *u)
+{
+    Contraction *c = some(u, of_params_filled);
+    Buffer b = u->plan->buffer[c->packed];
+    *PUSH(u->arena, u->plan->buffer, u->plan->n_buffer, u->plan->buffer_capacity) = b;
+    c->packed = u->plan->n_buffer - 1;
+}
+static void panels_of_another(Unit *u)
+{
+    find(u, "pack", pack).nest->pack_from.stride[2] = 0;
+}
+static void passing_panels(Unit *u) { some(u, of_params_filled)->of_params = false; }
+/* Made the procedure's own, and filled at its end. */
+static void panels_too_late(Unit *u)
+{
+    Spot s = find(u, "product with panels", of_params_filled);
+    const Procedure *pack = &u->plan->proc[PROC_PACK];
+    s.p->buffer[s.nest->contraction->packed].persistent = false;
+    *PUSH(u->arena, s.proc->stage, s.proc->n_stage, s.proc->stage_capacity) =
+        pack->stage[pack->n_stage - 1];
+}
+static void parameter_elsewhere(Unit *u)
+{
+    u->plan->buffer[some(u, in_place)->packed].offset++;
+}
+static void parameter_written(Unit *u)
+{
+    Procedure grad = u->plan->proc[PROC_GRAD];
+    some(u, in_place);
+    u->plan->proc[PROC_GRAD] = u->plan->proc[PROC_INIT];
+    u->plan->proc[PROC_INIT] = grad;
+}
+static void stale_panels(Unit *u) { u->plan->proc[PROC_UPDATE].n_stage--; }
 static void columns_apart(Unit *u) { some(u, product_sum)->c.stride[2] = 0; }
 
 static void other_panels(Unit *u) { u->plan->buffer[some(u, product)->packed].pack_k--; }
@@ -544,12 +596,7 @@ static const Case cases[] = {
     {"fuse", second_operand_beyond, "the second operand of node"},
     {"fuse", result_beyond, "the result of node"},
     {"fuse", start_before, "the start of node"},
-    {"fuse", no_panels, "has no panels"},
     {"fuse", columns_apart, "are not contiguous"},
-    {"fuse", other_panels, "do not fit product"},
-    {"fuse", pack_beyond, "what is packed of node"},
-    {"fuse", small_panels, "less than its panels"},
-    {"fuse", panels_as_plain, "as if they were plain"},
     {"fuse", state_slot, "reaches slots 2 to 7"},
     {"fuse", few_slots, "reaches slots"},
     {"fuse", long_block, "reaches slots"},
@@ -567,6 +614,21 @@ static const Case cases[] = {
     {"fuse", sum_once, "is in a sweep that runs once"},
     {"fuse", points_of_nothing, "has sweeps for each of them"},
     {"fuse", once_between_points, "stand between those of each point"},
+    {"panel", no_panels, "has no panels"},
+    {"panel", other_panels, "do not fit product"},
+    {"panel", pack_beyond, "what is packed of node"},
+    {"panel", small_panels, "less than its panels"},
+    {"panel", panels_as_plain, "as if they were plain"},
+    {"panel", panels_in_sum, "panels in a sum"},
+    {"panel", narrow_panels, "are 4 columns wide, in vectors of 8"},
+    {"panel", wide_panels, "are 64 columns wide"},
+    {"panel", panels_of_nobody, "nobody fills"},
+    {"panel", panels_of_another, "are not of what product"},
+    {"panel", passing_panels, "last from chunk to chunk"},
+    {"panel", panels_too_late, "before they are filled"},
+    {"panel", parameter_elsewhere, "does not lie as the panels"},
+    {"panel", parameter_written, "where init writes it"},
+    {"panel", stale_panels, "does not end with what pack does"},
     {"tile", half_a_vector, "takes 4 lanes"},
     {"tile", behind_the_point, "fetches -1 rows ahead"},
     {"tile", ahead_of_no_point, "fetches 1 rows ahead"},
