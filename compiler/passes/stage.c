@@ -120,20 +120,76 @@ Stages *stage_pass(const Graph *g)
 
 /* ---- is it so ---- */
 
-/* In a component with a cycle every node needs one of it and is needed by one; elsewhere
-   a node is alone. Told from the edges, not from how the components were found. */
-void stage_verify(const Graph *g, const Stages *s)
+/* The needs of nodes within their components: node i's stand between the ends of i - 1 and
+   of i. Turned round: who needs it. */
+typedef struct {
+    int *end;
+    NodeId *to;
+} Links;
+
+typedef void OnLink(Links *l, NodeId from, NodeId to);
+
+static void count_link(Links *l, NodeId from, NodeId to)
 {
-    int *members = NEW_ARRAY(g->arena, int, s->n_component + 1);
-    bool *needs = NEW_ARRAY(g->arena, bool, g->n_node + 1),
-         *needed = NEW_ARRAY(g->arena, bool, g->n_node + 1);
+    (void)to;
+    l->end[from + 1]++;
+}
+
+static void add_link(Links *l, NodeId from, NodeId to) { l->to[l->end[from]++] = to; }
+
+static void each_link(const Graph *g, const Stages *s, bool turned, OnLink *then, Links *l)
+{
+    for (NodeId id = 0; id < g->n_node; id++) {
+        NodeId *need = NEW_ARRAY(g->arena, NodeId, g->node[id].n_arg + 2);
+        int n = stage_needs(g, id, need);
+        for (int i = 0; i < n; i++)
+            if (s->component[need[i]] == s->component[id])
+                then(l, turned ? need[i] : id, turned ? id : need[i]);
+    }
+}
+
+static Links links_of(const Graph *g, const Stages *s, bool turned)
+{
+    Links l = {.end = NEW_ARRAY(g->arena, int, g->n_node + 2)};
+    each_link(g, s, turned, count_link, &l);
+    for (NodeId id = 0; id < g->n_node; id++)
+        l.end[id + 1] += l.end[id];
+    l.to = NEW_ARRAY(g->arena, NodeId, l.end[g->n_node] + 1);
+    each_link(g, s, turned, add_link, &l);
+    return l;
+}
+
+/* From the first node of every component links lead to all of it. */
+static void verify_reach(const Graph *g, const Stages *s, const Links *l)
+{
+    bool *met = NEW_ARRAY(g->arena, bool, s->n_component + 1),
+         *seen = NEW_ARRAY(g->arena, bool, g->n_node + 1);
+    NodeId *stack = NEW_ARRAY(g->arena, NodeId, g->n_node + 1);
+    int n = 0;
+    for (NodeId id = 0; id < g->n_node; id++)
+        if (!met[s->component[id]])
+            met[s->component[id]] = seen[id] = true, stack[n++] = id;
+    while (n > 0) {
+        NodeId id = stack[--n];
+        for (int i = id > 0 ? l->end[id - 1] : 0; i < l->end[id]; i++)
+            if (!seen[l->to[i]])
+                seen[l->to[i]] = true, stack[n++] = l->to[i];
+    }
+    for (NodeId id = 0; id < g->n_node; id++)
+        if (!seen[id])
+            BUG("%%%d is in one component with a cycle that it is no part of", id);
+}
+
+/* What is needed has the smaller number. Sets the flags of nodes that need one of their own
+   component, and of those that one of it needs. */
+static void verify_numbers(const Graph *g, const Stages *s, bool *needs, bool *needed)
+{
     for (NodeId id = 0; id < g->n_node; id++) {
         int own = s->component[id];
         if (own < 0 || own >= s->n_component)
             BUG("%%%d is in component %d of %d", id, own, s->n_component);
         NodeId *need = NEW_ARRAY(g->arena, NodeId, g->node[id].n_arg + 2);
         int n = stage_needs(g, id, need);
-        members[own]++;
         for (int i = 0; i < n; i++) {
             if (s->component[need[i]] > own)
                 BUG("%%%d comes before %%%d, which it needs", id, need[i]);
@@ -141,9 +197,25 @@ void stage_verify(const Graph *g, const Stages *s)
                 needs[id] = needed[need[i]] = true;
         }
     }
+}
+
+/* In a component with a cycle every node needs one of it and is needed by one, and it is
+   one cycle: each node leads to every other. Elsewhere a node is alone. Told from the
+   edges, not from how the components were found. */
+void stage_verify(const Graph *g, const Stages *s)
+{
+    int *members = NEW_ARRAY(g->arena, int, s->n_component + 1);
+    bool *needs = NEW_ARRAY(g->arena, bool, g->n_node + 1),
+         *needed = NEW_ARRAY(g->arena, bool, g->n_node + 1);
+    verify_numbers(g, s, needs, needed);
+    for (NodeId id = 0; id < g->n_node; id++)
+        members[s->component[id]]++;
     for (NodeId id = 0; id < g->n_node; id++) {
         bool cycle = needs[id] && needed[id];
         if (s->recurrent[id] != cycle || (!cycle && members[s->component[id]] > 1))
             BUG("%%%d is in %s cycle", id, s->recurrent[id] ? "no" : "a");
     }
+    Links needs_of = links_of(g, s, false), users_of = links_of(g, s, true);
+    verify_reach(g, s, &needs_of);
+    verify_reach(g, s, &users_of);
 }

@@ -9,6 +9,7 @@
 #include "differential.h"
 #include "passes/fuse.h"
 #include "passes/settle.h"
+#include "passes/stage.h"
 
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -492,6 +493,22 @@ static void false_cycle(Unit *u) { u->stages->recurrent[node_in_cycle(u, false)]
 static void early(Unit *u) { u->stages->component[node_in_cycle(u, false)] = 0; }
 static void nowhere(Unit *u) { u->stages->component[0] = -1; }
 
+/* Two states that know nothing of each other, as one cycle. */
+static void joined_cycles(Unit *u)
+{
+    Graph *g = u->graph = graph_new(u->arena, "two");
+    for (int i = 0; i < 2; i++) {
+        State *s = PUSH(u->arena, g->state, g->n_state, g->state_capacity);
+        *s = (State){.name = "h", .entry = NO_NODE, .carried = NO_NODE};
+        s->leaf = graph_add(g, OP_STATE, 0, NULL, &(Attr){.index = i});
+        s->next = graph_map1(g, OP_TANH, s->leaf);
+    }
+    u->stages = stage_pass(g);
+    stage_verify(g, u->stages);
+    for (NodeId id = 0; id < g->n_node; id++)
+        u->stages->component[id] = 0;
+}
+
 static void forget_stage(Unit *u) { find(u, "sum", sum_stage).stage->barrier = false; }
 
 /* Two sums of one stage into one place. */
@@ -584,6 +601,7 @@ static const Case cases[] = {
     {"stage", false_cycle, "is in no cycle"},
     {"stage", early, "which it needs"},
     {"stage", nowhere, "is in component -1"},
+    {"stage", joined_cycles, "a cycle that it is no part of"},
     {"settle", two_owners, "is someone else's too"},
     {"settle", no_place, "has no place of its own"},
     {"fuse", use_later, "uses"},
