@@ -4,6 +4,13 @@
  * Procedures, stages, groups and nests are indented; a product is one line, a
  * sweep is its equations: stores with what they store, written out as far as a
  * value is used once. h(t+1) is the slot behind the current step, h(T) the last.
+ *
+ * v[128…] begins at element 128 of its row. Most accesses take element after element in the
+ * order of the loops, or one number for all of them, and say no more; of others the strides
+ * follow, one for each dimension of the sweep, of a product's m, k, n (its batch first,
+ * when there is one): v[7… by -1] is reversed, v[… by 0, 1] the same for all rows. A
+ * product's second operand that is ᵀ is read across its rows. How far rows and steps of a
+ * buffer are apart stands with the buffers.
  */
 #include <inttypes.h>
 
@@ -40,8 +47,60 @@ static void print_place(const Plan *p, const Access *a, FILE *out)
         fprintf(out, "(save_at)");
     else if (a->shift)
         fprintf(out, "(t%+d)", a->shift);
+}
+
+/* Element after element, or always the same one? */
+static bool walks_on(int rank, const int64_t *extent, const int64_t *stride)
+{
+    int64_t dense = 1;
+    bool moves = false, in_order = true;
+    for (int d = rank - 1; d >= 0; dense *= extent[d--]) {
+        moves = moves || (extent[d] > 1 && stride[d] != 0);
+        in_order = in_order && (extent[d] == 1 || stride[d] == dense);
+    }
+    return !moves || in_order;
+}
+
+/* Which of its elements, where loops of these extents run. */
+static void print_part(const Access *a, int rank, const int64_t *extent,
+                       const int64_t *stride, FILE *out)
+{
+    bool plain = walks_on(rank, extent, stride);
+    if (a->offset == 0 && plain)
+        return;
+    fprintf(out, "[");
     if (a->offset)
-        fprintf(out, "[%" PRId64 "…]", a->offset);
+        fprintf(out, "%" PRId64, a->offset);
+    fprintf(out, "…");
+    for (int d = 0; d < rank && !plain; d++)
+        fprintf(out, "%s%" PRId64, d ? ", " : " by ", stride[d]);
+    fprintf(out, "]");
+}
+
+static void print_access(const Plan *p, const Sweep *s, const Instr *in, FILE *out)
+{
+    int64_t extent[MAX_RANK], stride[MAX_RANK];
+    int rank = 0;
+    for (int d = 0; d < s->rank; d++) {
+        if (in->kind == I_REDUCE && s->reduced >> d & 1)
+            continue;
+        extent[rank] = s->extent[d], stride[rank++] = in->access.stride[d];
+    }
+    print_place(p, &in->access, out);
+    print_part(&in->access, rank, extent, stride, out);
+}
+
+/* One operand of a product: [batch][rows][columns], across: as it stands when its columns
+   are the rows. */
+static void print_matrix(const Plan *p, const Contraction *c, const Access *a, int64_t rows,
+                         int64_t columns, bool across, FILE *out)
+{
+    const int64_t *by = a->stride;
+    const int64_t extent[] = {c->n_batch, across ? columns : rows, across ? rows : columns},
+                  stride[] = {by[0], by[across ? 2 : 1], by[across ? 1 : 2]};
+    int first = c->n_batch > 1 ? 0 : rows > 1 ? 1 : 2;
+    print_place(p, a, out);
+    print_part(a, 3 - first, extent + first, stride + first, out);
 }
 
 /* ---- equations ---- */
@@ -127,9 +186,9 @@ static void print_equation(const Plan *p, const Sweep *s, int i, int bind, FILE 
     const Instr *in = &s->instr[i];
     switch (in->kind) {
     case I_CONSTANT: fprintf(out, "%g", in->value); break;
-    case I_LOAD: print_place(p, &in->access, out); break;
+    case I_LOAD: print_access(p, s, in, out); break;
     case I_GATHER:
-        print_place(p, &in->access, out);
+        print_access(p, s, in, out);
         fprintf(out, "[");
         print_value(p, s, in->arg[0], BIND_NONE, out);
         fprintf(out, "]");
@@ -165,7 +224,7 @@ static void print_value(const Plan *p, const Sweep *s, int i, int bind, FILE *ou
 
 static void print_result(const Plan *p, const Sweep *s, const Instr *in, FILE *out)
 {
-    print_place(p, &in->access, out);
+    print_access(p, s, in, out);
     switch (in->kind) {
     case I_STORE:
         fprintf(out, " = ");
@@ -282,23 +341,23 @@ static void dump_extents(const Contraction *c, bool sum, FILE *out)
 static void dump_contraction(const Plan *p, const Nest *n, FILE *out)
 {
     const Contraction *c = n->contraction;
-    bool sum = n->sum != 0;
+    bool sum = n->sum != 0, across = !sum && access_is_transposed(&c->b, c->n, c->k);
     fprintf(out, "      product  ");
-    print_place(p, &c->c, out);
+    print_matrix(p, c, &c->c, c->m, c->n, false, out);
     if (sum)
         fprintf(out, " = Σ over %s of ", axes_word(n->sum));
     else
         fprintf(out, " = ");
-    print_place(p, &c->a, out);
+    print_matrix(p, c, &c->a, c->m, c->k, false, out);
     fprintf(out, sum ? " ⊗ " : " · ");
-    print_place(p, &c->b, out);
-    if (!sum && access_is_transposed(&c->b, c->n, c->k))
+    print_matrix(p, c, &c->b, c->n, c->k, across, out);
+    if (across)
         fprintf(out, "ᵀ");
     if (c->packed >= 0 && p->buffer[c->packed].home == HOME_PARAMS)
         fprintf(out, " in place");
     if (c->has_init) {
         fprintf(out, "  starting from ");
-        print_place(p, &c->init, out);
+        print_matrix(p, c, &c->init, c->m, c->n, false, out);
     }
     dump_extents(c, sum, out);
 }
@@ -375,9 +434,14 @@ static void dump_buffers(const Plan *p, FILE *out)
         const Buffer *b = &p->buffer[i];
         if (b->home != HOME_WORKSPACE || b->bytes == 0)
             continue;
-        fprintf(out, "  %-28s %-9s %10" PRId64 " bytes at %" PRId64 "%s%s\n", b->name,
+        fprintf(out, "  %-28s %-9s %10" PRId64 " bytes at %" PRId64 "%s%s", b->name,
                 span_text(b), b->bytes, b->offset, b->persistent ? "  kept" : "  of ",
                 b->persistent ? "" : proc_names[b->proc]);
+        if (b->axes & AXIS_ROW)
+            fprintf(out, ", rows by %" PRId64, b->row_stride);
+        if (b->axes & AXIS_TIME && b->span != SPAN_ONE)
+            fprintf(out, ", steps by %" PRId64, b->slot_stride);
+        fprintf(out, "\n");
     }
 }
 
