@@ -67,6 +67,7 @@ typedef struct {
 LLVMValueRef tile_stack(Ir *ir, LLVMTypeRef element, int64_t n);
 LLVMValueRef tile_arguments(Ir *ir);
 void tile_set(Ir *ir, LLVMValueRef arguments, TileField field, LLVMValueRef value);
+LLVMValueRef tile_get(Ir *ir, LLVMValueRef arguments, TileField field);
 
 /* n tiles one below another. */
 void tile_call(Ir *ir, Tile tile, LLVMValueRef arguments, TileAt at, LLVMValueRef n);
@@ -80,7 +81,14 @@ void tile_split(Ir *ir, int most, LLVMValueRef arguments, LLVMValueRef rows);
 void tile_rows_call(Ir *ir, int most, Tile tile, LLVMValueRef arguments, TileAt at,
                     LLVMValueRef rows);
 
-/* An array of zeros, as long as a tile is wide. */
+/* An array of zeros, as long as a tile is wide: four panels of four vectors of 64 bytes, or
+   more. */
+enum { TILE_ZEROS = 256 };
 LLVMValueRef tile_zeros(Ir *ir);
+
+/* ---- tile_body.c ---- */
+
+/* The body of void f(arguments, a, b, c, init, n): what tile_call calls. */
+void tile_build(Ir *ir, Tile tile, LLVMValueRef f);
 
 #endif

@@ -1,0 +1,255 @@
+/*
+ * tile_body.c — one register tile: the innermost loops of every product.
+ *
+ * The accumulators are values carried by the loop over k. Whole vectors of b are
+ * loaded (its panels are padded), elements of a are spread over a vector, and nothing
+ * else stands in the loop. Tiles are the plan's (passes/tile.c), chosen so that all of it
+ * fits the registers: rows * vectors accumulators, `vectors` of b, one of a.
+ *
+ * Strides are arguments and not constants: measured, that costs nothing, since
+ * addresses of rows are kept in registers anyway, and a module needs one set of tiles
+ * instead of one a product.
+ */
+#include "emit/tile.h"
+
+enum { MAX_ACCUMULATORS = IR_MAX_CARRIED - 1 };
+
+/* A tile while its function is built. */
+typedef struct {
+    Tile tile;
+    LLVMValueRef field[TILE_FIELDS];
+    LLVMValueRef mask, reversed;
+    LLVMValueRef next_panel; /* the line of its first k that this tile fetches */
+    int n; /* accumulators of a chain: [rows][panels][vectors]; chain stands behind chain */
+} Body;
+
+static bool is_masked(const Body *y, int accumulator)
+{
+    return y->tile.masked && accumulator % y->tile.vectors == y->tile.vectors - 1;
+}
+
+/* Where accumulator i stands in an array with this distance between rows. */
+static LLVMValueRef place_of(Ir *ir, const Body *y, LLVMValueRef p, TileField stride, int i)
+{
+    int columns = y->tile.panels * y->tile.vectors;
+    LLVMValueRef row = ir_mul(ir, y->field[stride], ir_int(ir, i / columns));
+    p = ir_real_at(ir, p, row);
+    return ir_real_at(ir, p, ir_int(ir, (int64_t)(i % columns) * ir->vector));
+}
+
+static void load_init(Ir *ir, const Body *y, LLVMValueRef init, LLVMValueRef *acc)
+{
+    LLVMValueRef zero = LLVMConstNull(ir->vreal);
+    for (int i = y->n; i < y->n * y->tile.chains; i++)
+        acc[i] = zero;
+    for (int i = 0; i < y->n; i++) {
+        LLVMValueRef p = place_of(ir, y, init, TILE_INIT_ROW, i);
+        acc[i] = is_masked(y, i) ? ir_load_masked(ir, ir->vreal, p, y->mask)
+                                 : ir_load(ir, ir->vreal, p);
+        if (!y->tile.halves)
+            continue;
+        int other = i + y->tile.chains / 2 * y->n; /* where the first chain is */
+        acc[other] = ir_select(ir, y->reversed, acc[i], zero);
+        acc[i] = ir_select(ir, y->reversed, zero, acc[i]);
+    }
+}
+
+static void store_c(Ir *ir, const Body *y, LLVMValueRef c, LLVMValueRef *acc)
+{
+    for (int i = 0; i < y->n; i++) {
+        LLVMValueRef p = place_of(ir, y, c, TILE_C_ROW, i);
+        if (is_masked(y, i))
+            ir_store_masked(ir, acc[i], p, y->mask);
+        else
+            ir_store(ir, acc[i], p);
+    }
+}
+
+/* Where a chain begins. */
+typedef struct {
+    LLVMValueRef a[TILE_MAX_ROWS], b[TILE_MAX_PANELS];
+} ChainStart;
+
+static int64_t reals_of_line(const Ir *ir)
+{
+    enum { LINE_BYTES = 64 };
+    return LINE_BYTES / (ir->real == ir->f64 ? 8 : 4);
+}
+
+static void fetch_ahead(Ir *ir, const Body *y, const ChainStart *s, LLVMValueRef a_index,
+                        LLVMValueRef b_index)
+{
+    enum { FIRST_LEVEL = 3, SECOND_LEVEL = 2 };
+    LLVMValueRef line = ir_int(ir, reals_of_line(ir));
+    if (y->tile.a == TILE_A_ALONG_ROWS)
+        ir_prefetch(ir, ir_real_at(ir, ir_real_at(ir, s->a[0], a_index), line),
+                    FIRST_LEVEL);
+    else
+        ir_prefetch(ir, ir_real_at(ir, y->next_panel, b_index), SECOND_LEVEL);
+}
+
+/* Which line of each k of the next panel tile number i fetches. */
+static LLVMValueRef next_panel(Ir *ir, const Body *y, LLVMValueRef b, LLVMValueRef i)
+{
+    int64_t pitch = (int64_t)y->tile.pitch * ir->vector, line = reals_of_line(ir);
+    int64_t lines = (pitch + line - 1) / line;
+    LLVMValueRef which = LLVMBuildURem(ir->builder, i, ir_int(ir, lines), "");
+    b = ir_real_at(ir, b, ir_mul(ir, y->field[TILE_K], ir_int(ir, pitch)));
+    return ir_real_at(ir, b, ir_mul(ir, which, ir_int(ir, line)));
+}
+
+/* One k: acc[r][j] += a[r][a_index] * b[j][b_index]. */
+static void multiply(Ir *ir, const Body *y, const ChainStart *s, LLVMValueRef a_index,
+                     LLVMValueRef b_index, LLVMValueRef *acc)
+{
+    int columns = y->tile.panels * y->tile.vectors;
+    LLVMValueRef vector[MAX_ACCUMULATORS];
+    if (y->tile.ahead)
+        fetch_ahead(ir, y, s, a_index, b_index);
+    for (int j = 0; j < columns; j++) {
+        LLVMValueRef p = ir_real_at(ir, s->b[j / y->tile.vectors], b_index);
+        int64_t column = (int64_t)(j % y->tile.vectors) * ir->vector;
+        vector[j] = ir_load(ir, ir->vreal, ir_real_at(ir, p, ir_int(ir, column)));
+    }
+    for (int r = 0; r < y->tile.rows; r++) {
+        LLVMValueRef x = ir_load(ir, ir->real, ir_real_at(ir, s->a[r], a_index));
+        x = ir_splat(ir, x, ir->vector);
+        for (int j = 0; j < columns; j++)
+            acc[r * columns + j] = ir_fma(ir, x, vector[j], acc[r * columns + j]);
+    }
+}
+
+static void addresses_of_a(Ir *ir, const Body *y, LLVMValueRef p, LLVMValueRef *a)
+{
+    bool unit = y->tile.a == TILE_A_ALONG_ROWS;
+    for (int r = 0; r < y->tile.rows; r++)
+        a[r] = ir_real_at(
+            ir, p, unit ? ir_int(ir, r) : ir_mul(ir, y->field[TILE_A_ROW], ir_int(ir, r)));
+}
+
+static void copy(LLVMValueRef *to, LLVMValueRef *from, int n)
+{
+    for (int i = 0; i < n; i++)
+        to[i] = from[i];
+}
+
+static ChainStart chain_start(Ir *ir, const Body *y, LLVMValueRef a, LLVMValueRef b,
+                              int chain)
+{
+    ChainStart s;
+    LLVMValueRef number = ir_int(ir, chain);
+    if (y->tile.halves)
+        number = ir_select(ir, y->reversed, ir_int(ir, chain ^ y->tile.chains / 2), number);
+    LLVMValueRef skipped = ir_mul(ir, y->field[TILE_K], number);
+    int64_t pitch = (int64_t)y->tile.pitch * ir->vector;
+    a = ir_real_at(ir, a, ir_mul(ir, skipped, y->field[TILE_A_K]));
+    b = ir_real_at(ir, b, ir_mul(ir, skipped, ir_int(ir, pitch)));
+    addresses_of_a(ir, y, a, s.a);
+    for (int j = 0; j < y->tile.panels; j++)
+        s.b[j] = ir_real_at(ir, b, ir_mul(ir, y->field[TILE_B_PANEL], ir_int(ir, j)));
+    return s;
+}
+
+/* The k from `first` to `end` of the chains that start there. */
+static void run_chains(Ir *ir, const Body *y, const ChainStart *start, int chains,
+                       LLVMValueRef first, LLVMValueRef end, LLVMValueRef *acc)
+{
+    LLVMValueRef next[IR_MAX_CARRIED];
+    int n = y->n * chains;
+    int64_t pitch = (int64_t)y->tile.pitch * ir->vector;
+    bool unit = y->tile.a == TILE_A_ALONG_K;
+
+    copy(next, acc, n);
+    next[n] = ir_mul(ir, first, y->field[TILE_A_K]);
+    IrLoop l = ir_loop(ir, first, end, 1, n + !unit, next);
+    copy(next, l.carried, n);
+    LLVMValueRef index = unit ? l.i : l.carried[n];
+    LLVMValueRef b_index = ir_mul(ir, l.i, ir_int(ir, pitch));
+    for (int i = 0; i < chains; i++)
+        multiply(ir, y, &start[i], index, b_index, next + i * y->n);
+    next[n] = unit ? NULL : ir_add(ir, index, y->field[TILE_A_K]);
+    ir_loop_end(ir, &l, next);
+    copy(acc, l.carried, n);
+}
+
+/* The run of k that starts at a and b. */
+static void inner_run(Ir *ir, const Body *y, LLVMValueRef a, LLVMValueRef b,
+                      LLVMValueRef *acc)
+{
+    ChainStart start[TILE_MAX_CHAINS] = {0};
+    LLVMValueRef zero = ir_int(ir, 0), k = y->field[TILE_K];
+    int chains = y->tile.chains, half = chains / 2;
+    for (int i = 0; i < chains; i++)
+        start[i] = chain_start(ir, y, a, b, i);
+    if (chains == 1) {
+        run_chains(ir, y, start, 1, zero, k, acc);
+        return;
+    }
+    if (y->tile.halves) {
+        run_chains(ir, y, start, half, zero, k, acc);
+        run_chains(ir, y, start + half, half, zero, k, acc + half * y->n);
+    } else {
+        run_chains(ir, y, start, chains, zero, y->field[TILE_K_LAST], acc);
+        run_chains(ir, y, start, chains - 1, y->field[TILE_K_LAST], k, acc);
+    }
+    for (; half > 0; half /= 2)
+        for (int i = 0; i < half * y->n; i++)
+            acc[i] = LLVMBuildFAdd(ir->builder, acc[i], acc[i + half * y->n], "");
+}
+
+/* All k: one run, or several with a of its own stride between them. */
+static void all_runs(Ir *ir, const Body *y, LLVMValueRef a, LLVMValueRef b,
+                     LLVMValueRef *acc)
+{
+    if (y->tile.a == TILE_A_ALONG_K || y->tile.chains > 1) {
+        inner_run(ir, y, a, b, acc);
+        return;
+    }
+    LLVMValueRef next[IR_MAX_CARRIED];
+    LLVMValueRef b_run =
+        ir_mul(ir, y->field[TILE_K], ir_int(ir, (int64_t)y->tile.pitch * ir->vector));
+    copy(next, acc, y->n);
+    IrLoop l = ir_loop(ir, ir_int(ir, 0), y->field[TILE_K_OUTER], 1, y->n, next);
+    copy(next, l.carried, y->n);
+    inner_run(ir, y, ir_real_at(ir, a, ir_mul(ir, l.i, y->field[TILE_A_OUTER])),
+              ir_real_at(ir, b, ir_mul(ir, l.i, b_run)), next);
+    ir_loop_end(ir, &l, next);
+    copy(acc, l.carried, y->n);
+}
+
+static LLVMValueRef below(Ir *ir, const Body *y, LLVMValueRef p, TileField stride)
+{
+    return ir_real_at(ir, p, ir_mul(ir, y->field[stride], ir_int(ir, y->tile.rows)));
+}
+
+void tile_build(Ir *ir, Tile tile, LLVMValueRef f)
+{
+    Body y = {.tile = tile, .n = tile.rows * tile.panels * tile.vectors};
+    LLVMValueRef acc[IR_MAX_CARRIED];
+    if (y.n * tile.chains > MAX_ACCUMULATORS || tile.rows > TILE_MAX_ROWS ||
+        tile.panels > TILE_MAX_PANELS || tile.chains > TILE_MAX_CHAINS ||
+        tile.panels * tile.vectors * ir->vector > TILE_ZEROS)
+        BUG("a tile of %d x %d x %d, %d chains", tile.rows, tile.panels, tile.vectors,
+            tile.chains);
+
+    IrPlace place = ir_begin(ir, f);
+    LLVMValueRef b = ir_param(ir, 2);
+    for (int i = 0; i < TILE_FIELDS; i++)
+        y.field[i] = tile_get(ir, ir_param(ir, 0), (TileField)i);
+    if (tile.masked)
+        y.mask = ir_mask_below(ir, ir->vector, y.field[TILE_COLUMNS]);
+    y.reversed = LLVMBuildTrunc(ir->builder, y.field[TILE_REVERSED], ir->i1, "");
+    LLVMValueRef at[] = {ir_param(ir, 1), ir_param(ir, 3), ir_param(ir, 4)};
+    IrLoop l = ir_loop(ir, ir_int(ir, 0), ir_param(ir, 5), 1, 3, at);
+    copy(at, l.carried, 3);
+    if (tile.ahead)
+        y.next_panel = next_panel(ir, &y, b, l.i);
+    load_init(ir, &y, at[2], acc);
+    all_runs(ir, &y, at[0], b, acc);
+    store_c(ir, &y, at[1], acc);
+    LLVMValueRef next[] = {below(ir, &y, at[0], TILE_A_ROW),
+                           below(ir, &y, at[1], TILE_C_ROW),
+                           below(ir, &y, at[2], TILE_INIT_ROW)};
+    ir_loop_end(ir, &l, next);
+    ir_end(ir, place, NULL);
+}
