@@ -29,8 +29,8 @@ static void jit_check(const char *doing, LLVMErrorRef error)
         jit_stop(doing, LLVMGetErrorMessage(error));
 }
 
-/* A module for the target; its builder stands nowhere. */
-static inline LLVMTargetMachineRef jit_open(Ir *ir, const Target *t)
+/* A module for the target, of reals of this width; its builder stands nowhere. */
+static inline LLVMTargetMachineRef jit_open(Ir *ir, const Target *t, enum rnn_dtype dtype)
 {
     LLVMTargetRef target;
     char *why = NULL;
@@ -42,7 +42,7 @@ static inline LLVMTargetMachineRef jit_open(Ir *ir, const Target *t)
     LLVMInitializeAArch64Target();
     LLVMInitializeAArch64TargetMC();
     LLVMInitializeAArch64AsmPrinter();
-    ir_open(ir, "jit", t, RNN_F32);
+    ir_open(ir, "jit", t, dtype);
     if (LLVMGetTargetFromTriple(t->triple, &target, &why))
         jit_stop(t->name, why);
     LLVMTargetMachineRef machine = LLVMCreateTargetMachine(

@@ -270,7 +270,7 @@ int main(int n_arg, char **arg)
 
     Ir ir;
     size_t n_bytes;
-    LLVMTargetMachineRef machine = jit_open(&ir, &t);
+    LLVMTargetMachineRef machine = jit_open(&ir, &t, RNN_F32);
     double start = now();
     build_all(&ir, &t);
     double built = now();

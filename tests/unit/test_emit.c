@@ -2,11 +2,13 @@
  * test_emit.c — plans made by hand, compiled by the JIT, against the same in plain C.
  *
  * The extents are chosen around the vector length: below it, beside it, several of it.
+ * Compiled once for models of floats, once for doubles.
  */
 #include "check.h"
 #include "emit/emit.h"
 #include "passes/fuse.h"
 #include "passes/tile.h"
+#include "real.h"
 #include "rnn.h"
 #include "rnn_philox.h"
 
@@ -33,11 +35,11 @@ typedef struct {
     int64_t step_stride[4], row_stride[4];
     double scalars[4], optimizer_scalars[4];
     const Split *split; /* of all products, in place of what `tile` would choose; or NULL */
-    float *params, *grads, *state_in, *state_out, *outputs;
+    real *params, *grads, *state_in, *state_out, *outputs;
     pthread_barrier_t barrier;
 } Fixture;
 
-static float *floats(Fixture *f, int64_t n) { return NEW_ARRAY(f->arena, float, n); }
+static real *reals(Fixture *f, int64_t n) { return NEW_ARRAY(f->arena, real, n); }
 
 static void fixture_open(Fixture *f)
 {
@@ -48,15 +50,16 @@ static void fixture_open(Fixture *f)
     f->tables = (struct rnn_model){.abi_version = RNN_ABI_VERSION,
                                    .name = "hand-made",
                                    .spec_hash = "0",
+                                   .dtype = real_dtype,
                                    .steps_max = STEPS,
                                    .rows_max = ROWS};
     for (int i = 0; i < PROC_COUNT; i++) {
         Procedure *p = &f->plan.proc[i];
         p->loss.buffer = p->weight.buffer = p->gradient_norm.buffer = -1;
     }
-    f->params = floats(f, 4096), f->grads = floats(f, 4096);
-    f->state_in = floats(f, 4096), f->state_out = floats(f, 4096);
-    f->outputs = floats(f, 65536);
+    f->params = reals(f, 4096), f->grads = reals(f, 4096);
+    f->state_in = reals(f, 4096), f->state_out = reals(f, 4096);
+    f->outputs = reals(f, 65536);
 }
 
 static void fixture_close(Fixture *f)
@@ -71,7 +74,8 @@ static void fixture_close(Fixture *f)
 static int add_buffer(Fixture *f, Buffer b)
 {
     Plan *p = &f->plan;
-    int64_t size = shape_size(&b.shape), element = b.element == ELEMENT_F64 ? 8 : 4;
+    int64_t size = shape_size(&b.shape),
+            element = b.element == ELEMENT_F64 ? 8 : (int64_t)sizeof(real);
     if (b.row_stride == 0 && (b.axes & AXIS_ROW))
         b.row_stride = size;
     if (b.n_slot == 0)
@@ -201,7 +205,7 @@ static void compile(Fixture *f)
     f->plan.workspace_bytes = WORKSPACE_BYTES / 2;
     f->plan.scratch_bytes = 8192;
     CHECK(f->used_bytes <= f->plan.workspace_bytes, "%d bytes", (int)f->used_bytes);
-    f->plan.target = target_facts(target, RNN_F32);
+    f->plan.target = target_facts(target, real_dtype);
     tile_pass(&f->plan);
     for (int i = 0; f->split && i < PROC_COUNT; i++)
         split_products(f, &f->plan.proc[i]);
@@ -274,17 +278,17 @@ static void run_threads(Fixture *f, rnn_procedure *procedure, int n)
 }
 
 /* What a workspace buffer without axes holds. */
-static float *values(Fixture *f, int buffer)
+static real *values(Fixture *f, int buffer)
 {
-    return (float *)((char *)f->chunk.workspace + f->plan.buffer[buffer].offset);
+    return (real *)((char *)f->chunk.workspace + f->plan.buffer[buffer].offset);
 }
 
 /* Numbers around 0, always the same. */
-static float number(int64_t i) { return (float)((i * 2654435761U) % 1000) / 250.0F - 2.0F; }
+static real number(int64_t i) { return (real)((i * 2654435761U) % 1000) / 250 - 2; }
 
-static float *numbers(Fixture *f, int64_t n)
+static real *numbers(Fixture *f, int64_t n)
 {
-    float *v = floats(f, n);
+    real *v = reals(f, n);
     for (int64_t i = 0; i < n; i++)
         v[i] = number(i);
     return v;
@@ -305,9 +309,9 @@ static int add_input(Fixture *f, int index, int64_t n)
                                   .shape = {1, {n}}});
 }
 
-static const float *input_row(const Fixture *f, int index, int t, int b)
+static const real *input_row(const Fixture *f, int index, int t, int b)
 {
-    return (const float *)f->input[index] + t * f->step_stride[index] +
+    return (const real *)f->input[index] + t * f->step_stride[index] +
            b * f->row_stride[index];
 }
 
@@ -358,8 +362,8 @@ static void check_map(int64_t n, int threads)
     for (int t = 0; t < STEPS; t++)
         for (int b = 0; b < ROWS; b++)
             for (int64_t i = 0; i < n; i++) {
-                float expected = input_row(&f, 0, t, b)[i] * f.params[i] + 0.5F;
-                float got = f.outputs[(t * ROWS + b) * n + i];
+                real expected = input_row(&f, 0, t, b)[i] * f.params[i] + (real)0.5;
+                real got = f.outputs[(t * ROWS + b) * n + i];
                 CHECK(got == expected, "n %d t %d b %d i %d: %g, expected %g", (int)n, t, b,
                       (int)i, (double)got, (double)expected);
             }
@@ -376,15 +380,15 @@ static void test_a_map_covers_all_points_and_partial_vectors(void)
         check_map(extents[i], 1 + i % 3);
 }
 
-/* n floats of which the last one stands right before a page that nobody may touch. */
-static float *before_a_wall(int64_t n)
+/* n reals of which the last one stands right before a page that nobody may touch. */
+static real *before_a_wall(int64_t n)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     int zero = open("/dev/zero", O_RDWR);
     char *p = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE, zero, 0);
     close(zero);
     CHECK(p != MAP_FAILED && mprotect(p + page, page, PROT_NONE) == 0, "no pages");
-    return (float *)(p + page) - n;
+    return (real *)(p + page) - n;
 }
 
 /* p = 2 p, with nothing behind p: a crash is the failure. */
@@ -429,8 +433,8 @@ static void test_strides_make_views(void)
     run_threads(&f, f.chunk.model->step, 1);
     for (int i = 0; i < M; i++)
         for (int j = 0; j < N; j++) {
-            float expected = f.params[i * N + j] - f.params[i * N];
-            float got = values(&f, c)[j * M + i];
+            real expected = f.params[i * N + j] - f.params[i * N];
+            real got = values(&f, c)[j * M + i];
             CHECK(got == expected, "%d %d: %g, not %g", i, j, (double)got,
                   (double)expected);
             CHECK(values(&f, flip)[i * N + N - 1 - j] == f.params[i * N + j], "flipped");
@@ -439,6 +443,13 @@ static void test_strides_make_views(void)
 }
 
 /* ---- reductions ---- */
+
+/* What a value of a softmax over n may be wrong by, relatively: x - max is of at most 4 and
+   one rounding, exp within 2 ulp (4 units), over it and under it; a sum; a division. */
+static long double softmax_error(int64_t n)
+{
+    return (2 * (4 + 4) + (long double)n + 1) * (long double)REAL_UNIT;
+}
 
 /* softmax(x) of every point in three sweeps, through scratch. */
 static void check_softmax(int64_t n)
@@ -464,15 +475,15 @@ static void check_softmax(int64_t n)
     run_threads(&f, f.chunk.model->step, 2);
     for (int t = 0; t < STEPS; t++)
         for (int b = 0; b < ROWS; b++) {
-            const float *row = input_row(&f, 0, t, b);
-            double total = 0;
+            const real *row = input_row(&f, 0, t, b);
+            long double total = 0;
             for (int64_t i = 0; i < n; i++)
-                total += exp((double)row[i]);
+                total += expl(row[i]);
             for (int64_t i = 0; i < n; i++) {
-                double expected = exp((double)row[i]) / total;
-                double got = (double)f.outputs[(t * ROWS + b) * n + i];
-                CHECK(fabs(got - expected) < 1e-6 * expected, "n %d: %g, expected %g",
-                      (int)n, got, expected);
+                long double expected = expl(row[i]) / total;
+                real got = f.outputs[(t * ROWS + b) * n + i];
+                CHECK(fabsl(got - expected) <= softmax_error(n) * expected,
+                      "n %d: %.17g, expected %.17Lg", (int)n, (double)got, expected);
             }
         }
     fixture_close(&f);
@@ -487,14 +498,14 @@ static void test_sweeps_of_a_nest_see_what_earlier_ones_stored(void)
 
 typedef struct {
     OpCode op;
-    float (*combine)(float, float);
-    float start;
+    real (*combine)(real, real);
+    real start;
 } Reduction;
 
-static float sum2(float a, float b) { return a + b; }
-static float product2(float a, float b) { return a * b; }
-static float max2(float a, float b) { return isnan(a) || a > b ? a : b; }
-static float min2(float a, float b) { return isnan(a) || a < b ? a : b; }
+static real sum2(real a, real b) { return a + b; }
+static real product2(real a, real b) { return a * b; }
+static real max2(real a, real b) { return isnan(a) || a > b ? a : b; }
+static real min2(real a, real b) { return isnan(a) || a < b ? a : b; }
 
 static const Reduction reductions[] = {
     {OP_SUM, sum2, 0},
@@ -503,7 +514,8 @@ static const Reduction reductions[] = {
     {OP_MIN_OF, min2, INFINITY},
 };
 
-/* Over the rows or the columns of [m, n]. */
+/* Over the rows or the columns of [m, n]. Two orders of n_term roundings each, of numbers
+   that are no larger than `size`; an extremum has none. */
 static void check_reduction(const Reduction *r, int m, int n, bool columns, bool with_nan)
 {
     Fixture f;
@@ -514,18 +526,24 @@ static void check_reduction(const Reduction *r, int m, int n, bool columns, bool
                          columns ? 2 : 1);
     reduce(&f, s, r->op, load(&f, s, at2(a, n, 1)), columns ? at2(c, 1, 0) : at2(c, 0, 1));
     for (int i = 0; i < m * n; i++)
-        f.params[i] = number(i) + 0.25F;
+        f.params[i] = number(i) + (real)0.25;
     if (with_nan)
         f.params[m * n / 2] = NAN;
     compile(&f);
     run_threads(&f, f.chunk.model->step, 1);
+    int n_term = columns ? n : m;
     for (int k = 0; k < (columns ? m : n); k++) {
-        float expected = r->start;
-        for (int j = 0; j < (columns ? n : m); j++)
-            expected = r->combine(expected, f.params[columns ? k * n + j : j * n + k]);
-        float got = values(&f, c)[k];
+        real expected = r->start;
+        double size = 0;
+        for (int j = 0; j < n_term; j++) {
+            real v = f.params[columns ? k * n + j : j * n + k];
+            expected = r->combine(expected, v), size += fabs((double)v);
+        }
+        if (r->op != OP_SUM)
+            size = r->op == OP_PROD ? fabs((double)expected) : 0;
+        real got = values(&f, c)[k];
         CHECK((isnan(got) && isnan(expected)) ||
-                  fabsf(got - expected) <= 2e-5F * fabsf(expected) + 1e-5F,
+                  fabs((double)(got - expected)) <= 2 * n_term * REAL_UNIT * size,
               "%s of %d x %d, %d: %g, expected %g", op_defs[r->op]->name, m, n, k,
               (double)got, (double)expected);
     }
@@ -542,7 +560,7 @@ static void test_reductions_go_over_inner_and_outer_dimensions(void)
     }
 }
 
-static int argmax_of(const float *v, int n)
+static int argmax_of(const real *v, int n)
 {
     int best = 0;
     for (int i = 1; i < n; i++)
@@ -562,7 +580,7 @@ static void test_argmax_finds_the_first_of_equals_and_nan(void)
         add_sweep(&f, add_nest(&f, once(&f, PROC_STEP)), 2, (const int64_t[]){M, N}, 2);
     reduce(&f, s, OP_ARGMAX, load(&f, s, at2(a, N, 1)), at2(c, 1, 0));
     for (int i = 0; i < M * N; i++)
-        f.params[i] = (float)((i * 7) % 5);
+        f.params[i] = (real)((i * 7) % 5);
     f.params[2 * N + 17] = 9;
     f.params[3 * N + 9] = f.params[3 * N + 11] = NAN;
     for (int i = 0; i < N; i++)
@@ -570,7 +588,7 @@ static void test_argmax_finds_the_first_of_equals_and_nan(void)
     compile(&f);
     run_threads(&f, f.chunk.model->step, 1);
     for (int i = 0; i < M; i++)
-        CHECK(values(&f, c)[i] == (float)argmax_of(f.params + i * N, N), "row %d: %g", i,
+        CHECK(values(&f, c)[i] == (real)argmax_of(f.params + i * N, N), "row %d: %g", i,
               (double)values(&f, c)[i]);
     fixture_close(&f);
 }
@@ -631,9 +649,9 @@ static void check_scan(bool backward, int threads)
     run_threads(&f, f.chunk.model->step, threads);
     for (int b = 0; b < ROWS; b++)
         for (int i = 0; i < N; i++) {
-            float v = starts[b] ? 3 : f.state_in[b * N + i];
+            real v = starts[b] ? 3 : f.state_in[b * N + i];
             for (int k = 0; k < STEPS; k++)
-                v = 0.5F * v + input_row(&f, 0, backward ? STEPS - 1 - k : k, b)[i];
+                v = (real)0.5 * v + input_row(&f, 0, backward ? STEPS - 1 - k : k, b)[i];
             CHECK(f.state_out[b * N + i] == v, "row %d, %d: %g, expected %g", b, i,
                   (double)f.state_out[b * N + i], (double)v);
         }
@@ -726,7 +744,7 @@ static void add_zeros(Fixture *f, Nest *n, int rank, const int64_t *extent, Acce
 }
 
 typedef struct {
-    float bias[N_SUM], table[N_CLASS * N_SUM];
+    real bias[N_SUM], table[N_CLASS * N_SUM];
     double total;
 } Sums;
 
@@ -818,34 +836,32 @@ static int add_packed(Fixture *f, int weight, int64_t n, int64_t k)
 {
     const char *why;
     const Target *t = target_find(NULL, &why);
-    int panel = target_lanes(t, RNN_F32) * t->tile_vectors;
-    int64_t floats_of = (n + panel - 1) / panel * panel * k;
+    int panel = target_lanes(t, real_dtype) * t->tile_vectors;
+    int64_t size = (n + panel - 1) / panel * panel * k;
     int packed = add_buffer(f, (Buffer){.name = "panels",
                                         .home = HOME_WORKSPACE,
                                         .panel = panel,
                                         .pack_batch = 1,
                                         .pack_n = n,
                                         .pack_k = k,
-                                        .shape = {1, {floats_of}}});
+                                        .shape = {1, {size}}});
     Nest *nest = add_nest(f, once(f, PROC_PACK));
     nest->pack = packed;
     nest->pack_from = at3(weight, 0, k, 1);
     return packed;
 }
 
-static float dot(const float *a, int64_t a_k, const float *b, int64_t b_k, int64_t k,
-                 float sum)
+static real dot(const real *a, int64_t a_k, const real *b, int64_t b_k, int64_t k, real sum)
 {
     for (int64_t i = 0; i < k; i++)
-        sum = fmaf(a[i * a_k], b[i * b_k], sum);
+        sum = real_fma(a[i * a_k], b[i * b_k], sum);
     return sum;
 }
 
 /* The runs of k, a chain each, added up in pairs. */
-static float dot_in_chains(const float *a, const float *b, int64_t k, float start,
-                           int chains)
+static real dot_in_chains(const real *a, const real *b, int64_t k, real start, int chains)
 {
-    float sum[TILE_MAX_CHAINS];
+    real sum[TILE_MAX_CHAINS];
     int64_t run = tile_chain(k, chains);
     for (int64_t i = 0; i < chains; i++)
         sum[i] = dot(a + i * run, 1, b + i * run, 1, i < chains - 1 ? run : k - i * run,
@@ -896,10 +912,10 @@ static void check_product(int64_t n, int64_t k, bool scan, int threads)
     run_threads(&f, f.chunk.model->step, threads);
     for (int p = 0; p < STEPS * ROWS; p++)
         for (int64_t i = 0; i < n; i++) {
-            const float *row = input_row(&f, 0, p / ROWS, p % ROWS);
-            float v = dot_in_chains(row, f.params + i * k, k, f.params[n * k + i],
-                                    c->tiling.chains);
-            float got = f.outputs[p * n + i];
+            const real *row = input_row(&f, 0, p / ROWS, p % ROWS);
+            real v = dot_in_chains(row, f.params + i * k, k, f.params[n * k + i],
+                                   c->tiling.chains);
+            real got = f.outputs[p * n + i];
             CHECK(got == (v > 0 ? v : 0), "n %d k %d point %d, %d: %g, expected %g", (int)n,
                   (int)k, p, (int)i, (double)got, (double)v);
         }
@@ -947,7 +963,7 @@ static void check_split_product(int64_t m, int64_t n, int64_t k, Split split, in
     run_threads(&f, f.chunk.model->pack, threads);
     run_threads(&f, f.chunk.model->step, threads);
     for (int64_t i = 0; i < m * n; i++) {
-        float expected = dot(f.grads + i / n * k, 1, f.params + i % n * k, 1, k, 0) + 1;
+        real expected = dot(f.grads + i / n * k, 1, f.params + i % n * k, 1, k, 0) + 1;
         CHECK(values(&f, r)[i] == expected, "%d threads, %d: %g, expected %g", threads,
               (int)i, (double)values(&f, r)[i], (double)expected);
     }
@@ -988,10 +1004,10 @@ static void check_outer_sum(int64_t m, int64_t n, Split split, int threads)
     compile(&f);
     run_threads(&f, f.chunk.model->grad, threads);
     for (int64_t i = 0; i < m * n; i++) {
-        float expected = 0;
+        real expected = 0;
         for (int p = 0; p < STEPS * ROWS; p++)
-            expected = fmaf(input_row(&f, 0, p / ROWS, p % ROWS)[i / n],
-                            input_row(&f, 1, p / ROWS, p % ROWS)[i % n], expected);
+            expected = real_fma(input_row(&f, 0, p / ROWS, p % ROWS)[i / n],
+                                input_row(&f, 1, p / ROWS, p % ROWS)[i % n], expected);
         CHECK(f.grads[i] == expected, "%d threads, %d: %g, expected %g", threads, (int)i,
               (double)f.grads[i], (double)expected);
     }
@@ -1052,7 +1068,7 @@ static void test_wide_scalars_are_computed_in_double(void)
           expected);
     CHECK(f.optimizer_scalars[0] == 4, "%g", f.optimizer_scalars[0]);
     for (int i = 0; i < n; i++) {
-        float right = number(i) - (float)expected * number(i);
+        real right = number(i) - (real)expected * number(i);
         CHECK(f.params[i] == right, "%d: %g, not %g", i, (double)f.params[i],
               (double)right);
     }
@@ -1088,7 +1104,7 @@ static void test_gathers_stay_inside_of_the_table(void)
     for (int p = 0; p < STEPS * ROWS; p++)
         for (int i = 0; i < n; i++) {
             int k = class[p] < 0 ? 0 : class[p] > 3 ? 3 : class[p];
-            float expected = f.params[k * n + i] + (float)(5 + 2 * i);
+            real expected = f.params[k * n + i] + (real)(5 + 2 * i);
             CHECK(f.outputs[p * n + i] == expected, "point %d, %d: %g", p, i,
                   (double)f.outputs[p * n + i]);
         }
@@ -1120,8 +1136,8 @@ static void check_random(bool time, int64_t n, int offset)
     run_threads(&f, f.chunk.model->step, 2);
     for (int p = 0; p < (time ? STEPS : 1) * ROWS; p++)
         for (int i = 0; i < n; i++) {
-            float got = (time ? f.outputs : f.state_out)[p * n + i];
-            float expected =
+            real got = (time ? f.outputs : f.state_out)[p * n + i];
+            real expected =
                 rnn_uniform(f.chunk.rng.seed, 5, f.chunk.rng.iteration, 1000 + p % ROWS,
                             time ? 50 + p / ROWS : 0, offset + i);
             CHECK(got == expected, "point %d, %d: %g, expected %g", p, i, (double)got,
@@ -1157,7 +1173,7 @@ static void check_train(double loss, double weight, bool updated)
     compile(&f);
     f.scalars[0] = loss, f.scalars[1] = weight;
     run_threads(&f, f.chunk.model->train, 3);
-    CHECK(f.params[0] == (float)updated, "loss %g weight %g: %g updates", loss, weight,
+    CHECK(f.params[0] == (real)updated, "loss %g weight %g: %g updates", loss, weight,
           (double)f.params[0]);
     CHECK(f.chunk.finite == (isfinite(loss) || weight == 0), "finite %d", f.chunk.finite);
     CHECK(f.chunk.weight == weight, "weight %g", f.chunk.weight);
@@ -1220,7 +1236,7 @@ static void test_a_part_is_made_when_it_is_first_called(void)
     int64_t n = 23;
     const char *why;
     const Target *target = target_find(NULL, &why);
-    float whole[STEPS * ROWS * 23];
+    real whole[STEPS * ROWS * 23];
     Fixture f;
     fixture_open(&f);
     int x = add_input(&f, 0, n), y = add_outputs(&f, n);

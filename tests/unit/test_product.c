@@ -2,9 +2,10 @@
  * test_product.c — products, sums over points and packing, compiled and run.
  *
  * Each result must have the very bits of its chains of fma in the order of k, whatever
- * the number of rows and however rows and columns are split; a chain in double says that
- * the chain itself is right within its bound. Buffers end at a page that may not be
- * touched, then begin behind one; elements between rows must stay as they were.
+ * the number of rows and however rows and columns are split; a chain in long double says
+ * that the chain itself is right within its bound. Buffers end at a page that may not be
+ * touched, then begin behind one; elements between rows must stay as they were. Compiled
+ * once for floats, once for doubles.
  */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "emit/product.h"
@@ -15,11 +16,12 @@
 
 #include "check.h"
 #include "jit.h"
+#include "real.h"
 
 enum { MAX_CASE = 64, N_ARGUMENT = 8 };
-static const float untouched = 12345.0f;
+static const real untouched = 12345;
 
-typedef void Compiled(const float *a, const float *b, float *c, const float *init,
+typedef void Compiled(const real *a, const real *b, real *c, const real *init,
                       const int64_t *argument);
 
 /* ---- buffers between forbidden pages ---- */
@@ -27,33 +29,34 @@ typedef void Compiled(const float *a, const float *b, float *c, const float *ini
 typedef struct {
     char *map;
     size_t map_bytes;
-    float *at;
+    real *at;
     int64_t n;
 } Guarded;
 
 static Guarded guarded_new(int64_t n, bool at_end)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = (size_t)n * sizeof(float);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = (size_t)n * sizeof(real);
     size_t inside = (bytes + page - 1) / page * page;
     Guarded g = {.map_bytes = inside + 2 * page, .n = n};
     g.map = mmap(NULL, g.map_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (g.map == MAP_FAILED || mprotect(g.map + page, inside, PROT_READ | PROT_WRITE) != 0)
         exit(1);
-    g.at = (float *)(void *)(g.map + page + (at_end ? inside - bytes : 0));
+    g.at = (real *)(void *)(g.map + page + (at_end ? inside - bytes : 0));
     return g;
 }
 
 static void guarded_free(Guarded *g) { munmap(g->map, g->map_bytes); }
 
-static void fill_random(float *p, int64_t n, uint32_t seed)
+/* Between -1 and 1, of as many digits as a real has. */
+static void fill_random(real *p, int64_t n, uint64_t seed)
 {
     for (int64_t i = 0; i < n; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        p[i] = (float)((int32_t)(seed >> 9) - (1 << 22)) * 0x1p-22f;
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        p[i] = (real)((double)(int64_t)seed * 0x1p-63);
     }
 }
 
-static Guarded guarded_random(int64_t n, bool at_end, uint32_t seed)
+static Guarded guarded_random(int64_t n, bool at_end, uint64_t seed)
 {
     Guarded g = guarded_new(n, at_end);
     fill_random(g.at, n, seed);
@@ -157,7 +160,7 @@ static void build_product(Ir *ir, const Target *target, const ProductCase *t,
     IrPlace place = begin_function(ir, name);
     Strides s = strides_of(t);
     bool init = t->init != INIT_NONE;
-    const PlanTarget facts = target_facts(target, RNN_F32);
+    const PlanTarget facts = target_facts(target, real_dtype);
     int panel = t->vectors * facts.vector, chains = t->chains ? t->chains : 1;
     Product p = {
         .n_batch = t->n_batch,
@@ -194,7 +197,7 @@ static void build_product(Ir *ir, const Target *target, const ProductCase *t,
 /* Everything that one run of a product touches; init and c as they were before. */
 typedef struct {
     Guarded a, b, c, init;
-    float *before;
+    real *before;
 } Operands;
 
 static int64_t size_for(int64_t batches, int64_t batch, Grid g, int64_t step, int64_t row,
@@ -218,8 +221,8 @@ static Operands operands_new(const ProductCase *t, int panel, Grid g, bool at_en
     o.init = guarded_random(size_for(t->n_batch, s.init_batch, g, s.init_step, s.init_row,
                                      t->m, s.init_m, s.init_n ? t->n : 1),
                             at_end, 4);
-    o.before = malloc((size_t)o.c.n * sizeof(float));
-    memcpy(o.before, o.c.at, (size_t)o.c.n * sizeof(float));
+    o.before = malloc((size_t)o.c.n * sizeof(real));
+    memcpy(o.before, o.c.at, (size_t)o.c.n * sizeof(real));
     return o;
 }
 
@@ -229,34 +232,33 @@ static void operands_free(Operands *o)
     free(o->before);
 }
 
-/* One chain in float, and whether it is near enough to the sum in double. */
+/* One chain of reals, and what tells whether it is near enough to the exact sum. */
 typedef struct {
-    float value;
-    double exact, magnitude;
+    real value;
+    long double exact, magnitude;
     int64_t n;
 } Chain;
 
-static void chain_add(Chain *x, float a, float b)
+static void chain_add(Chain *x, real a, real b)
 {
-    x->value = fmaf(a, b, x->value);
-    x->exact += (double)a * (double)b;
-    x->magnitude += fabs((double)a * (double)b);
+    x->value = real_fma(a, b, x->value);
+    x->exact += (long double)a * b;
+    x->magnitude += fabsl((long double)a * b);
     x->n++;
 }
 
-static Chain chain_of(float init)
-{
-    return (Chain){init, (double)init, fabs((double)init), 0};
-}
+static Chain chain_of(real init) { return (Chain){init, init, fabsl(init), 0}; }
 
+/* Each of n roundings is of a sum that is no larger than the magnitude. */
 static bool chain_is_near(const Chain *x)
 {
-    return fabs((double)x->value - x->exact) <= (double)x->n * 0x1p-24 * x->magnitude;
+    return fabsl(x->value - x->exact) <=
+           (long double)x->n * (long double)REAL_UNIT * x->magnitude;
 }
 
 /* The runs of k, a chain each, added up in pairs: 0 + 4, 1 + 5 …, then 0 + 2, 1 + 3 … */
-static Chain product_element(const ProductCase *t, const float *a, const float *b,
-                             int panel, float init)
+static Chain product_element(const ProductCase *t, const real *a, const real *b, int panel,
+                             real init)
 {
     enum { MAX_CHAINS = 4 };
     Chain x[MAX_CHAINS];
@@ -286,27 +288,27 @@ static void check_product(const ProductCase *t, int number, int panel, Grid g, O
         int64_t n = i % t->n, m = i / t->n % t->m, row = i / t->n / t->m % g.rows,
                 step = i / t->n / t->m / g.rows % g.steps,
                 batch = i / t->n / t->m / g.rows / g.steps;
-        const float *a =
+        const real *a =
             o->a.at + batch * s.a_batch + step * s.a_step + row * s.a_row + m * s.a_m;
-        const float *b = o->b.at + pack_elements(batch, t->n, t->k, panel) +
-                         n / panel * panel * t->k + n % panel;
-        float *c =
+        const real *b = o->b.at + pack_elements(batch, t->n, t->k, panel) +
+                        n / panel * panel * t->k + n % panel;
+        real *c =
             o->before + batch * s.c_batch + step * s.c_step + row * s.c_row + m * s.c_m + n;
-        const float *init = t->init == INIT_C
-                                ? c
-                                : o->init.at + batch * s.init_batch + step * s.init_step +
-                                      row * s.init_row + m * s.init_m + n * s.init_n;
+        const real *init = t->init == INIT_C
+                               ? c
+                               : o->init.at + batch * s.init_batch + step * s.init_step +
+                                     row * s.init_row + m * s.init_m + n * s.init_n;
         Chain x = product_element(t, a, b, panel, t->init == INIT_NONE ? 0 : *init);
         *c = x.value;
         near = near && chain_is_near(&x);
     }
     for (int64_t i = 0; i < o->c.n && worst < 0; i++)
-        if (memcmp(&o->before[i], &o->c.at[i], sizeof(float)) != 0)
+        if (memcmp(&o->before[i], &o->c.at[i], sizeof(real)) != 0)
             worst = i;
     CHECK(near, "case %d: the chain is far from the sum", number);
     CHECK(worst < 0,
-          "case %d, %s, %lld steps, %lld rows: element %lld is %.9g, expected %.9g", number,
-          how, (long long)g.steps, (long long)g.rows, (long long)worst,
+          "case %d, %s, %lld steps, %lld rows: element %lld is %.17g, expected %.17g",
+          number, how, (long long)g.steps, (long long)g.rows, (long long)worst,
           (double)o->c.at[worst < 0 ? 0 : worst], (double)o->before[worst < 0 ? 0 : worst]);
 }
 
@@ -334,7 +336,7 @@ static void run_split(const ProductCase *t, Compiled *f, int panel, Grid g, Oper
 static void run_product(const ProductCase *t, int number, const Target *target, Compiled *f,
                         Grid g)
 {
-    int panel = t->vectors * target_lanes(target, RNN_F32);
+    int panel = t->vectors * target_lanes(target, real_dtype);
     for (int at_end = 0; at_end < 2; at_end++)
         for (int parts = 1; parts <= (t->constant ? 1 : 3); parts++) {
             Operands o = operands_new(t, panel, g, at_end);
@@ -400,7 +402,7 @@ enum { SUM_ROWS_MAX = 300 };
 static void build_sum(Ir *ir, const Target *target, const SumCase *t, const char *name)
 {
     IrPlace place = begin_function(ir, name);
-    const PlanTarget facts = target_facts(target, RNN_F32);
+    const PlanTarget facts = target_facts(target, real_dtype);
     SumOperand a = sum_operand(t, t->m, t->a_across, SUM_ROWS_MAX),
                b = sum_operand(t, t->n, t->b_across, SUM_ROWS_MAX);
     ProductSum p = {
@@ -443,8 +445,8 @@ static void check_sum(const SumCase *t, int number, Grid g, Operands *o, const c
     for (int64_t i = 0; i < t->n_batch * t->m * t->n; i++) {
         int64_t n = i % t->n, m = i / t->n % t->m, batch = i / t->n / t->m;
         int64_t row = (batch * t->m + m) * (t->n + 2);
-        float *c = o->before + row + n;
-        const float *init = o->init.at + row + (t->init == INIT_SPREAD ? 0 : n);
+        real *c = o->before + row + n;
+        const real *init = o->init.at + row + (t->init == INIT_SPREAD ? 0 : n);
         Chain x = chain_of(t->init == INIT_NONE ? 0 : t->init == INIT_C ? *c : *init);
         for (int64_t j = 0; j < g.steps * g.rows * t->k; j++) {
             int64_t k = j % t->k, r = j / t->k % g.rows, step = j / t->k / g.rows;
@@ -458,11 +460,12 @@ static void check_sum(const SumCase *t, int number, Grid g, Operands *o, const c
         near = near && chain_is_near(&x);
     }
     for (int64_t i = 0; i < o->c.n && worst < 0; i++)
-        if (memcmp(&o->before[i], &o->c.at[i], sizeof(float)) != 0)
+        if (memcmp(&o->before[i], &o->c.at[i], sizeof(real)) != 0)
             worst = i;
     CHECK(near, "case %d: the chain is far from the sum", number);
-    CHECK(worst < 0, "sum %d, %s, %lld x %lld points: element %lld is %.9g, expected %.9g",
-          number, how, (long long)g.steps, (long long)g.rows, (long long)worst,
+    CHECK(worst < 0,
+          "sum %d, %s, %lld x %lld points: element %lld is %.17g, expected %.17g", number,
+          how, (long long)g.steps, (long long)g.rows, (long long)worst,
           (double)o->c.at[worst < 0 ? 0 : worst], (double)o->before[worst < 0 ? 0 : worst]);
 }
 
@@ -481,8 +484,8 @@ static Operands sum_operands_new(const SumCase *t, Grid g, bool at_end)
         .c = guarded_random(c_size, at_end, 7),
         .init = guarded_random(c_size, at_end, 8),
     };
-    o.before = malloc((size_t)c_size * sizeof(float));
-    memcpy(o.before, o.c.at, (size_t)c_size * sizeof(float));
+    o.before = malloc((size_t)c_size * sizeof(real));
+    memcpy(o.before, o.c.at, (size_t)c_size * sizeof(real));
     return o;
 }
 
@@ -490,7 +493,7 @@ static Operands sum_operands_new(const SumCase *t, Grid g, bool at_end)
 static void run_sum(const SumCase *t, int number, const Target *target, Compiled *f, Grid g,
                     int m_parts, int n_parts)
 {
-    int64_t width = (int64_t)target->tile_vectors * target_lanes(target, RNN_F32),
+    int64_t width = (int64_t)target->tile_vectors * target_lanes(target, real_dtype),
             tiles = (t->n + width - 1) / width;
     SumOperand a = sum_operand(t, t->m, t->a_across, SUM_ROWS_MAX),
                b = sum_operand(t, t->n, t->b_across, SUM_ROWS_MAX);
@@ -554,7 +557,7 @@ static void build_pack(Ir *ir, const Target *target, const PackCase *t, const ch
                       .n_batch = t->n_batch,
                       .n = t->n,
                       .k = t->k,
-                      .panel = t->vectors * target_lanes(target, RNN_F32),
+                      .panel = t->vectors * target_lanes(target, real_dtype),
                       .from = ir_param(ir, 0),
                       .to = ir_param(ir, 2),
                       .from_batch = t->from_batch,
@@ -566,7 +569,7 @@ static void build_pack(Ir *ir, const Target *target, const PackCase *t, const ch
     ir_end(ir, place, NULL);
 }
 
-static float packed_element(const PackCase *t, int panel, const float *from, int64_t i)
+static real packed_element(const PackCase *t, int panel, const real *from, int64_t i)
 {
     int64_t panels = pack_panels(1, t->n, panel);
     int64_t k = i / panel % t->k, p = i / panel / t->k % panels,
@@ -577,7 +580,7 @@ static float packed_element(const PackCase *t, int panel, const float *from, int
 static void run_pack(const PackCase *t, int number, const Target *target, Compiled *f,
                      int parts, bool at_end)
 {
-    int panel = t->vectors * target_lanes(target, RNN_F32);
+    int panel = t->vectors * target_lanes(target, real_dtype);
     int64_t panels = pack_panels(t->n_batch, t->n, panel), wrong = -1;
     Guarded from = guarded_random((t->n_batch - 1) * t->from_batch +
                                       (t->n - 1) * t->from_n + (t->k - 1) * t->from_k + 1,
@@ -702,7 +705,7 @@ static void test_products_compile_without_spills_for_every_target(void)
         Ir ir;
         char *why = NULL;
         LLVMMemoryBufferRef object = NULL;
-        LLVMTargetMachineRef machine = jit_open(&ir, &targets[i]);
+        LLVMTargetMachineRef machine = jit_open(&ir, &targets[i], real_dtype);
         build_all(&ir, &targets[i]);
         check_no_spills(machine, &ir, &targets[i]);
         bool failed = LLVMTargetMachineEmitToMemoryBuffer(machine, ir.module,
@@ -719,7 +722,7 @@ static void run_target(const Target *target)
 {
     Ir ir;
     size_t n_bytes;
-    LLVMTargetMachineRef machine = jit_open(&ir, target);
+    LLVMTargetMachineRef machine = jit_open(&ir, target, real_dtype);
     build_all(&ir, target);
     LLVMOrcLLJITRef jit = jit_link(&ir, machine, &n_bytes);
     test_products_are_chains_of_fma_for_every_number_of_rows(target, jit);
