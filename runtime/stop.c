@@ -56,12 +56,15 @@ static int judge(rnn_engine *e, int event, void *user)
     return 0;
 }
 
-/* most -1: it is no count. */
-static int kept_number(rnn_engine *e, const char *figure_name, const char *what,
-                       double most, int *out)
+/* Of the ordinal-th early stopping, from 0, that judges by the figure. most -1: it is no
+   count. */
+static int kept_number(rnn_engine *e, const char *figure_name, int ordinal,
+                       const char *what, double most, int *out)
 {
-    char name[256];
-    snprintf(name, sizeof name, "early_stopping.%s.%s", figure_name, what);
+    char name[256], which[16] = "";
+    if (ordinal > 0)
+        snprintf(which, sizeof which, "%d.", ordinal + 1);
+    snprintf(name, sizeof name, "early_stopping.%s.%s%s", figure_name, which, what);
     int code = most < 0 ? rnn_attribute_keep(e, name) : rnn__keep_count(e, name, most);
     *out = rnn__number_find(&e->attributes, name);
     return code;
@@ -80,11 +83,14 @@ int rnn_early_stopping(rnn_engine *trainer, rnn_engine *on, int event,
         return rnn__fail(trainer, RNN_ENOMEM, "no memory for early stopping");
     *s = (struct rnn__stopping){.trainer = trainer, .o = *o};
     s->o.figure = memcpy(s + 1, o->figure, bytes);
-    int code = kept_number(trainer, o->figure, "best", -1, &s->best);
+    int ordinal = 0;
+    for (const struct rnn__stopping *other = trainer->stopping; other; other = other->next)
+        ordinal += strcmp(other->o.figure, o->figure) == 0;
+    int code = kept_number(trainer, o->figure, ordinal, "best", -1, &s->best);
     if (!code)
-        code = kept_number(trainer, o->figure, "counter", 0x1p53, &s->counter);
+        code = kept_number(trainer, o->figure, ordinal, "counter", 0x1p53, &s->counter);
     if (!code)
-        code = kept_number(trainer, o->figure, "seen", 1, &s->seen);
+        code = kept_number(trainer, o->figure, ordinal, "seen", 1, &s->seen);
     if (!code)
         code = rnn__named(on, rnn_on(on, event, filter, judge, s), "early_stopping");
     if (code > 0) {

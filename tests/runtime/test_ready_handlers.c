@@ -110,6 +110,30 @@ static void test_early_stopping_stops_where_ignites_does(void)
     }
 }
 
+/* Each counts for itself: a patient one beside it changes nothing. */
+static void test_two_early_stoppings_of_one_figure_do_not_meet(void)
+{
+    for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
+        rnn_engine *e = score_engine();
+        rnn_early_stopping_options o = {.figure = "loss",
+                                        .patience = stops[i].patience,
+                                        .threshold = stops[i].threshold,
+                                        .relative = stops[i].relative,
+                                        .larger = stops[i].larger,
+                                        .cumulative = stops[i].cumulative};
+        rnn_early_stopping_options patient = {.figure = "loss", .patience = 1000};
+        sequence = scores[stops[i].sequence];
+        CHECK(rnn_early_stopping(e, e, RNN_ITERATION_COMPLETED, NULL, &patient) > 0 &&
+                  rnn_early_stopping(e, e, RNN_ITERATION_COMPLETED, NULL, &o) > 0,
+              "%s", rnn_engine_error(e));
+        int64_t at = run_scores(e);
+        bool stopped = strstr(said, "early stopping") != NULL;
+        CHECK((stopped ? at : 0) == stops[i].stops, "row %d: %lld, alone %lld", (int)i,
+              (long long)(stopped ? at : 0), (long long)stops[i].stops);
+        rnn_close(e);
+    }
+}
+
 static void test_early_stopping_is_kept_in_the_state(void)
 {
     rnn_engine *e = score_engine();
@@ -298,6 +322,7 @@ static void test_a_profile_counts_spans_and_events(void)
 int main(void)
 {
     test_early_stopping_stops_where_ignites_does();
+    test_two_early_stoppings_of_one_figure_do_not_meet();
     test_early_stopping_is_kept_in_the_state();
     test_a_time_limit_ends_the_run();
     test_an_output_that_is_not_finite_ends_the_run();
