@@ -31,9 +31,11 @@ extern "C" {
 #if defined(__GNUC__)
 #define RNN_API              __attribute__((visibility("default")))
 #define RNN_PRINTF(at, args) __attribute__((format(printf, at, args)))
+#define RNN_UNION            __extension__ union /* without a name: C11's, taken in C99 */
 #else
 #define RNN_API
 #define RNN_PRINTF(at, args)
+#define RNN_UNION union
 #endif
 
 /* Where a count may be absent: unknown length, no limit, key not given. */
@@ -501,11 +503,13 @@ typedef struct rnn_tree {
     enum rnn_tree_kind kind;
     const char *type; /* "tuple", "OrderedDict", "int" …: kept; lives with the caller */
     /* tensor: storage, of the type that dtype says; NULL grad = no gradient */
-    union {
+    RNN_UNION
+    {
         float *data;
         double *data_f64;
     };
-    union {
+    RNN_UNION
+    {
         float *grad;
         double *grad_f64;
     };
@@ -688,27 +692,33 @@ RNN_API int rnn_last_chunk(const rnn_engine *e, rnn_chunk_result *out);
    carried state, [state_size * rows_max], at the moment of the call. After writing params:
    rnn_pack. Of two names the one is meant whose type is the model's dtype. */
 typedef struct rnn_blocks {
-    union {
+    RNN_UNION
+    {
         float *params;
         double *params_f64;
     };
-    union {
+    RNN_UNION
+    {
         float *grads;
         double *grads_f64;
     };
-    union {
+    RNN_UNION
+    {
         float *optimizer;
         double *optimizer_f64;
     };
-    union {
+    RNN_UNION
+    {
         float *state;
         double *state_f64;
     };
-    union { /* sum of the gradients that wait for the update; NULL: none ever do */
+    RNN_UNION
+    { /* sum of the gradients that wait for the update; NULL: none ever do */
         float *gathered;
         double *gathered_f64;
     };
-    union { /* what the next chunk's window starts from; NULL: there is none */
+    RNN_UNION
+    { /* what the next chunk's window starts from; NULL: there is none */
         float *window;
         double *window_f64;
     };
