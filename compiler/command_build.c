@@ -86,21 +86,41 @@ static int make_header(const Build *b, const char *path)
     return good ? EXIT_DONE : EXIT_IO;
 }
 
-static int make_archive(const Build *b, const char *path)
+/* What is linked is so by this machine's cc, with this machine's libraries. */
+static bool is_foreign(const Target *t, const char *what)
+{
+    struct utsname host;
+    if (uname(&host) != 0 || strncmp(t->triple, host.machine, strlen(host.machine)) == 0)
+        return false;
+    fprintf(stderr,
+            "rnnc build: %s for %s cannot be linked here; take --emit obj and link it "
+            "there\n",
+            what, t->name);
+    return true;
+}
+
+/* The model's object, handed to `link`. */
+static int link_model(const Build *b, const char *path,
+                      int (*link)(Arena *arena, const char *object, const char *output))
 {
     const char *object = arena_print(b->unit->arena, "%s/model.o", b->folder);
     int status = make_object(b, object);
     if (status == EXIT_DONE)
-        status = link_archive(b->unit->arena, object, path);
+        status = link(b->unit->arena, object, path);
     unlink(object);
     return status;
 }
 
-/* An executable is linked with this machine's library by this machine's cc. */
-static bool is_foreign(const Target *t)
+static int make_archive(const Build *b, const char *path)
 {
-    struct utsname host;
-    return uname(&host) == 0 && strncmp(t->triple, host.machine, strlen(host.machine)) != 0;
+    return link_model(b, path, link_archive);
+}
+
+static int make_library(const Build *b, const char *path)
+{
+    if (is_foreign(b->unit->target, "a library"))
+        return EXIT_MACHINE;
+    return link_model(b, path, link_shared);
 }
 
 static bool write_trainer(EmitModule *m, const Unit *u, const char *path)
@@ -124,14 +144,8 @@ static int make_executable(const Build *b, const char *path)
 {
     Arena *arena = b->unit->arena;
     const char *object = arena_print(arena, "%s/trainer.o", b->folder);
-    if (is_foreign(b->unit->target)) {
-        fprintf(
-            stderr,
-            "rnnc build: an executable for %s cannot be linked here; take --emit obj and "
-            "link it there\n",
-            b->unit->target->name);
+    if (is_foreign(b->unit->target, "an executable"))
         return EXIT_MACHINE;
-    }
     int status = make_trainer_object(b, object);
     if (status == EXIT_DONE)
         status = link_executable(arena, object, path);
@@ -146,6 +160,7 @@ static const struct {
     {"exe", "", make_executable},  {"obj", ".o", make_object},
     {"llvm", ".ll", make_llvm},    {"asm", ".s", make_asm},
     {"header", ".h", make_header}, {"static", ".a", make_archive},
+    {"lib", ".so", make_library},
 };
 
 /* ---- which of them, and where ---- */
@@ -159,10 +174,10 @@ static int find_kind(const char *name)
             return i;
     }
     const char *near = diag_nearest(name, names, COUNT(names));
-    fprintf(
-        stderr,
-        "rnnc build: --emit knows exe, obj, llvm, asm, header, static, not '%s'%s%s%s\n",
-        name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    fprintf(stderr,
+            "rnnc build: --emit knows exe, lib, static, obj, header, llvm, asm, not "
+            "'%s'%s%s%s\n",
+            name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     return -1;
 }
 

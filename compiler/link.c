@@ -30,6 +30,9 @@ extern char **environ;
 #define RNNC_SANITIZE ""
 #endif
 
+/* No page that is written and executed, nothing left to be bound while it runs. */
+#define HARDENED "-Wl,-z,relro,-z,now,-z,noexecstack"
+
 /* ---- tools ---- */
 
 /* Runs argv[0], found in PATH, and waits for it. 0, or an exit status after a message. */
@@ -103,22 +106,23 @@ int link_executable(Arena *arena, const char *object, const char *output)
     const char *zlib = jansson ? find_archive(arena, "libz.a", RNNC_ZLIB) : NULL;
     if (!zlib)
         return EXIT_MACHINE;
-    const char *argv[] = {"cc",
-                          "-o",
-                          output,
-                          object,
-                          runtime,
-                          jansson,
-                          zlib,
-                          "-O2",
-                          "-pthread",
-                          "-s",
-                          "-Wl,-z,relro,-z,now,-z,noexecstack",
-                          "-Wl,--gc-sections",
-                          "-lm",
-                          RNNC_SANITIZE[0] ? "-fsanitize=" RNNC_SANITIZE : NULL,
+    const char *argv[] = {"cc",       "-o",
+                          output,     object,
+                          runtime,    jansson,
+                          zlib,       "-O2",
+                          "-pthread", "-s",
+                          HARDENED,   "-Wl,--gc-sections",
+                          "-lm",      RNNC_SANITIZE[0] ? "-fsanitize=" RNNC_SANITIZE : NULL,
                           NULL};
     return run_tool((char **)argv, "links executables");
+}
+
+int link_shared(Arena *arena, const char *object, const char *output)
+{
+    (void)arena;
+    const char *argv[] = {"cc",     "-shared", "-o",  output, object,
+                          HARDENED, "-s",      "-lm", NULL};
+    return run_tool((char **)argv, "links libraries");
 }
 
 int link_archive(Arena *arena, const char *object, const char *output)

@@ -41,7 +41,7 @@ static const OptionHelp options[] = {
     {"--after", "PASS", "explain: what stands behind this pass"},
     {"-o", "PATH", "build: where to"},
     {"--emit", "KINDS",
-     "build: exe, obj, llvm, asm, header, static, by commas (default exe)"},
+     "build: exe, lib, static, obj, header, llvm, asm, by commas (default exe)"},
     {"--json", "", "bench: one line of JSON"},
     {"--profile", "", "run, build: kernels can be timed; run: times at the end"},
     {"--grad", "",

@@ -8,6 +8,7 @@
 #include "runtime/npy_bytes.h"
 #include "safetensors.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/utsname.h>
@@ -192,12 +193,12 @@ static void test_a_trainer_refuses_a_machine_below_its_level(void)
 
 static void test_several_kinds_stand_beside_each_other(void)
 {
-    static const char *const suffixes[] = {"", ".o", ".ll", ".s", ".h", ".a"};
+    static const char *const suffixes[] = {"", ".o", ".ll", ".s", ".h", ".a", ".so"};
     const char *path = scratch_path("parts");
-    int status =
-        RUN(rnnc, "build", spec, "-o", path, "--emit", "exe,obj,llvm,asm,header,static");
+    int status = RUN(rnnc, "build", spec, "-o", path, "--emit",
+                     "exe,obj,llvm,asm,header,static,lib");
     CHECK(status == 0, "%s", written("err.txt"));
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 7; i++) {
         char name[32];
         snprintf(name, sizeof name, "parts%s", suffixes[i]);
         CHECK(scratch_exists(scratch_path(name)), "%s is missing", name);
@@ -205,6 +206,12 @@ static void test_several_kinds_stand_beside_each_other(void)
     CHECK(strstr(written("parts.h"), "extern const struct rnn_model rnn_model_"), "%s",
           written("parts.h"));
     CHECK(!strstr(written("parts.h"), "/tmp"), "the header tells a path");
+    void *library = dlopen(scratch_path("parts.so"), RTLD_NOW);
+    const struct rnn_model *m = library ? dlsym(library, "rnn_model_adder") : NULL;
+    CHECK(m && m->abi_version == RNN_ABI_VERSION && strcmp(m->name, "adder") == 0, "%s",
+          m ? m->name : "the library does not have the model");
+    if (library)
+        dlclose(library);
 }
 
 /* ---- mistakes ---- */
@@ -357,7 +364,7 @@ static void test_code_without_marks_knows_no_kernels(void)
 static void test_too_little_memory_has_its_exit_status(void)
 {
     int n_short = 0, status = -1;
-    for (int megabytes = 100; megabytes < 2000 && status != 0; megabytes += 15) {
+    for (int megabytes = 100; megabytes < 2000 && status != 0; megabytes += 25) {
         char line[512];
         snprintf(line, sizeof line, "ulimit -v %d; exec %s build %s --emit obj -o %s",
                  megabytes * 1024, rnnc, spec, scratch_path("short.o"));
