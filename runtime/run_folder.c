@@ -155,6 +155,11 @@ int rnn__folder_list(const char *folder, struct rnn__found **list, int *n,
     DIR *dir = rnn__io->opendir(folder);
     if (!dir && errno == ENOENT)
         return 0;
+    if (!dir && errno == ENOTDIR)
+        return rnn__fault(f, RNN_EIO,
+                          "%s: is no folder of a run; of a checkpoint alone --init FILE "
+                          "reads the parameters",
+                          folder);
     if (!dir)
         return rnn__fault_errno(f, folder, "cannot be read");
     for (struct dirent *d; !code && (d = readdir(dir));)

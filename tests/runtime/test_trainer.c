@@ -226,6 +226,7 @@ static void test_exit_status_tells_whose_mistake_it_was(void)
         {8, "--device cuda", "there is no device 'cuda' here; cpu is"},
         {9, "--init corpus.txt", "not a safetensors file"},
         {9, "--resume runs/nothing", "no checkpoint"},
+        {5, "--resume runs/a/checkpoint_8.safetensors", "is no folder of a run"},
         {9, "eval --out runs/nothing", "give one with --init FILE"},
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
