@@ -96,12 +96,12 @@ int rnn__field_check(const struct rnn__arrays *s, struct rnn__field *field,
 
 /* ---- values ---- */
 
-/* Says which value of the file is bad; `element` counts from its beginning. */
-static int bad_value(const struct rnn__arrays *s, const struct rnn__field *field,
-                     int64_t element, struct rnn__fault *f)
+/* "FILE: row 3, step 1: ", of a value that is bad; `element` counts from the file's
+   beginning. */
+static void name_place(const struct rnn__arrays *s, const struct rnn__field *field,
+                       int64_t element, struct rnn__fault *f)
 {
     const struct rnn_input *input = field->input;
-    char text[RNN__ELEMENT_BYTES];
     int64_t at = element / field->record, row = at, step = at;
     if (rnn__time_first(s, input))
         row = at % s->lead[0], step = at / s->lead[0];
@@ -115,8 +115,36 @@ static int bad_value(const struct rnn__arrays *s, const struct rnn__field *field
     if (field->record > 1)
         rnn__fault_add(f, ", feature %lld", (long long)(element % field->record));
     rnn__fault_add(f, ": ");
-    return rnn__describe_bad_value(input, rnn__ndarray_text(&field->array, element, text),
-                                   f);
+}
+
+static int bad_value(const struct rnn__arrays *s, const struct rnn__field *field,
+                     int64_t element, struct rnn__fault *f)
+{
+    char text[RNN__ELEMENT_BYTES];
+    name_place(s, field, element, f);
+    return rnn__describe_bad_value(field->input,
+                                   rnn__ndarray_text(&field->array, element, text), f);
+}
+
+/* Whether its values count steps of a sequence, which then has as many. */
+static bool counts_steps(const struct rnn__arrays *s, const struct rnn__field *field)
+{
+    return s->setup.lengths && field->input->kind == RNN_INTEGER &&
+           strcmp(s->setup.lengths, field->input->name) == 0;
+}
+
+static int check_lengths(const struct rnn__arrays *s, const struct rnn__field *field,
+                         const struct rnn__run *run, const int32_t *values,
+                         struct rnn__fault *f)
+{
+    int64_t n = run->n * run->take, i = 0;
+    while (i < n && values[i] <= s->grid.steps)
+        i++;
+    if (i == n)
+        return 0;
+    name_place(s, field, run->first + i / run->take * run->stride + i % run->take, f);
+    return rnn__fault_add(f, "%d steps count, of a sequence of %lld", (int)values[i],
+                          (long long)s->grid.steps);
 }
 
 static bool needs_check(const struct rnn__arrays *s, const struct rnn__field *field)
@@ -135,7 +163,7 @@ int rnn__field_read(const struct rnn__arrays *s, const struct rnn__field *field,
     int64_t n = run->n * run->take;
     int64_t bad = rnn__first_bad_value(field->input, s->dtype, out, n);
     if (bad == n)
-        return 0;
+        return counts_steps(s, field) ? check_lengths(s, field, run, out, f) : 0;
     return bad_value(s, field, run->first + bad / run->take * run->stride + bad % run->take,
                      f);
 }

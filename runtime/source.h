@@ -44,6 +44,7 @@ struct rnn__source_setup {
     const char *where;  /* "data.train", for messages */
     const char *folder; /* of relative paths, or NULL */
     uint64_t seed;
+    const char *lengths; /* the input that says how many steps of a row count, or NULL */
     const struct rnn__vocabulary *vocabulary; /* text only; must outlive the source */
     struct rnn__used_files *used;             /* NULL, or filled in by rnn__source_uses */
 };

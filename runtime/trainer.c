@@ -63,6 +63,8 @@ static struct rnn__source_setup setup_of(struct rnn__trainer *t, const char *whi
         .where = train ? "data.train" : "data.valid",
         .folder = t->config->folder,
         .seed = t->seed,
+        .lengths = json_string_value(
+            json_object_get(json_object_get(t->json, "tbptt"), "lengths")),
         .vocabulary = &t->vocabulary,
         .used = &t->used,
     };

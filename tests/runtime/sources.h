@@ -23,6 +23,8 @@ static const struct rnn_model sound_model = {
 static struct rnn__vocabulary vocabulary; /* a text's; empty else */
 static json_t *settings;
 
+static const char *lengths; /* tbptt.lengths of the runs that are opened */
+
 /* Opens the source of the settings' text (ours until the next). */
 static inline int open_run(rnn_source_run *run, const struct rnn_model *model,
                            const char *json)
@@ -37,6 +39,7 @@ static inline int open_run(rnn_source_run *run, const struct rnn_model *model,
                                       .where = "data.train",
                                       .folder = scratch_folder,
                                       .seed = 3,
+                                      .lengths = lengths,
                                       .vocabulary = &vocabulary};
     int code = rnn__source_make(&source, &setup, &f);
     CHECK(code == 0, "%s", f.sentence);

@@ -304,6 +304,21 @@ static void test_what_is_not_finite_is_let_in_where_allowed(void)
            "y.npy: step 1: is 10");
 }
 
+/* Of three steps four cannot count. */
+static void test_lengths_beyond_a_sequence_are_told(void)
+{
+    static const char all[] = "{\"x\": \"x.npy\", \"y\": \"y.npy\", \"n\": \"n.npy\"}";
+    const uint8_t n[N] = {0, 1, 2, 3, 3};
+    rnn_source_run run;
+    write_arrays(false);
+    lengths = "n";
+    refuse(&reals, all, "n.npy: row 3: 4 steps count, of a sequence of 3");
+    npy_write("n.npy", 1, npy_header("|u1", "(5,)"), n, sizeof n);
+    CHECK(open_run(&run, &reals, all) == 0, "%s", run.sentence);
+    rnn_source_close(&run);
+    lengths = NULL;
+}
+
 static void test_what_does_not_fit_is_told(void)
 {
     static const char all[] = "{\"x\": \"x.npy\", \"y\": \"y.npy\", \"n\": \"n.npy\"}";
@@ -551,6 +566,7 @@ int main(void)
     test_options_of_series_and_sequences_do_not_mix();
     test_what_is_not_finite_is_let_in_where_allowed();
     test_data_without_a_batch_are_told();
+    test_lengths_beyond_a_sequence_are_told();
     test_what_does_not_fit_is_told();
     test_text_fills_x_and_y_one_apart();
     test_lengths_cut_streams_into_batches_that_go_on();
