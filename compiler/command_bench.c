@@ -265,7 +265,7 @@ static int variant_open(Arena *arena, const CommandLine *c, bool fuse, int threa
         return command_mistakes(v->unit);
     if (c->verbose && fuse) /* unfused, everything is refused */
         explain_notes(v->unit->plan, v->unit->diag);
-    status = compiled_make(v->unit, false, &v->compiled);
+    status = compiled_make(v->unit, false, true, &v->compiled);
     if (status == EXIT_DONE)
         status = open_data(v);
     return status == EXIT_DONE ? open_engine(v, threads) : status;

@@ -45,7 +45,7 @@ int command_mistakes(const Unit *u)
                                         : EXIT_SPEC;
 }
 
-int compiled_make(Unit *u, bool interpreter, Compiled *out)
+int compiled_make(Unit *u, bool interpreter, bool trains, Compiled *out)
 {
     *out = (Compiled){0};
     if (interpreter) {
@@ -55,7 +55,7 @@ int compiled_make(Unit *u, bool interpreter, Compiled *out)
     }
     struct rnn_model *tables =
         graph_describe(u->arena, u->graph, u->steps_max, u->rows_max);
-    out->jit = jit_plan(u->arena, u->diag, u->plan, tables, u->target);
+    out->jit = jit_plan(u->arena, u->diag, u->plan, tables, u->target, trains);
     diag_flush(u->diag);
     if (!out->jit)
         return EXIT_MACHINE;
@@ -113,7 +113,8 @@ int command_run(Arena *arena, const CommandLine *c)
     if (c->verbose && !c->interpreter)
         explain_notes(u->plan, u->diag);
     double planned = command_seconds();
-    status = compiled_make(u, c->interpreter, &compiled);
+    bool trains = rnn_trainer_trains(c->n_rest, c->rest);
+    status = compiled_make(u, c->interpreter, trains, &compiled);
     if (c->verbose && !c->interpreter && status == EXIT_DONE)
         say_times(begun, planned);
     if (status == EXIT_DONE)

@@ -49,8 +49,9 @@ typedef struct {
     const struct rnn_model *model;
     Jit *jit;
 } Compiled;
-/* 0, or an exit status after messages. Ended by compiled_free. */
-int compiled_make(Unit *u, bool interpreter, Compiled *out);
+/* trains: the code for it is wanted at once. 0, or an exit status after messages. Ended by
+   compiled_free. */
+int compiled_make(Unit *u, bool interpreter, bool trains, Compiled *out);
 void compiled_free(Compiled *c);
 
 /* Of a clock that only goes on. */

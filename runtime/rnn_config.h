@@ -55,6 +55,10 @@ RNN_API int rnn_trainer_main(int argc, char **argv, const struct rnn_model *mode
  */
 RNN_API void rnn_trainer_prepare(void);
 
+/* Whether such a command line trains, its words without the program's name; a mistake in it
+   does not. */
+RNN_API bool rnn_trainer_trains(int n_word, char *const *word);
+
 #ifdef __cplusplus
 }
 #endif

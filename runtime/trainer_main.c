@@ -184,6 +184,18 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
+/* The command that a line begins with, or the default; NULL: it is none. */
+static const struct command *command_of(int n_word, char *const *word)
+{
+    return find_command(n_word > 0 && word[0][0] != '-' ? word[0] : command_list[0].name);
+}
+
+bool rnn_trainer_trains(int n_word, char *const *word)
+{
+    const struct command *c = command_of(n_word, word);
+    return c && c->run == rnn__trainer_train;
+}
+
 static int read_options(int argc, char **argv, struct rnn__options *o, struct rnn__fault *f)
 {
     int at = 1;

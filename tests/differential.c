@@ -812,7 +812,7 @@ static Runner *compile(const Course *c, const Target *target, bool fuse)
         u->plan->threads_max = THREADS_MOST;
     struct rnn_model *tables =
         graph_describe(c->arena, u->graph, u->steps_max, u->rows_max);
-    Jit *jit = jit_plan(c->arena, u->diag, u->plan, tables, target);
+    Jit *jit = jit_plan(c->arena, u->diag, u->plan, tables, target, true);
     diag_flush(u->diag);
     return jit ? runner_new(c->arena, jit_model(jit)) : NULL;
 }

@@ -58,10 +58,11 @@ typedef struct Jit Jit;
 /* Compiles and links in memory; the model stays valid until jit_free. NULL after an error.
  */
 Jit *jit_new(EmitModule *m, Diag *d);
-/* The same of a plan, in parts: what training does not call is compiled when it is first
-   called, so everything given must outlive the Jit, and the arena and d are then its. */
+/* The same of a plan, in parts: what training calls at once when the model trains now, all
+   else when it is first called, so everything given must outlive the Jit, and the arena and
+   d are then its. */
 Jit *jit_plan(Arena *arena, Diag *d, const Plan *plan, const struct rnn_model *tables,
-              const Target *target);
+              const Target *target, bool trains_now);
 const struct rnn_model *jit_model(const Jit *jit);
 void jit_free(Jit *jit);
 

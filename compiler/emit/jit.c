@@ -1,10 +1,10 @@
 /*
  * jit.c — code in memory: a module whole, or a plan part by part.
  *
- * Of a plan, what training calls is compiled at once, in two parts on two threads: most of
- * the time goes to LLVM, which a module and its context have for themselves. What only
- * evaluates, or only runs, is compiled when it is first called, by the thread that came
- * first; the others of its team wait. Then the model's tables are those in memory, with
+ * Of a plan that is to be trained, what training calls is compiled at once, in two parts on
+ * two threads: most of the time goes to LLVM, which a module and its context have for
+ * themselves. All else is compiled when it is first called, by the thread that came first;
+ * the others of its team wait. Then the model's tables are those in memory, with
  * procedures that look for their code, and its context is the Jit. Where LLVM refuses, its
  * reason is printed once and a procedure that fails stands in for the code: the threads of
  * a team then all return, and the run ends in order.
@@ -175,6 +175,28 @@ static int not_compiled(struct rnn_chunk *chunk, int thread)
     return RNN_EDEVICE;
 }
 
+/* What is compiled with a procedure that is called before it is compiled. */
+static unsigned late_set(Call call)
+{
+    const unsigned begins = 1u << CALL_INIT | 1u << CALL_PACK;
+    const unsigned learns = 1u << CALL_TRAIN | 1u << CALL_GRAD | 1u << CALL_UPDATE;
+    unsigned own = 1u << call;
+    return own & begins ? begins : own & learns ? learns : own;
+}
+
+/* Compiles the set and keeps its procedures; where that fails, one that fails for each. */
+static void compile_late(Jit *jit, unsigned set)
+{
+    bool good = add_parts(jit, 1, &set);
+    for (int call = 0; call < N_PROCEDURE; call++) {
+        if (!(set & 1u << call))
+            continue;
+        rnn_procedure *f = good ? procedure(jit, (Call)call) : NULL;
+        atomic_store_explicit(&jit->late[call], f ? f : not_compiled, memory_order_release);
+    }
+    diag_flush(jit->diag);
+}
+
 /* The code of a procedure that is compiled when it is first asked for. */
 static rnn_procedure *late(const struct rnn_chunk *chunk, Call call)
 {
@@ -183,48 +205,78 @@ static rnn_procedure *late(const struct rnn_chunk *chunk, Call call)
     if (f)
         return f;
     pthread_mutex_lock(&jit->lock);
-    f = atomic_load_explicit(&jit->late[call], memory_order_relaxed);
-    if (!f && add_parts(jit, 1, &(unsigned){1u << call}))
-        f = procedure(jit, call);
-    if (!f) {
-        diag_flush(jit->diag);
-        f = not_compiled;
-    }
-    atomic_store_explicit(&jit->late[call], f, memory_order_release);
+    if (!atomic_load_explicit(&jit->late[call], memory_order_relaxed))
+        compile_late(jit, late_set(call));
     pthread_mutex_unlock(&jit->lock);
-    return f;
+    return atomic_load_explicit(&jit->late[call], memory_order_acquire);
 }
 
-static int late_eval(struct rnn_chunk *chunk, int thread)
+static int late_init(struct rnn_chunk *c, int thread)
 {
-    return late(chunk, CALL_EVAL)(chunk, thread);
+    return late(c, CALL_INIT)(c, thread);
 }
 
-static int late_step(struct rnn_chunk *chunk, int thread)
+static int late_pack(struct rnn_chunk *c, int thread)
 {
-    return late(chunk, CALL_STEP)(chunk, thread);
+    return late(c, CALL_PACK)(c, thread);
 }
 
-static bool find_procedures(Jit *jit)
+static int late_train(struct rnn_chunk *c, int thread)
+{
+    return late(c, CALL_TRAIN)(c, thread);
+}
+
+static int late_grad(struct rnn_chunk *c, int thread)
+{
+    return late(c, CALL_GRAD)(c, thread);
+}
+
+static int late_update(struct rnn_chunk *c, int thread)
+{
+    return late(c, CALL_UPDATE)(c, thread);
+}
+
+static int late_eval(struct rnn_chunk *c, int thread)
+{
+    return late(c, CALL_EVAL)(c, thread);
+}
+
+static int late_step(struct rnn_chunk *c, int thread)
+{
+    return late(c, CALL_STEP)(c, thread);
+}
+
+static void set_procedures(Jit *jit)
 {
     struct rnn_model *m = &jit->own;
+    m->init = late_init, m->pack = late_pack, m->train = late_train;
+    m->grad = late_grad, m->update = late_update;
+    m->eval = late_eval, m->step = late_step;
+    m->context = jit;
+}
+
+/* All that training calls. */
+static bool compile_training(Jit *jit)
+{
+    struct rnn_model *m = &jit->own;
+    if (!add_parts(jit, COUNT(trains), trains))
+        return false;
     m->init = procedure(jit, CALL_INIT), m->pack = procedure(jit, CALL_PACK);
     m->train = procedure(jit, CALL_TRAIN), m->grad = procedure(jit, CALL_GRAD);
     m->update = procedure(jit, CALL_UPDATE);
-    m->eval = late_eval, m->step = late_step;
-    m->context = jit;
     return m->init && m->pack && m->train && m->grad && m->update;
 }
 
 Jit *jit_plan(Arena *arena, Diag *d, const Plan *plan, const struct rnn_model *tables,
-              const Target *target)
+              const Target *target, bool trains_now)
 {
     Jit *jit = NEW(arena, Jit);
     jit->diag = d, jit->arena = arena, jit->plan = plan, jit->target = target;
     jit->own = emit_describe(arena, plan, tables, target);
     jit->model = &jit->own;
     pthread_mutex_init(&jit->lock, NULL);
-    if (jit_open(jit) && add_parts(jit, COUNT(trains), trains) && find_procedures(jit))
+    set_procedures(jit);
+    if (jit_open(jit) && (!trains_now || compile_training(jit)))
         return jit;
     jit_free(jit);
     return NULL;

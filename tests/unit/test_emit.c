@@ -1246,7 +1246,7 @@ static void test_a_part_is_made_when_it_is_first_called(void)
     run_threads(&f, f.chunk.model->step, THREADS);
     memcpy(whole, f.outputs, sizeof whole);
     memset(f.outputs, 0, sizeof whole);
-    Jit *parts = jit_plan(f.arena, f.diag, &f.plan, &f.tables, target);
+    Jit *parts = jit_plan(f.arena, f.diag, &f.plan, &f.tables, target, true);
     CHECK(parts != NULL, "not compiled");
     if (parts) {
         f.chunk.model = jit_model(parts);
@@ -1272,7 +1272,7 @@ static void test_a_part_that_cannot_be_made_fails_for_all_threads(void)
     fixture_open(&f);
     compile(&f);
     Diag *diag = diag_new(f.arena, out);
-    Jit *parts = jit_plan(f.arena, diag, &f.plan, &f.tables, &target);
+    Jit *parts = jit_plan(f.arena, diag, &f.plan, &f.tables, &target, true);
     CHECK(parts != NULL, "not compiled");
     target.triple = "none-of-these";
     for (int thread = 0; parts && thread < 3; thread++) {
