@@ -101,10 +101,52 @@ static void points_end(const NestCode *n, Points *p)
 
 /* ---- sweeps ---- */
 
+/* A sweep as a function of its own, called at the frame's point. */
+static void emit_apart(const NestCode *n, const Sweep *s)
+{
+    Emitter *e = n->e;
+    Frame here = e->frame;
+    LLVMValueRef f =
+        ir_declare(n->ir, "sweep", n->ir->none, COUNT(e->nest_param), e->nest_param);
+    LLVMSetLinkage(f, LLVMInternalLinkage);
+    IrPlace place = frame_begin(e, f);
+    e->frame.direction = here.direction;
+    e->frame.t = here.t ? e->frame.t0 : NULL;
+    e->frame.row = here.row ? e->frame.row0 : NULL;
+    sweep_emit(e, s, sweep_part(n, s));
+    ir_end(n->ir, place, NULL);
+    e->frame = here;
+    LLVMValueRef arg[] = {here.chunk,
+                          here.thread,
+                          here.t ? here.t : here.t0,
+                          here.t1,
+                          here.row ? here.row : here.row0,
+                          here.row1,
+                          here.slot0};
+    ir_call(n->ir, f, COUNT(arg), arg);
+}
+
+/* LLVM orders the instructions of a block, and finds them registers, in time that grows
+   with the square of their number: the many sweeps of a large nest, often without loops of
+   their own, would become one block. */
+enum { MANY_INSTRUCTIONS = 1024 };
+
+static bool is_large(const Nest *nest)
+{
+    int n = 0;
+    for (int i = 0; i < nest->n_sweep; i++)
+        n += nest->sweep[i].n_instr;
+    return nest->n_sweep > 1 && n > MANY_INSTRUCTIONS;
+}
+
 static void emit_sweeps(const NestCode *n, int first, int end)
 {
+    const bool apart = is_large(n->nest);
     for (int i = first; i < end; i++)
-        sweep_emit(n->e, &n->nest->sweep[i], sweep_part(n, &n->nest->sweep[i]));
+        if (apart)
+            emit_apart(n, &n->nest->sweep[i]);
+        else
+            sweep_emit(n->e, &n->nest->sweep[i], sweep_part(n, &n->nest->sweep[i]));
 }
 
 /* All sweeps of a nest that runs once, or once a row; those of its sums for each point: in

@@ -151,6 +151,9 @@ typedef struct {
 
 /* Reductions of one sweep: each keeps two numbers at most (argmax: where and how much). */
 enum { SWEEP_MAX_REDUCTIONS = 32 };
+/* Nodes of the graph in one sweep, at most: so many values have left the registers long
+   before, and LLVM's time grows with the square of a loop's body. */
+enum { SWEEP_MAX_NODES = 256 };
 
 typedef struct {
     int rank;

@@ -627,7 +627,7 @@ bool schedule_in_register(const Schedule *s, NodeId user, NodeId arg)
 typedef struct {
     Shape space;
     uint32_t reduced;
-    int n_reduce;
+    int n_node, n_reduce;
     bool closed;
 } Space;
 
@@ -680,13 +680,15 @@ static bool joins_sweep(const Schedule *s, const Space *sweep, NodeId id)
     Shape space = schedule_space(s->g, id);
     bool fits = sweep->n_reduce == 0 || (sweep->reduced == n->attr.reduce &&
                                          sweep->n_reduce < SWEEP_MAX_REDUCTIONS);
-    return s->fuse && !sweep->closed && op_defs[n->op]->family != FAMILY_MAKER &&
-           shape_equal(&space, &sweep->space) && (fits || !reduces(n));
+    return s->fuse && !sweep->closed && sweep->n_node < SWEEP_MAX_NODES &&
+           op_defs[n->op]->family != FAMILY_MAKER && shape_equal(&space, &sweep->space) &&
+           (fits || !reduces(n));
 }
 
 static void enter_sweep(const Schedule *s, Space *sweep, NodeId id)
 {
     const Node *n = &s->g->node[id];
+    sweep->n_node++;
     if (reduces(n)) {
         sweep->n_reduce++;
         sweep->reduced = n->attr.reduce;
