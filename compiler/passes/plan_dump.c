@@ -3,7 +3,8 @@
  *
  * Procedures, stages, groups and nests are indented; a product is one line, a
  * sweep is its equations: stores with what they store, written out as far as a
- * value is used once. h(t+1) is the slot behind the current step, h(T) the last.
+ * value is used once and fits a line. h(t+1) is the slot behind the current step, h(T) the
+ * last.
  *
  * v[128…] begins at element 128 of its row. Most accesses take element after element in the
  * order of the loops, or one number for all of them, and say no more; of others the strides
@@ -13,6 +14,7 @@
  * buffer are apart stands with the buffers.
  */
 #include <inttypes.h>
+#include <string.h>
 
 #include "passes/plan.h"
 
@@ -105,27 +107,20 @@ static void print_matrix(const Plan *p, const Contraction *c, const Access *a, i
 
 /* ---- equations ---- */
 
-static int count_uses(const Sweep *s, int instr)
-{
-    int n = 0;
-    for (int i = 0; i < s->n_instr; i++)
-        for (int k = 0; k < s->instr[i].n_arg; k++)
-            n += s->instr[i].arg[k] == instr;
-    return n;
-}
+/* A sweep being written: which of its values have a name and a line of their own, for they
+   are used several times, or their text would be long. */
+typedef struct {
+    const Plan *p;
+    const Sweep *s;
+    bool *named; /* by instruction */
+    FILE *out;
+} Equations;
 
-static bool has_name(const Sweep *s, int i)
-{
-    return s->instr[i].kind == I_MAP && count_uses(s, i) > 1;
-}
-
-/* How tightly the place where a value is written binds: what binds less stands in
-   parentheses. Operands to the right always do, so that the order of roundings shows. */
+/* How an operation is written: between its operands, or as a function. BIND: how tightly
+   the place where a value is written binds: what binds less stands in parentheses. Operands
+   to the right always do, so that the order of roundings shows. */
 enum { BIND_NONE, BIND_COMPARE, BIND_SUM, BIND_PRODUCT, BIND_SIGN, BIND_POWER };
 
-static void print_value(const Plan *p, const Sweep *s, int i, int bind, FILE *out);
-
-/* How an operation is written: between its operands, or as a function. */
 static const struct Infix {
     const char *sign;
     int bind;
@@ -137,75 +132,111 @@ static const struct Infix {
     [OP_POW] = {"^", BIND_POWER},
 };
 
-static void print_infix(const Plan *p, const Sweep *s, const Instr *in, int bind, FILE *out)
+/* Columns of an equation about which its value gets a name. */
+enum { WIDE_EQUATION = 80, NAME_WIDTH = 4 };
+
+/* About as many columns as the instruction's text takes, its operands' with it. */
+static int width_of(const Equations *e, int i, const int *width)
+{
+    const Instr *in = &e->s->instr[i];
+    int columns = in->kind == I_MAP ? (int)strlen(op_defs[in->op]->name) + 2 : 6;
+    if (in->access.buffer >= 0 && (in->kind == I_LOAD || in->kind == I_GATHER))
+        columns += (int)strlen(e->p->buffer[in->access.buffer].name);
+    for (int k = 0; k < in->n_arg; k++)
+        columns += e->named[in->arg[k]] ? NAME_WIDTH : width[in->arg[k]];
+    return columns;
+}
+
+static Equations equations_of(const Plan *p, const Sweep *s, FILE *out)
+{
+    Equations e = {p, s, NEW_ARRAY(p->arena, bool, s->n_instr + 1), out};
+    int *uses = NEW_ARRAY(p->arena, int, s->n_instr + 1);
+    int *width = NEW_ARRAY(p->arena, int, s->n_instr + 1);
+    for (int i = 0; i < s->n_instr; i++)
+        for (int k = 0; k < s->instr[i].n_arg; k++)
+            uses[s->instr[i].arg[k]]++;
+    for (int i = 0; i < s->n_instr; i++) {
+        width[i] = width_of(&e, i, width);
+        e.named[i] = s->instr[i].kind == I_MAP && (uses[i] > 1 || width[i] > WIDE_EQUATION);
+    }
+    return e;
+}
+
+static void print_value(const Equations *e, int i, int bind);
+
+static void print_infix(const Equations *e, const Instr *in, int bind)
 {
     const struct Infix *how = &infix[in->op];
     bool left = how->bind == BIND_SUM || how->bind == BIND_PRODUCT;
     if (how->bind < bind)
-        fprintf(out, "(");
-    print_value(p, s, in->arg[0], left ? how->bind : how->bind + 1, out);
-    fprintf(out, " %s ", how->sign);
-    print_value(p, s, in->arg[1], how->bind + 1, out);
+        fprintf(e->out, "(");
+    print_value(e, in->arg[0], left ? how->bind : how->bind + 1);
+    fprintf(e->out, " %s ", how->sign);
+    print_value(e, in->arg[1], how->bind + 1);
     if (how->bind < bind)
-        fprintf(out, ")");
+        fprintf(e->out, ")");
 }
 
-static void print_map(const Plan *p, const Sweep *s, const Instr *in, int bind, FILE *out)
+static void print_negative(const Equations *e, const Instr *in, int bind)
+{
+    fprintf(e->out, bind > BIND_SIGN ? "(-" : "-");
+    print_value(e, in->arg[0], BIND_POWER);
+    fprintf(e->out, bind > BIND_SIGN ? ")" : "");
+}
+
+static void print_map(const Equations *e, const Instr *in, int bind)
 {
     if (infix[in->op].sign) {
-        print_infix(p, s, in, bind, out);
-        return;
+        print_infix(e, in, bind);
+    } else if (in->op == OP_DETACH) {
+        print_value(e, in->arg[0], bind);
+    } else if (in->op == OP_NEG) {
+        print_negative(e, in, bind);
+    } else {
+        fprintf(e->out, "%s(", op_defs[in->op]->name);
+        for (int k = 0; k < in->n_arg; k++) {
+            fprintf(e->out, k > 0 ? ", " : "");
+            print_value(e, in->arg[k], BIND_NONE);
+        }
+        fprintf(e->out, ")");
     }
-    if (in->op == OP_DETACH) {
-        print_value(p, s, in->arg[0], bind, out);
-        return;
-    }
-    if (in->op == OP_NEG) {
-        fprintf(out, bind > BIND_SIGN ? "(-" : "-");
-        print_value(p, s, in->arg[0], BIND_POWER, out);
-        fprintf(out, bind > BIND_SIGN ? ")" : "");
-        return;
-    }
-    fprintf(out, "%s(", op_defs[in->op]->name);
-    for (int k = 0; k < in->n_arg; k++) {
-        fprintf(out, k > 0 ? ", " : "");
-        print_value(p, s, in->arg[k], BIND_NONE, out);
-    }
-    fprintf(out, ")");
 }
 
-static void print_pair(const char *left, const char *right, int bind, FILE *out)
+static void print_pair(const Equations *e, const char *left, const char *right, int bind)
 {
     bool inside = bind > BIND_NONE;
-    fprintf(out, "%s%s %s%s", inside ? "(" : "", left, right, inside ? ")" : "");
+    fprintf(e->out, "%s%s %s%s", inside ? "(" : "", left, right, inside ? ")" : "");
+}
+
+static void print_gather(const Equations *e, const Instr *in)
+{
+    print_access(e->p, e->s, in, e->out);
+    fprintf(e->out, "[");
+    print_value(e, in->arg[0], BIND_NONE);
+    fprintf(e->out, "]");
 }
 
 /* The instruction's own line: its equation. Elsewhere it goes by its name, if any. */
-static void print_equation(const Plan *p, const Sweep *s, int i, int bind, FILE *out)
+static void print_equation(const Equations *e, int i, int bind)
 {
-    const Instr *in = &s->instr[i];
+    const Instr *in = &e->s->instr[i];
     switch (in->kind) {
-    case I_CONSTANT: fprintf(out, "%g", in->value); break;
-    case I_LOAD: print_access(p, s, in, out); break;
-    case I_GATHER:
-        print_access(p, s, in, out);
-        fprintf(out, "[");
-        print_value(p, s, in->arg[0], BIND_NONE, out);
-        fprintf(out, "]");
-        break;
-    case I_IOTA: fprintf(out, "iota"); break;
-    case I_RANDOM: fprintf(out, "random%d", in->index); break;
+    case I_CONSTANT: fprintf(e->out, "%g", in->value); break;
+    case I_LOAD: print_access(e->p, e->s, in, e->out); break;
+    case I_GATHER: print_gather(e, in); break;
+    case I_IOTA: fprintf(e->out, "iota"); break;
+    case I_RANDOM: fprintf(e->out, "random%d", in->index); break;
     case I_STEP:
-        print_pair("t", in->index == STEP_OF_LOSS ? "- loss_from" : "+ step0", bind, out);
+        print_pair(e, "t", in->index == STEP_OF_LOSS ? "- loss_from" : "+ step0", bind);
         break;
     case I_EXTENT:
         if (in->axes == AXES_ALL)
-            print_pair("steps", "* rows", bind, out);
+            print_pair(e, "steps", "* rows", bind);
         else
-            fprintf(out, "%s", axes_word(in->axes));
+            fprintf(e->out, "%s", axes_word(in->axes));
         break;
-    case I_TRAINING: fprintf(out, "training"); break;
-    case I_MAP: print_map(p, s, in, bind, out); break;
+    case I_TRAINING: fprintf(e->out, "training"); break;
+    case I_MAP: print_map(e, in, bind); break;
     case I_REDUCE:
     case I_STORE:
     case I_ACCUMULATE:
@@ -214,36 +245,37 @@ static void print_equation(const Plan *p, const Sweep *s, int i, int bind, FILE 
     }
 }
 
-static void print_value(const Plan *p, const Sweep *s, int i, int bind, FILE *out)
+static void print_value(const Equations *e, int i, int bind)
 {
-    if (has_name(s, i))
-        fprintf(out, "v%d", i);
+    if (e->named[i])
+        fprintf(e->out, "v%d", i);
     else
-        print_equation(p, s, i, bind, out);
+        print_equation(e, i, bind);
 }
 
-static void print_result(const Plan *p, const Sweep *s, const Instr *in, FILE *out)
+static void print_result(const Equations *e, const Instr *in)
 {
-    print_access(p, s, in, out);
+    FILE *out = e->out;
+    print_access(e->p, e->s, in, out);
     switch (in->kind) {
     case I_STORE:
         fprintf(out, " = ");
-        print_value(p, s, in->arg[0], BIND_NONE, out);
+        print_value(e, in->arg[0], BIND_NONE);
         break;
     case I_REDUCE:
         fprintf(out, " = %s(", op_defs[in->op]->name);
-        print_value(p, s, in->arg[0], BIND_NONE, out);
+        print_value(e, in->arg[0], BIND_NONE);
         fprintf(out, ")");
         break;
     case I_ACCUMULATE:
         fprintf(out, " += ");
-        print_value(p, s, in->arg[0], BIND_NONE, out);
+        print_value(e, in->arg[0], BIND_NONE);
         break;
     case I_SCATTER:
         fprintf(out, "[");
-        print_value(p, s, in->arg[1], BIND_NONE, out);
+        print_value(e, in->arg[1], BIND_NONE);
         fprintf(out, "] += ");
-        print_value(p, s, in->arg[0], BIND_NONE, out);
+        print_value(e, in->arg[0], BIND_NONE);
         break;
     case I_ORTHOGONAL: fprintf(out, " made orthogonal"); break;
     case I_CONSTANT:
@@ -267,8 +299,23 @@ static bool is_stash(const Plan *p, const Instr *in)
            b->n_slot <= p->steps_max;
 }
 
+static void dump_instr(const Equations *e, int i)
+{
+    const Instr *in = &e->s->instr[i];
+    fprintf(e->out, "          ");
+    if (instr_writes(in)) {
+        print_result(e, in);
+        fprintf(e->out, is_stash(e->p, in) ? "   stash" : "");
+    } else {
+        fprintf(e->out, "v%d = ", i);
+        print_equation(e, i, BIND_NONE);
+    }
+    fprintf(e->out, "\n");
+}
+
 static void dump_sweep(const Plan *p, const Nest *n, const Sweep *s, FILE *out)
 {
+    const Equations e = equations_of(p, s, out);
     fprintf(out, "        each [");
     for (int d = 0; d < s->rank; d++)
         fprintf(out, "%s%s%" PRId64, d ? ", " : "", s->reduced >> d & 1 ? "Σ" : "",
@@ -279,19 +326,9 @@ static void dump_sweep(const Plan *p, const Nest *n, const Sweep *s, FILE *out)
     if (s->ahead > 0)
         fprintf(out, ", fetching %d rows ahead", s->ahead);
     fprintf(out, "\n");
-    for (int i = 0; i < s->n_instr; i++) {
-        if (!instr_writes(&s->instr[i]) && !has_name(s, i))
-            continue;
-        fprintf(out, "          ");
-        if (instr_writes(&s->instr[i])) {
-            print_result(p, s, &s->instr[i], out);
-            fprintf(out, is_stash(p, &s->instr[i]) ? "   stash" : "");
-        } else {
-            fprintf(out, "v%d = ", i);
-            print_equation(p, s, i, BIND_NONE, out);
-        }
-        fprintf(out, "\n");
-    }
+    for (int i = 0; i < s->n_instr; i++)
+        if (instr_writes(&s->instr[i]) || e.named[i])
+            dump_instr(&e, i);
 }
 
 /* ---- the frame ---- */

@@ -299,6 +299,26 @@ static void test_explain_tells_map_from_scan_and_why_values_are_stored(void)
     CHECK(RUN("explain", spec, "--fuse=off") == 0 && says("Fusing is off"), "%s", output);
 }
 
+static size_t longest_line(void)
+{
+    size_t longest = 0;
+    for (const char *line = output; *line;) {
+        size_t n = strcspn(line, "\n");
+        longest = n > longest ? n : longest;
+        line += n + (line[n] == '\n');
+    }
+    return longest;
+}
+
+/* A value whose text is wide has a name, so no line is wider than two of them. */
+static void test_long_equations_are_cut_into_lines(void)
+{
+    const char *spec = in_root("tests/unit/long_loop.yaml");
+    CHECK(RUN("explain", spec, "--after", "place") == 0 && says("each [8]"), "%s", output);
+    CHECK(longest_line() < 200, "%zu columns", longest_line());
+    CHECK(RUN("explain", spec) == 0 && longest_line() < 200, "%zu columns", longest_line());
+}
+
 static void test_explain_shows_what_stands_behind_a_pass(void)
 {
     const char *spec = in_root("tests/parity/lstm_mse_sgd.yaml");
@@ -366,6 +386,7 @@ int main(int argc, char **argv)
     test_gradients_that_are_not_finite_end_with_6();
     test_specs_of_the_documentation_are_right();
     test_explain_tells_map_from_scan_and_why_values_are_stored();
+    test_long_equations_are_cut_into_lines();
     test_explain_shows_what_stands_behind_a_pass();
     test_the_readme_shows_every_pass();
     test_notes_on_performance_are_said_when_asked_for();
