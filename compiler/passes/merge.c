@@ -21,6 +21,7 @@
 
 #include "passes/einsum.h"
 #include "passes/rewrite.h"
+#include "passes/search.h"
 #include "passes/simplify.h"
 #include "passes/stage.h"
 
@@ -188,9 +189,7 @@ typedef struct {
     int n_group;
     int *groups_of;  /* by old node: the first group + 1 whose products share it, or 0; */
     int *group_next; /* by group: the next of those + 1, or 0 */
-    int *seen;       /* by old node: number of the last search that met it */
-    int n_search;
-    NodeId *stack;   /* of a search */
+    Search search;
     NodeId *made;    /* by group: the joined product */
     int64_t *offset; /* by old node: of its part */
 } Merging;
@@ -218,25 +217,23 @@ static bool mergeable(const Node *n)
            strchr(n->attr.label[2], c);
 }
 
-/* Whether x needs a member of the group, by any way within the step: members stand behind
-   the group's first, so the search never goes further back. */
+/* Which group a search looks for. */
+typedef struct {
+    const int *group;
+    int id;
+} Member;
+
+static bool is_member(NodeId id, const void *user)
+{
+    const Member *m = user;
+    return m->group[id] == m->id + 1;
+}
+
+/* Whether x needs a member of the group: they stand behind the group's first. */
 static bool needs_group(Merging *m, NodeId x, int group)
 {
-    int n = 0;
-    m->n_search++;
-    m->stack[n++] = x;
-    while (n > 0) {
-        NodeId id = m->stack[--n];
-        if (m->group[id] == group + 1)
-            return true;
-        for (int i = 0; i < m->base.old[id].n_arg; i++) {
-            NodeId arg = m->base.old[id].arg[i];
-            if (arg >= m->first[group] && m->seen[arg] != m->n_search)
-                m->stack[n++] = arg;
-            m->seen[arg] = m->n_search;
-        }
-    }
-    return false;
+    const Member of = {m->group, group};
+    return search_needs(&m->search, x, m->first[group], is_member, &of);
 }
 
 /* The group that product x may join, or -1. */
@@ -347,8 +344,7 @@ static void merge_products(Graph *g)
     m.size = NEW_ARRAY(g->arena, int, n);
     m.groups_of = NEW_ARRAY(g->arena, int, n);
     m.group_next = NEW_ARRAY(g->arena, int, n);
-    m.seen = NEW_ARRAY(g->arena, int, n);
-    m.stack = NEW_ARRAY(g->arena, NodeId, n);
+    m.search = search_new(g->arena, g->node, g->n_node);
     m.made = NEW_ARRAY(g->arena, NodeId, n);
     m.offset = NEW_ARRAY(g->arena, int64_t, n);
     for (int i = 0; i < n; i++)
