@@ -34,6 +34,7 @@
 #include "engine.h"
 #include "graph/describe.h"
 #include "graph/interp.h"
+#include "level.h"
 #include "services.h"
 #include "threads.h"
 
@@ -832,12 +833,6 @@ static bool try_level(const Course *c, const Target *target)
     return good;
 }
 
-/* Levels stand best first; those of the host's kind behind its best it has too. */
-static bool has_level(const Target *host, const Target *t)
-{
-    return t >= host && str_eq(t->triple, host->triple);
-}
-
 static int levels_most(void)
 {
     const char *most = getenv("RNNC_TRIAL_LEVELS");
@@ -850,7 +845,7 @@ void differential_print_levels(void)
     const Target *host = target_find(NULL, &why);
     int n = 0;
     for (const Target *t = targets; host && t < targets + n_target; t++)
-        if (!has_level(host, t))
+        if (!level_is_here(host, t))
             printf("%s: skipped, this machine is no %s\n", t->name, t->name);
         else if (n++ < levels_most())
             printf("%s: run\n", t->name);
@@ -870,7 +865,7 @@ static bool try_levels(const Course *c)
         return false;
     }
     for (const Target *t = host; t < targets + n_target; t++)
-        if (has_level(host, t) && n++ < levels_most())
+        if (level_is_here(host, t) && n++ < levels_most())
             good = try_level(c, t) && good;
     return good;
 }

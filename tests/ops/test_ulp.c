@@ -12,6 +12,7 @@
  */
 #include "check.h"
 #include "emit/emit.h"
+#include "level.h"
 #include "rnn_philox.h"
 
 #include <float.h>
@@ -74,7 +75,7 @@ static Kernel kernel_open(Arena *arena, OpCode op)
     const char *why;
     Diag *d = diag_new(arena, stderr);
     struct rnn_model tables = {.name = op_defs[op]->name};
-    const Target *target = target_find(NULL, &why);
+    const Target *target = level_to_run(&why);
     Kernel k = {.data = NEW_ARRAY(arena, float, BATCH *(MAX_OPERANDS + 1))};
     k.module = target ? emit_plan(arena, d, plan_of(arena, op), &tables, target) : NULL;
     k.jit = k.module ? jit_new(k.module, d) : NULL;
@@ -215,6 +216,9 @@ static void test_operation_is_within_its_bound(OpCode op, uint64_t step)
 
 int main(int argc, char **argv)
 {
+    const char *why;
+    if (!level_to_run(&why))
+        return check_skip(why);
     uint64_t step = argc > 1 && strcmp(argv[1], "long") == 0 ? 1 : 997;
     for (int op = 0; op < OP_COUNT; op++)
         if (op_defs[op]->emit)

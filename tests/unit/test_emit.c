@@ -6,6 +6,7 @@
  */
 #include "check.h"
 #include "emit/emit.h"
+#include "level.h"
 #include "passes/fuse.h"
 #include "passes/tile.h"
 #include "real.h"
@@ -200,7 +201,7 @@ static void split_products(Fixture *f, Procedure *p)
 static void compile(Fixture *f)
 {
     const char *why;
-    const Target *target = target_find(NULL, &why);
+    const Target *target = level_to_run(&why);
     CHECK(target != NULL, "%s", why);
     f->plan.workspace_bytes = WORKSPACE_BYTES / 2;
     f->plan.scratch_bytes = 8192;
@@ -835,7 +836,7 @@ static Access at3(int buffer, int64_t batch, int64_t outer, int64_t inner)
 static int add_packed(Fixture *f, int weight, int64_t n, int64_t k)
 {
     const char *why;
-    const Target *t = target_find(NULL, &why);
+    const Target *t = level_to_run(&why);
     int panel = target_lanes(t, real_dtype) * t->tile_vectors;
     int64_t size = (n + panel - 1) / panel * panel * k;
     int packed = add_buffer(f, (Buffer){.name = "panels",
@@ -1235,7 +1236,7 @@ static void test_a_part_is_made_when_it_is_first_called(void)
     enum { THREADS = 4 };
     int64_t n = 23;
     const char *why;
-    const Target *target = target_find(NULL, &why);
+    const Target *target = level_to_run(&why);
     real whole[STEPS * ROWS * 23];
     Fixture f;
     fixture_open(&f);
@@ -1264,7 +1265,7 @@ static void test_a_part_is_made_when_it_is_first_called(void)
 static void test_a_part_that_cannot_be_made_fails_for_all_threads(void)
 {
     const char *why;
-    Target target = *target_find(NULL, &why);
+    Target target = *level_to_run(&why);
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
@@ -1307,6 +1308,9 @@ static void test_all_targets_make_objects(void)
 
 int main(void)
 {
+    const char *why;
+    if (!level_to_run(&why))
+        return check_skip(why);
     test_a_map_covers_all_points_and_partial_vectors();
     test_nothing_beyond_the_extents_is_touched();
     test_strides_make_views();

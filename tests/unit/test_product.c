@@ -16,6 +16,7 @@
 
 #include "check.h"
 #include "jit.h"
+#include "level.h"
 #include "real.h"
 
 enum { MAX_CASE = 64, N_ARGUMENT = 8 };
@@ -734,10 +735,10 @@ static void run_target(const Target *target)
 int main(void)
 {
     const char *why;
-    const Target *host = target_find(NULL, &why);
+    const Target *target = level_to_run(&why);
     test_products_compile_without_spills_for_every_target();
-    if (!host)
+    if (!target)
         return check_failed ? check_result() : check_skip(why);
-    run_target(host);
+    run_target(target);
     return check_result();
 }
