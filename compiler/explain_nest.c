@@ -3,6 +3,7 @@
  * they are in cache, and what is stored, with the reason beside it.
  */
 #include <inttypes.h>
+#include <string.h>
 
 #include "explain_room.h"
 
@@ -20,7 +21,7 @@ static const char *place_print(const Plan *p, const Access *a)
     return a->shift ? arena_print(p->arena, "%s(t%+d)", name, a->shift) : name;
 }
 
-enum { MAX_STORE = 128 };
+enum { MAX_STORE = 128, LINE_OF_NAMES = 60, MAX_LOOPS = 8 };
 
 typedef struct {
     int n;
@@ -76,9 +77,12 @@ static void print_stores(const Explain *e, const Stores *s)
         if (told[i])
             continue;
         fprintf(e->out, "        stores   %s", s->name[i]);
+        size_t column = strlen(s->name[i]);
         for (int k = i + 1; k < s->n; k++)
             if (s->why[k] == s->why[i]) {
-                fprintf(e->out, ", %s", s->name[k]);
+                bool next_line = column > LINE_OF_NAMES;
+                fprintf(e->out, next_line ? ",\n                 %s" : ", %s", s->name[k]);
+                column = (next_line ? 0 : column) + strlen(s->name[k]);
                 told[k] = true;
             }
         fprintf(e->out, "\n                 — %s\n", s->why[i]);
@@ -142,13 +146,16 @@ static const char *loops_print(Arena *arena, const Nest *n)
 {
     Text t = {.arena = arena};
     int first = nest_point_sweeps(n).first;
-    for (int i = first; i < n->n_sweep; i++) {
+    int end = n->n_sweep - first > MAX_LOOPS ? first + MAX_LOOPS : n->n_sweep;
+    for (int i = first; i < end; i++) {
         const Sweep *s = &n->sweep[i];
         text_add(&t, "%s[", i > first ? " then " : "");
         for (int d = 0; d < s->rank; d++)
             text_add(&t, "%s%" PRId64, d ? ", " : "", s->extent[d]);
         text_add(&t, "]");
     }
+    if (end < n->n_sweep)
+        text_add(&t, " then %d more", n->n_sweep - end);
     return t.text;
 }
 
@@ -243,4 +250,3 @@ void explain_nest(const Explain *e, int stage, int group_id, int nest)
     print_stores(e, &stores);
     explain_cost(e, "        work     ", cost_of_nest(e->p, s, group, n, ANY_PHASE));
 }
-

@@ -38,7 +38,8 @@ static void note_store(Notes *s, const Touch *t)
     const Plan *p = s->e->p;
     const Buffer *b = &p->buffer[t->access->buffer];
     bool number = b->axes == 0 && shape_size(&b->shape) == 1;
-    const char *why = t->write && t->node != NO_NODE && !number ? explain_why_stored(s->e, t) : "";
+    const char *why =
+        t->write && t->node != NO_NODE && !number ? explain_why_stored(s->e, t) : "";
     if (strncmp(why, explain_refused, strlen(explain_refused)) == 0)
         say(s, t->node,
             arena_print(p->arena, "%s goes through memory: %s", b->name,

@@ -99,8 +99,7 @@ static const char *const far_words[] = {
     [FAR_REDUCED] = "a reduction, known when all features of the row are read",
     [FAR_EPILOGUE] = "the operations on its rows take it from cache",
     [FAR_NEST] = REFUSED "another nest reads it",
-    [FAR_OPERAND] =
-        REFUSED "it stands before a product, which needs the whole row first",
+    [FAR_OPERAND] = REFUSED "it stands before a product, which needs the whole row first",
     [FAR_SCAN] = REFUSED "its reader goes step by step, this does not",
     [FAR_MAP] = REFUSED "its reader takes all steps of a block at once, this does not",
     [FAR_GROUP] = REFUSED "another recurrence reads it",

@@ -151,13 +151,18 @@ static Equations equations_of(const Plan *p, const Sweep *s, FILE *out)
 {
     Equations e = {p, s, NEW_ARRAY(p->arena, bool, s->n_instr + 1), out};
     int *uses = NEW_ARRAY(p->arena, int, s->n_instr + 1);
+    bool *inner = NEW_ARRAY(p->arena, bool, s->n_instr + 1); /* part of another equation */
     int *width = NEW_ARRAY(p->arena, int, s->n_instr + 1);
     for (int i = 0; i < s->n_instr; i++)
-        for (int k = 0; k < s->instr[i].n_arg; k++)
-            uses[s->instr[i].arg[k]]++;
+        for (int k = 0; k < s->instr[i].n_arg; k++) {
+            int arg = s->instr[i].arg[k];
+            uses[arg]++;
+            inner[arg] = inner[arg] || !instr_writes(&s->instr[i]);
+        }
     for (int i = 0; i < s->n_instr; i++) {
         width[i] = width_of(&e, i, width);
-        e.named[i] = s->instr[i].kind == I_MAP && (uses[i] > 1 || width[i] > WIDE_EQUATION);
+        bool wide = inner[i] && width[i] > WIDE_EQUATION;
+        e.named[i] = s->instr[i].kind == I_MAP && (uses[i] > 1 || wide);
     }
     return e;
 }

@@ -125,11 +125,13 @@ static void find_computed(Arena *arena, Operands *o)
 void schedule_join_sums(Arena *arena, Schedule *s, const NodeId *root, int n_root)
 {
     Operands o = {.s = s, .tabled = find_tabled(arena, s, root, n_root)};
+    int *n_moved = NEW_ARRAY(arena, int, s->g->n_node + 1); /* by sum */
     find_computed(arena, &o);
     /* users first: what they alone read follows */
     for (int i = s->n_order - 1; i >= 0; i--) {
         NodeId id = s->order[i], sum = o.computed[id] ? only_sum(s, id) : NO_NODE;
-        if (sum != NO_NODE && s->g->node[sum].attr.axes == AXES_ALL)
+        if (sum != NO_NODE && s->g->node[sum].attr.axes == AXES_ALL &&
+            n_moved[sum]++ < SWEEP_MAX_NODES)
             s->slot[id].class = CLASS_SUM, s->slot[id].sum = sum;
     }
 }

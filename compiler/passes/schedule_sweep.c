@@ -115,15 +115,16 @@ static int first_sweep(const Schedule *s, NodeId id)
     return at;
 }
 
+/* What a sum computes on its way stands in its own sweep, and is bounded there. */
 static bool joins_sweep(const Schedule *s, const Space *sweep, NodeId id)
 {
     const Node *n = &s->g->node[id];
     Shape space = schedule_space(s->g, id);
     bool fits = sweep->n_reduce == 0 || (sweep->reduced == n->attr.reduce &&
                                          sweep->n_reduce < SWEEP_MAX_REDUCTIONS);
-    return s->fuse && !sweep->closed && sweep->n_node < SWEEP_MAX_NODES &&
-           op_defs[n->op]->family != FAMILY_MAKER && shape_equal(&space, &sweep->space) &&
-           (fits || !reduces(n));
+    bool full = sweep->n_node >= SWEEP_MAX_NODES && s->slot[id].class != CLASS_SUM;
+    return s->fuse && !sweep->closed && !full && op_defs[n->op]->family != FAMILY_MAKER &&
+           shape_equal(&space, &sweep->space) && (fits || !reduces(n));
 }
 
 static void enter_sweep(const Schedule *s, Space *sweep, NodeId id)

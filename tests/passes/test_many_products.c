@@ -48,7 +48,7 @@ static const char *long_loop(Arena *arena, int n)
 {
     return arena_print(arena,
                        "rnnc: 1\nname: many\ninputs: {x: [8], y: [8]}\nmodel: |\n"
-                       "  w = 1.0 * linear(x, size=8)\n  for i in range(%d):\n"
+                       "  o = linear(x, size=8)\n  w = 1.0 * o\n  for i in range(%d):\n"
                        "    w = tanh(w - 0.1)\nloss: mse(w, y)\noptimizer: sgd(lr=0.1)\n",
                        n);
 }
