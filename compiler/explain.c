@@ -54,7 +54,7 @@ static const char *stage_words(const Stage *s)
         return s->backward ? "backward in time, rows split over threads"
                            : "forward in time, rows split over threads";
     case STAGE_SUM:
-        return "sums over steps and rows, split by features: each element is one chain in "
+        return "sums over steps and rows, split by features: each element is summed in one "
                "order,\n"
                "     the same for any number of threads";
     }

@@ -2,7 +2,9 @@
  * product.c — products with packed right operands: loops around register tiles.
  *
  * Panels of b are the outer loop, so that one panel (k x panel elements) stays in the
- * nearest cache while all rows pass over it. Of the grid of rows one dimension is cut
+ * nearest cache while all rows pass over it. A long k is taken in blocks: one of a panel
+ * still fits that cache, and sums of sums err less than one long chain does; between
+ * blocks they rest in c. Of the grid of rows one dimension is cut
  * into tiles; the others are loops around it. Rows are independent of each other, so
  * their order is free, and one sequence of 64 steps is as good as 64 sequences. How it is
  * cut is the plan's: see Tiling.
@@ -130,14 +132,55 @@ static TileAt at_panel(Ir *ir, const Emission *e, LLVMValueRef panel)
                     ir_real_at(ir, e->init, ir_mul(ir, column, ir_int(ir, e->init_n)))};
 }
 
-/* All rows of one panel. */
-static void emit_panel(Ir *ir, const Emission *e, LLVMValueRef panel, Tile tile)
+/* All rows: in one tile where it has a number of rows, else in as many as it takes. */
+static void emit_rows(Ir *ir, const Emission *e, TileAt at, Tile tile)
 {
     Outer o;
-    outer_open(ir, e, &o, at_panel(ir, e, panel));
-    tile_rows_call(ir, e->p->tiling.rows, tile, e->arguments, o.at,
-                   e->dim[e->n_dim - 1].count);
+    outer_open(ir, e, &o, at);
+    if (tile.rows > 0)
+        tile_call(ir, tile, e->arguments, o.at, ir_int(ir, 1));
+    else
+        tile_rows_call(ir, e->p->tiling.rows, tile, e->arguments, o.at,
+                       e->dim[e->n_dim - 1].count);
     outer_close(ir, e, &o);
+}
+
+/* From here on what is in c is what sums are added to. */
+static void go_on_from_c(Ir *ir, Emission *e)
+{
+    e->init = e->c;
+    e->init_n = 1;
+    for (int i = 0; i < e->n_dim; i++)
+        e->dim[i].init = e->dim[i].c;
+    tile_set(ir, e->arguments, TILE_INIT_ROW, e->dim[e->n_dim - 1].c);
+}
+
+/* The blocks of k behind the first one. */
+static void emit_further_k(Ir *ir, Emission e, LLVMValueRef panel, Tile tile)
+{
+    int64_t block = e.p->tiling.block;
+    go_on_from_c(ir, &e);
+    IrLoop l = ir_loop(ir, ir_int(ir, block), ir_int(ir, e.p->k), block, 0, NULL);
+    LLVMValueRef left = ir_sub(ir, ir_int(ir, e.p->k), l.i);
+    tile_set(ir, e.arguments, TILE_K, ir_min(ir, left, ir_int(ir, block)));
+    TileAt at = at_panel(ir, &e, panel);
+    at.a = ir_real_at(ir, at.a, ir_mul(ir, l.i, ir_int(ir, e.p->a_k)));
+    at.b = ir_real_at(ir, at.b, ir_mul(ir, l.i, ir_int(ir, e.p->panel)));
+    emit_rows(ir, &e, at, tile);
+    ir_loop_end(ir, &l, NULL);
+}
+
+/* All rows and k of the panel, or of tile.panels of them from this one on. */
+static void emit_panel(Ir *ir, const Emission *e, LLVMValueRef panel, Tile tile)
+{
+    bool blocks = e->p->tiling.block < e->p->k;
+    if (blocks) {
+        tile_set(ir, e->arguments, TILE_K, ir_int(ir, e->p->tiling.block));
+        tile_set(ir, e->arguments, TILE_INIT_ROW, e->dim[e->n_dim - 1].init);
+    }
+    emit_rows(ir, e, at_panel(ir, e, panel), tile);
+    if (blocks)
+        emit_further_k(ir, *e, panel, tile);
 }
 
 /* With exactly tile.rows rows: groups of tile.panels panels from `begin` on, while they
@@ -155,10 +198,7 @@ static LLVMValueRef emit_few_rows(Ir *ir, const Emission *e, Tile tile, LLVMValu
         ir_div(ir, ir_max(ir, ir_sub(ir, end, begin), ir_int(ir, 0)), wide);
     LLVMValueRef rest = ir_add(ir, begin, ir_mul(ir, groups, wide));
     IrLoop l = ir_loop(ir, begin, rest, tile.panels, 0, NULL);
-    Outer o;
-    outer_open(ir, e, &o, at_panel(ir, e, l.i));
-    tile_call(ir, tile, e->arguments, o.at, ir_int(ir, 1));
-    outer_close(ir, e, &o);
+    emit_panel(ir, e, l.i, tile);
     ir_loop_end(ir, &l, NULL);
     ir_endif(ir, &few);
     return ir_merge(ir, &few, rest, begin);
@@ -246,7 +286,7 @@ static void set_arguments(Ir *ir, const Emission *e)
     tile_split(ir, e->p->tiling.rows, e->arguments, last->count);
 }
 
-/* c = init, spread over n: what a tile cannot load as it goes. */
+/* c = init, spread over n: what a tile cannot load. */
 static void spread_init(Ir *ir, Emission *e)
 {
     LLVMValueRef begin = e->p->n_begin ? e->p->n_begin : ir_int(ir, 0),
@@ -265,16 +305,13 @@ static void spread_init(Ir *ir, Emission *e)
     outer_close(ir, e, &o);
 }
 
-/* What the tiles start from: init, c after spread_init, or zeros. */
+/* What sums are added to: init, c after spread_init, or zeros. */
 static void emit_batch(Ir *ir, Emission *e)
 {
     const Product *p = e->p;
     if (p->init && p->init_n == 0 && p->n > 1) {
         spread_init(ir, e);
-        e->init = e->c;
-        e->init_n = 1;
-        for (int i = 0; i < e->n_dim; i++)
-            e->dim[i].init = e->dim[i].c;
+        go_on_from_c(ir, e);
     }
     set_arguments(ir, e);
     emit_columns(ir, e);

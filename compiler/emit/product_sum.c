@@ -6,8 +6,8 @@
  * Both operands are as the network left them, a row for each point. Points are taken in
  * blocks (Tiling): for each of them and each tile's width of columns the rows of b are
  * copied into a panel on the stack, which then stays in the nearest cache while the tiles
- * go down all of m. Between blocks the sums rest in c, exactly, so each element remains one
- * chain.
+ * go down all of m. Each block is a chain from zero that is then added to c: sums of sums
+ * err less than one long chain does.
  *
  * Points are a grid of up to three dimensions. The tile runs over the inner two; where
  * rows follow each other without a gap these are one run, which only the run time knows.

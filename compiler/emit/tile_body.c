@@ -37,20 +37,13 @@ static LLVMValueRef place_of(Ir *ir, const Body *y, LLVMValueRef p, TileField st
     return ir_real_at(ir, p, ir_int(ir, (int64_t)(i % columns) * ir->vector));
 }
 
-static void load_init(Ir *ir, const Body *y, LLVMValueRef init, LLVMValueRef *acc)
+static void add_init(Ir *ir, const Body *y, LLVMValueRef init, LLVMValueRef *acc)
 {
-    LLVMValueRef zero = LLVMConstNull(ir->vreal);
-    for (int i = y->n; i < y->n * y->tile.chains; i++)
-        acc[i] = zero;
     for (int i = 0; i < y->n; i++) {
         LLVMValueRef p = place_of(ir, y, init, TILE_INIT_ROW, i);
-        acc[i] = is_masked(y, i) ? ir_load_masked(ir, ir->vreal, p, y->mask)
-                                 : ir_load(ir, ir->vreal, p);
-        if (!y->tile.halves)
-            continue;
-        int other = i + y->tile.chains / 2 * y->n; /* where the first chain is */
-        acc[other] = ir_select(ir, y->reversed, acc[i], zero);
-        acc[i] = ir_select(ir, y->reversed, zero, acc[i]);
+        LLVMValueRef v = is_masked(y, i) ? ir_load_masked(ir, ir->vreal, p, y->mask)
+                                         : ir_load(ir, ir->vreal, p);
+        acc[i] = LLVMBuildFAdd(ir->builder, v, acc[i], "");
     }
 }
 
@@ -244,8 +237,10 @@ void tile_build(Ir *ir, Tile tile, LLVMValueRef f)
     copy(at, l.carried, 3);
     if (tile.ahead)
         y.next_panel = next_panel(ir, &y, b, l.i);
-    load_init(ir, &y, at[2], acc);
+    for (int i = 0; i < y.n * tile.chains; i++)
+        acc[i] = LLVMConstNull(ir->vreal);
     all_runs(ir, &y, at[0], b, acc);
+    add_init(ir, &y, at[2], acc);
     store_c(ir, &y, at[1], acc);
     LLVMValueRef next[] = {below(ir, &y, at[0], TILE_A_ROW),
                            below(ir, &y, at[1], TILE_C_ROW),

@@ -219,7 +219,7 @@ typedef struct {
     bool halves; /* … by halves of the chains, there being one panel; else by panels */
     Along along;
     bool ahead;    /* while it multiplies, a tile fetches lines that later ones will read */
-    int64_t block; /* SUM: points of a block */
+    int64_t block; /* k of a block; SUM: points of a block */
 } Tiling;
 
 static inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
@@ -238,9 +238,10 @@ static inline int64_t tile_chain(int64_t k, int chains)
 }
 
 /*
- * c[batch][m][n] = init + Σ_k a[batch][m][k] · b[batch][n][k], a chain of fma in the order
- * of k, or tiling.chains of them over runs of k side by side, added up in pairs: where a
- * step has so few results that each would wait for its last sum.
+ * c[batch][m][n] = init + Σ_k a[batch][m][k] · b[batch][n][k]. The k of each block are a
+ * chain of fma from zero, which is added to init and what the blocks before it have left;
+ * or there is one block in tiling.chains chains over runs of k side by side, added up in
+ * pairs: where a step has so few results that each would wait for its last sum.
  *
  * TIME, ROWS: a and c belong to a point, b is `packed` (it has no axes); all points of the
  * thread are rows of one product. SUM: k runs over points (and k features inside): a and b

@@ -340,8 +340,9 @@ static void dump_sweep(const Plan *p, const Nest *n, const Sweep *s, FILE *out)
 
 /* Behind the pass: tiles as rows x vectors, the largest, those over the last columns, then
    those of exactly one and of two rows, where they are wider. */
-static void dump_tiling(const Tiling *g, FILE *out)
+static void dump_tiling(const Contraction *c, FILE *out)
 {
+    const Tiling *g = &c->tiling;
     static const char *const along[] = {[ALONG_M] = "m",
                                         [ALONG_ROWS] = "rows",
                                         [ALONG_STEPS] = "steps",
@@ -358,8 +359,10 @@ static void dump_tiling(const Tiling *g, FILE *out)
     fprintf(out, " down %s", along[g->along]);
     if (g->chains > 1)
         fprintf(out, ", %d chains", g->chains);
-    if (g->block > 0)
+    if (c->packed < 0)
         fprintf(out, ", blocks of %" PRId64 " points", g->block);
+    else if (g->block < c->k)
+        fprintf(out, ", blocks of %" PRId64 " k", g->block);
     if (g->ahead)
         fprintf(out, ", fetching ahead");
     if (g->alternate)
@@ -440,7 +443,7 @@ static void dump_nest(const Plan *p, const Stage *stage, const Nest *n, FILE *ou
         dump_parts(n, out);
     fprintf(out, "\n");
     if (n->contraction && n->contraction->tiling.rows > 0)
-        dump_tiling(&n->contraction->tiling, out);
+        dump_tiling(n->contraction, out);
     for (int i = 0; i < n->n_sweep; i++)
         dump_sweep(p, n, &n->sweep[i], out);
 }

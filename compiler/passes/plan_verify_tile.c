@@ -79,6 +79,10 @@ static void verify_product(const Plan *p, const Contraction *c, const Stage *sta
     verify_along(p, c, stage, group);
     if (g->vectors * p->target.vector != panel)
         BUG("product %d has tiles of %d vectors, panels of %d", c->node, g->vectors, panel);
+    if (g->block < 1 && c->k > 0)
+        BUG("product %d has blocks of %lld k", c->node, (long long)g->block);
+    if (g->block < c->k && g->chains > 1)
+        BUG("product %d has several chains in several blocks", c->node);
     if (g->ahead && g->chains > 1)
         BUG("product %d fetches ahead of several chains", c->node);
     if (g->alternate && g->halves != (c->n <= panel))

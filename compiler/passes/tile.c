@@ -12,6 +12,9 @@
  *    chains over runs of k, added up at the end. That changes the order of the sum, so the
  *    number of chains depends on the rows that the plan is made for, never on a call's.
  *
+ * A long k is taken in blocks, and each block's sum is added to the sum of those before it:
+ * of one long chain the error grows with its whole length.
+ *
  * Panels beyond the second-level cache would be waited for: while the tiles go down the
  * rows of one, they fetch the next. The points of a sum stand far from each other, a line
  * of each at a time, which no hardware foresees: its tiles fetch the next line of every
@@ -77,6 +80,18 @@ static int rows_of_chains(const PlanTarget *t, int vectors, int chains)
     return rows < 1 ? 1 : rows < t->tile_rows ? rows : t->tile_rows;
 }
 
+/*
+ * k of a block, blocks being about as long as each other. A block of a panel of four
+ * vectors (64 bytes) is 64 KiB. The error of a sum grows with the root of its chain's
+ * length: 256 are about what optimized BLAS libraries take.
+ */
+static int64_t block_of_k(int64_t k, int chains)
+{
+    enum { LONGEST = 256 };
+    int64_t blocks = chains > 1 ? 1 : (k + LONGEST - 1) / LONGEST;
+    return blocks > 1 ? (k + blocks - 1) / blocks : k;
+}
+
 Tiling tiling_of_product(const PlanTarget *t, int panel, int64_t n, int64_t k, int chains,
                          bool alternate)
 {
@@ -88,7 +103,8 @@ Tiling tiling_of_product(const PlanTarget *t, int panel, int64_t n, int64_t k, i
                 .alternate = alternate,
                 .halves = alternate && n <= panel && chains > 1 && k % chains == 0,
                 .along = ALONG_LONGEST,
-                .ahead = chains == 1 && n * k * t->real_bytes > t->l2_bytes};
+                .ahead = chains == 1 && n * k * t->real_bytes > t->l2_bytes,
+                .block = block_of_k(k, chains)};
     if (chains > 1)
         g.rows = rows_of_chains(t, g.vectors, chains);
     else if (!alternate)

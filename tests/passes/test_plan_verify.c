@@ -369,6 +369,12 @@ static void chains_ahead(Unit *u)
     Tiling *g = tiling(u, product);
     g->chains = 2, g->rows = 1, g->ahead = true;
 }
+static void chains_in_blocks(Unit *u)
+{
+    Tiling *g = tiling(u, product);
+    g->chains = 2, g->rows = 1, g->block = 1;
+}
+static void block_of_nothing(Unit *u) { tiling(u, product)->block = 0; }
 static void no_block(Unit *u) { tiling(u, product_sum)->block = 0; }
 static bool sum_ahead(const Spot *s)
 {
@@ -669,6 +675,8 @@ static const Case cases[] = {
     {"tile", no_tile, "has a tile of 0 rows"},
     {"tile", narrow_tile, "has tiles of"},
     {"tile", chains_ahead, "fetches ahead of several chains"},
+    {"tile", chains_in_blocks, "several chains in several blocks"},
+    {"tile", block_of_nothing, "has blocks of 0 k"},
     {"tile", sum_in_chains, "is 2 chains"},
     {"tile", no_block, "blocks of 0 points"},
     {"tile", rows_apart, "along rows that stand 0 apart"},

@@ -859,18 +859,17 @@ static real dot(const real *a, int64_t a_k, const real *b, int64_t b_k, int64_t 
     return sum;
 }
 
-/* The runs of k, a chain each, added up in pairs. */
+/* The runs of k, a chain each, added up in pairs and then to `start`. */
 static real dot_in_chains(const real *a, const real *b, int64_t k, real start, int chains)
 {
     real sum[TILE_MAX_CHAINS];
     int64_t run = tile_chain(k, chains);
     for (int64_t i = 0; i < chains; i++)
-        sum[i] = dot(a + i * run, 1, b + i * run, 1, i < chains - 1 ? run : k - i * run,
-                     i == 0 ? start : 0);
+        sum[i] = dot(a + i * run, 1, b + i * run, 1, i < chains - 1 ? run : k - i * run, 0);
     for (int half = chains / 2; half > 0; half /= 2)
         for (int i = 0; i < half; i++)
             sum[i] += sum[i + half];
-    return sum[0];
+    return start + sum[0];
 }
 
 /* y = relu(bias + x Wᵀ) for all points; with n and k beside the sizes of tiles. */

@@ -1,11 +1,11 @@
 /*
  * test_product.c — products, sums over points and packing, compiled and run.
  *
- * Each result must have the very bits of its chains of fma in the order of k, whatever
- * the number of rows and however rows and columns are split; a chain in long double says
- * that the chain itself is right within its bound. Buffers end at a page that may not be
- * touched, then begin behind one; elements between rows must stay as they were. Compiled
- * once for floats, once for doubles.
+ * Each result must have the very bits of its chains of fma in the order of k, added up as
+ * its tiling says, whatever the number of rows and however rows and columns are split; a
+ * sum in long double says that they are right within their bound. Buffers end at a page
+ * that may not be touched, then begin behind one; elements between rows must stay as they
+ * were. Compiled once for floats, once for doubles.
  */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "emit/product.h"
@@ -104,6 +104,11 @@ static const ProductCase product_cases[] = {
     {1, 32, 64, 2, 1, 1, INIT_OWN, 2, false, 4, true},
     {2, 13, 48, 1, 1, 3, INIT_C, 1, true, 4, true},
     {1, 16, 51, 1, 1, 1, INIT_SPREAD, 0, false, 4, true},
+    {1, 35, 257, 2, 1, 1, INIT_OWN, 1, false, 0, false},
+    {1, 18, 515, 1, 1, 1, INIT_NONE, 0, false, 0, false},
+    {2, 33, 257, 2, 2, 2, INIT_C, 0, true, 0, false},
+    {1, 3, 700, 2, 1, 1, INIT_ALL_ROWS, 0, false, 0, false},
+    {1, 5, 513, 1, 3, 1, INIT_SPREAD, 0, true, 0, false},
 };
 
 /* The grid as run: steps, rows, m. */
@@ -155,6 +160,15 @@ static IrPlace begin_function(Ir *ir, const char *name)
     return ir_begin(ir, ir_declare(ir, name, ir->none, COUNT(type), type));
 }
 
+static Tiling product_tiling(const ProductCase *t, const PlanTarget *facts)
+{
+    int chains = t->chains ? t->chains : 1;
+    Tiling g =
+        tiling_of_product(facts, t->vectors * facts->vector, t->n, t->k, chains, t->turns);
+    g.ahead = chains == 1; /* of small panels too: it must change nothing */
+    return g;
+}
+
 static void build_product(Ir *ir, const Target *target, const ProductCase *t,
                           const char *name)
 {
@@ -162,13 +176,12 @@ static void build_product(Ir *ir, const Target *target, const ProductCase *t,
     Strides s = strides_of(t);
     bool init = t->init != INIT_NONE;
     const PlanTarget facts = target_facts(target, real_dtype);
-    int panel = t->vectors * facts.vector, chains = t->chains ? t->chains : 1;
     Product p = {
         .n_batch = t->n_batch,
         .n = t->n,
         .k = t->k,
-        .panel = panel,
-        .tiling = tiling_of_product(&facts, panel, t->n, t->k, chains, t->turns),
+        .panel = t->vectors * facts.vector,
+        .tiling = product_tiling(t, &facts),
         .a = ir_param(ir, 0),
         .b = ir_param(ir, 1),
         .c = ir_param(ir, 2),
@@ -188,7 +201,6 @@ static void build_product(Ir *ir, const Target *target, const ProductCase *t,
     };
     if (!t->constant)
         p.n_begin = argument(ir, 2), p.n_end = argument(ir, 3);
-    p.tiling.ahead = chains == 1; /* of small panels too: it must change nothing */
     if (t->turns)
         p.reversed = LLVMBuildTrunc(ir->builder, argument(ir, 0), ir->i1, "");
     product_emit(ir, &p);
@@ -250,6 +262,16 @@ static void chain_add(Chain *x, real a, real b)
 
 static Chain chain_of(real init) { return (Chain){init, init, fabsl(init), 0}; }
 
+/* x += y, and y is to begin anew. */
+static void chain_join(Chain *x, Chain *y)
+{
+    x->value += y->value;
+    x->exact += y->exact;
+    x->magnitude += y->magnitude;
+    x->n += y->n + 1;
+    *y = chain_of(0);
+}
+
 /* Each of n roundings is of a sum that is no larger than the magnitude. */
 static bool chain_is_near(const Chain *x)
 {
@@ -257,34 +279,35 @@ static bool chain_is_near(const Chain *x)
            (long double)x->n * (long double)REAL_UNIT * x->magnitude;
 }
 
-/* The runs of k, a chain each, added up in pairs: 0 + 4, 1 + 5 …, then 0 + 2, 1 + 3 … */
-static Chain product_element(const ProductCase *t, const real *a, const real *b, int panel,
-                             real init)
+/* The blocks of k, or the runs of chains added up in pairs: 0 + 4, 1 + 5 …, then 0 + 2,
+   1 + 3 … */
+static Chain product_element(const ProductCase *t, int64_t block, const real *a,
+                             const real *b, int panel, real init)
 {
     enum { MAX_CHAINS = 4 };
-    Chain x[MAX_CHAINS];
+    Chain x[MAX_CHAINS] = {{0}}, sum = chain_of(init);
     int64_t chains = t->chains ? t->chains : 1, run = (t->k + chains - 1) / chains;
-    for (int i = 0; i < chains; i++)
-        x[i] = chain_of(i == 0 ? init : 0);
-    for (int64_t k = 0; k < t->k; k++)
+    for (int64_t k = 0; k < t->k; k++) {
+        if (k > 0 && k % block == 0)
+            chain_join(&sum, &x[0]);
         chain_add(&x[k / run], a[k * t->a_k], b[k * panel]);
+    }
     for (int64_t half = chains / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) {
-            x[i].value += x[i + half].value;
-            x[i].exact += x[i + half].exact;
-            x[i].magnitude += x[i + half].magnitude;
-            x[i].n += x[i + half].n + 1;
-        }
-    return x[0];
+        for (int i = 0; i < half; i++)
+            chain_join(&x[i], &x[i + half]);
+    chain_join(&sum, &x[0]);
+    return sum;
 }
 
 /* Puts what is expected into o->before and compares all of c with it. */
-static void check_product(const ProductCase *t, int number, int panel, Grid g, Operands *o,
-                          const char *how)
+static void check_product(const ProductCase *t, int number, const PlanTarget *facts, Grid g,
+                          Operands *o, const char *how)
 {
+    int panel = t->vectors * facts->vector;
     Strides s = strides_of(t);
     int64_t worst = -1;
     bool near = true;
+    int64_t block = product_tiling(t, facts).block;
     for (int64_t i = 0; i < t->n_batch * g.steps * g.rows * t->m * t->n; i++) {
         int64_t n = i % t->n, m = i / t->n % t->m, row = i / t->n / t->m % g.rows,
                 step = i / t->n / t->m / g.rows % g.steps,
@@ -299,7 +322,7 @@ static void check_product(const ProductCase *t, int number, int panel, Grid g, O
                                ? c
                                : o->init.at + batch * s.init_batch + step * s.init_step +
                                      row * s.init_row + m * s.init_m + n * s.init_n;
-        Chain x = product_element(t, a, b, panel, t->init == INIT_NONE ? 0 : *init);
+        Chain x = product_element(t, block, a, b, panel, t->init == INIT_NONE ? 0 : *init);
         *c = x.value;
         near = near && chain_is_near(&x);
     }
@@ -337,12 +360,13 @@ static void run_split(const ProductCase *t, Compiled *f, int panel, Grid g, Oper
 static void run_product(const ProductCase *t, int number, const Target *target, Compiled *f,
                         Grid g)
 {
-    int panel = t->vectors * target_lanes(target, real_dtype);
+    const PlanTarget facts = target_facts(target, real_dtype);
+    int panel = t->vectors * facts.vector;
     for (int at_end = 0; at_end < 2; at_end++)
         for (int parts = 1; parts <= (t->constant ? 1 : 3); parts++) {
             Operands o = operands_new(t, panel, g, at_end);
             run_split(t, f, panel, g, &o, parts);
-            check_product(t, number, panel, g, &o, parts == 1 ? "whole" : "split");
+            check_product(t, number, &facts, g, &o, parts == 1 ? "whole" : "split");
             operands_free(&o);
         }
 }
@@ -437,7 +461,25 @@ static void build_sum(Ir *ir, const Target *target, const SumCase *t, const char
     ir_end(ir, place, NULL);
 }
 
-static void check_sum(const SumCase *t, int number, Grid g, Operands *o, const char *how)
+/* Does a block begin at this point? Blocks are of the inner two dimensions: of steps and
+   rows, or rows and k; one run where they lie so. */
+static bool begins_block(const SumCase *t, int64_t block, Grid g, int64_t step, int64_t row,
+                         int64_t k)
+{
+    SumOperand a = sum_operand(t, t->m, t->a_across, SUM_ROWS_MAX),
+               b = sum_operand(t, t->n, t->b_across, SUM_ROWS_MAX);
+    int64_t outer = row, inner = k, n_inner = t->k;
+    if (t->k == 1) {
+        if (g.rows == 1 || (a.step == g.rows * a.row && b.step == g.rows * b.row))
+            return (step * g.rows + row) % block == 0;
+        outer = step, inner = row, n_inner = g.rows;
+    }
+    int64_t fit = n_inner < block ? block / n_inner : 1;
+    return inner % block == 0 && (inner > 0 || outer % fit == 0);
+}
+
+static void check_sum(const SumCase *t, int number, int64_t block, Grid g, Operands *o,
+                      const char *how)
 {
     SumOperand a = sum_operand(t, t->m, t->a_across, SUM_ROWS_MAX),
                b = sum_operand(t, t->n, t->b_across, SUM_ROWS_MAX);
@@ -448,17 +490,21 @@ static void check_sum(const SumCase *t, int number, Grid g, Operands *o, const c
         int64_t row = (batch * t->m + m) * (t->n + 2);
         real *c = o->before + row + n;
         const real *init = o->init.at + row + (t->init == INIT_SPREAD ? 0 : n);
-        Chain x = chain_of(t->init == INIT_NONE ? 0 : t->init == INIT_C ? *c : *init);
+        Chain sum = chain_of(t->init == INIT_NONE ? 0 : t->init == INIT_C ? *c : *init);
+        Chain x = chain_of(0);
         for (int64_t j = 0; j < g.steps * g.rows * t->k; j++) {
             int64_t k = j % t->k, r = j / t->k % g.rows, step = j / t->k / g.rows;
+            if (j > 0 && begins_block(t, block, g, step, r, k))
+                chain_join(&sum, &x);
             chain_add(&x,
                       o->a.at[batch * a.batch + step * a.step + r * a.row + m * a.feature +
                               k * a.k],
                       o->b.at[batch * b.batch + step * b.step + r * b.row + n * b.feature +
                               k * b.k]);
         }
-        *c = x.value;
-        near = near && chain_is_near(&x);
+        chain_join(&sum, &x);
+        *c = sum.value;
+        near = near && chain_is_near(&sum);
     }
     for (int64_t i = 0; i < o->c.n && worst < 0; i++)
         if (memcmp(&o->before[i], &o->c.at[i], sizeof(real)) != 0)
@@ -515,7 +561,9 @@ static void run_sum(const SumCase *t, int number, const Target *target, Compiled
         if (argument_value[4] < argument_value[5])
             f(o.a.at, o.b.at, o.c.at, o.init.at, argument_value);
     }
-    check_sum(t, number, g, &o, m_parts * n_parts == 1 ? "whole" : "split");
+    const PlanTarget facts = target_facts(target, real_dtype);
+    check_sum(t, number, tiling_of_sum(&facts, t->m, t->n, a.feature).block, g, &o,
+              m_parts * n_parts == 1 ? "whole" : "split");
     operands_free(&o);
 }
 
