@@ -197,7 +197,8 @@ int rnn_get_blocks(rnn_engine *e, rnn_blocks *out)
                         .gathered = s->gathered,
                         .window = t->window[0],
                         .optimizer_scalars = s->optimizer_scalars,
-                        .scalars = s->scalars};
+                        .scalars = s->scalars,
+                        .running = t->running};
     return 0;
 }
 

@@ -6,6 +6,7 @@
  *     state.NAME           hidden state, [rows, …]
  *     gathered.NAME        gradients that wait for the update, if the optimizer accumulates
  *     window.NAME          the same where the next chunk's window begins, with windows
+ *     metrics.running      sums of the epoch so far, if training has metrics (float64)
  *     handler.NAME         what handlers keep (kept.c)
  *     __metadata__         rnnc, name, spec_hash, seed, sets (checkpoint_sets.c)
  *
@@ -66,6 +67,14 @@ static struct rnn__tensor state_of(const struct rnn_model *m, const struct rnn_s
     return t;
 }
 
+static bool has_training_metrics(const struct rnn_model *m)
+{
+    bool has = false;
+    for (int i = 0; i < m->n_metric; i++)
+        has = has || m->metric[i].in_training;
+    return has && m->n_running > 0;
+}
+
 int rnn__tensors_list(struct rnn__trainer *t, struct rnn__tensors *list,
                       struct rnn__fault *f)
 {
@@ -73,7 +82,7 @@ int rnn__tensors_list(struct rnn__trainer *t, struct rnn__tensors *list,
     rnn_blocks b;
     struct rnn__string s = {0};
     size_t most = 2 * (size_t)m->n_param + (size_t)m->n_optimizer +
-                  (size_t)m->n_optimizer_scalar + 2 * (size_t)m->n_state + 1;
+                  (size_t)m->n_optimizer_scalar + 2 * (size_t)m->n_state + 2;
     for (const struct rnn__kept *k = t->kept; k; k = k->next)
         most++;
     int code = rnn_get_blocks(t->engine, &b);
@@ -104,6 +113,14 @@ int rnn__tensors_list(struct rnn__trainer *t, struct rnn__tensors *list,
         add_tensor(list, "window.", m->state[i].name, state_of(m, &m->state[i], b.window),
                    &s);
     list->n_model = list->n;
+    if (has_training_metrics(m))
+        add_tensor(list, "metrics.", "running",
+                   (struct rnn__tensor){.dtype = RNN__F64,
+                                        .rank = 1,
+                                        .dim = {m->n_running},
+                                        .size = m->n_running,
+                                        .data = b.running},
+                   &s);
     for (const struct rnn__kept *k = t->kept; k; k = k->next)
         add_tensor(list, "", k->tensor.name, k->tensor, &s);
     return s.failed ? rnn__fault_memory(f) : 0;

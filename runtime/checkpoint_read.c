@@ -76,7 +76,7 @@ static int tell_extras(const struct rnn__safetensors *s, const struct rnn__tenso
         bool known = rnn__checkpoint_is_ours(s) &&
                      (starts_with(name, "optimizer.") || starts_with(name, "state.") ||
                       starts_with(name, "gathered.") || starts_with(name, "window.") ||
-                      starts_with(name, "handler."));
+                      starts_with(name, "metrics.") || starts_with(name, "handler."));
         for (int j = 0; j < n && !known; j++)
             known = strcmp(list->tensor[j].name, name) == 0;
         if (known)
@@ -136,7 +136,8 @@ static int read_tensors(const struct rnn__safetensors *s, const struct rnn__tens
     return code;
 }
 
-/* A handler that the run did not have when the checkpoint was written begins anew. */
+/* What handlers keep, and sums of metrics: one that the run did not have when the
+   checkpoint was written begins anew. */
 static int read_kept(struct rnn__trainer *t, const struct rnn__safetensors *s,
                      const struct rnn__tensor *want, struct rnn__fault *f)
 {

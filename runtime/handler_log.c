@@ -5,7 +5,8 @@
  * 3, "chunk": 2, "loss": 1.23}
  *     {"event": "iteration_completed", "epoch": 1, "iteration": 1, "output": 1.31}
  *     {"event": "validation", "epoch": 1, "iteration": 50, "loss": 1.4, "accuracy": 0.5}
- *     {"event": "epoch_completed", "epoch": 1, "iteration": 50, "output": 1.31}
+ *     {"event": "epoch_completed", "epoch": 1, "iteration": 50, "output": 1.31, "accuracy":
+ * 0.4}
  *
  * as JSON, as a table (csv) or for TensorBoard; log_formats.c has how each is written.
  * Numbers are printed so that they read back exactly. JSON and csv hold no times: two
@@ -81,12 +82,19 @@ static int log_iteration(rnn_engine *e, int event, void *user)
     return 0;
 }
 
+/* With the metrics of the epoch behind it. */
 static int log_epoch(rnn_engine *e, int event, void *user)
 {
     struct rnn__log *log = user;
+    const char *name;
+    double value;
     (void)event;
     struct rnn__line line = line_of_run(log, "epoch_completed");
     add_output(&line, rnn_state_of(e), "output");
+    for (int i = 0;
+         line.n_field < RNN__FIELDS_MAX && (name = rnn__training_metric(log->t, i)); i++)
+        if (rnn_metric_get(e, name, &value) == 0)
+            line.field[line.n_field++] = (struct rnn__field){name, value};
     put(log, &line);
     return 0;
 }

@@ -96,8 +96,7 @@ static void put_metrics(struct progress *p, struct rnn__string *s)
     double value;
     const char *name;
     for (int i = 0; (name = rnn_metric_at(p->t->engine, i, &value)); i++)
-        if (strncmp(name, "valid.", 6) == 0)
-            rnn__put(s, " %s=%.5g", name, value);
+        rnn__put(s, " %s=%.5g", name, value);
 }
 
 static void put_speed(struct progress *p, struct rnn__string *s,

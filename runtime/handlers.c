@@ -52,19 +52,30 @@ bool rnn__watched(struct rnn__trainer *t, const char *name, double *value)
     return rnn__figure(t->engine, name, value);
 }
 
-/* The figures of a run: its loss, and what a validation measures. */
+const char *rnn__training_metric(const struct rnn__trainer *t, int i)
+{
+    const struct rnn_model *m = t->model;
+    for (int k = 0; k < m->n_metric; k++)
+        if (m->metric[k].in_training && i-- == 0)
+            return m->metric[k].name;
+    return NULL;
+}
+
+/* The figures of a run: its loss, training's metrics, and what a validation measures. */
 int rnn__check_figure(struct rnn__trainer *t, const char *where, const char *key,
                       const char *name, struct rnn__fault *f)
 {
     enum { MOST = 64 };
     char text[MOST][128];
-    const char *list[MOST + 1] = {"loss"}, *metric;
+    const char *list[2 * MOST + 1] = {"loss"}, *metric;
     int n = 1;
+    for (int i = 0; n < MOST && (metric = rnn__training_metric(t, i)); i++)
+        if (strcmp(metric, "loss") != 0)
+            list[n++] = metric;
     for (int i = 0;
-         t->evaluator && n < MOST && (metric = rnn_metric_at(t->evaluator, i, NULL)); i++) {
-        snprintf(text[n], sizeof text[n], "valid.%s", metric);
-        list[n] = text[n];
-        n++;
+         t->evaluator && i < MOST && (metric = rnn_metric_at(t->evaluator, i, NULL)); i++) {
+        snprintf(text[i], sizeof text[i], "valid.%s", metric);
+        list[n++] = text[i];
     }
     for (int i = 0; i < n; i++)
         if (strcmp(list[i], name) == 0)

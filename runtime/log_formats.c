@@ -55,25 +55,36 @@ static void begin_csv(struct rnn__log *log)
     rnn__out_put(log->out, "event,epoch,iteration,time_iteration,chunk,loss");
     for (int i = 0; (name = metric_of(log, i)); i++)
         rnn__out_put(log->out, ",valid.%s", name);
+    for (int i = 0; (name = rnn__training_metric(log->t, i)); i++)
+        rnn__out_put(log->out, ",%s", name);
     rnn__out_put(log->out, "\n");
 }
 
+/* The line's field of this name, from field number `from` on. */
+static void put_cell(struct rnn__log *log, const struct rnn__line *line, int from,
+                     const char *name)
+{
+    rnn__out_put(log->out, ",");
+    for (int i = from; i < line->n_field; i++)
+        if (strcmp(line->field[i].name, name) == 0 && isfinite(line->field[i].value))
+            put_number(log, line->field[i].value);
+}
+
+/* A run's line begins with its loss, "loss" or "output"; a validation's are all metrics. */
 static void put_csv(struct rnn__log *log, const struct rnn__line *line)
 {
+    const char *name;
     bool valid = strcmp(line->event, "validation") == 0;
+    int n = line->n_field;
     rnn__out_put(log->out, "%s,%lld,%lld,%lld,", line->event, (long long)line->epoch,
                  (long long)line->iteration, (long long)line->time_iteration);
     if (line->chunk != RNN_NONE)
         rnn__out_put(log->out, "%lld", (long long)line->chunk);
-    rnn__out_put(log->out, ",");
-    for (int i = 0; i < line->n_field; i++) {
-        if (valid)
-            rnn__out_put(log->out, ",");
-        if (isfinite(line->field[i].value))
-            put_number(log, line->field[i].value);
-    }
-    for (int i = 0; !valid && metric_of(log, i); i++)
-        rnn__out_put(log->out, ",");
+    put_cell(log, line, valid ? n : 0, line->field[0].name);
+    for (int i = 0; (name = metric_of(log, i)); i++)
+        put_cell(log, line, valid ? 0 : n, name);
+    for (int i = 0; (name = rnn__training_metric(log->t, i)); i++)
+        put_cell(log, line, valid ? n : 1, name);
     rnn__out_put(log->out, "\n");
 }
 
@@ -172,11 +183,12 @@ static void put_value(struct message *summary, const char *prefix, const char *n
         put_bytes(summary, 1, v.bytes, v.n);
 }
 
-/* chunk/loss by chunks, iteration/loss and epoch/loss and valid/… by iterations. */
+/* chunk/loss by chunks, iteration/loss, epoch/… and valid/… by iterations. */
 static void put_tensorboard(struct rnn__log *log, const struct rnn__line *line)
 {
     static const struct {
-        const char *event, *prefix, *only; /* only: every field has this name */
+        const char *event, *prefix,
+            *first; /* first: the first field's name; NULL: its own */
     } tags[] = {
         {"time_iteration_completed", "chunk/", "loss"},
         {"iteration_completed", "iteration/", "loss"},
@@ -194,7 +206,7 @@ static void put_tensorboard(struct rnn__log *log, const struct rnn__line *line)
     for (int i = 0; i < line->n_field; i++)
         if (!isnan(line->field[i].value))
             put_value(&summary, tags[at].prefix,
-                      tags[at].only ? tags[at].only : line->field[i].name,
+                      tags[at].first && i == 0 ? tags[at].first : line->field[i].name,
                       line->field[i].value);
     put_bytes(&m, 5, summary.bytes, summary.n);
     put_record(log, &m);

@@ -23,9 +23,10 @@ struct rnn__report {
     struct rnn__trainer *t;
     double begin;
     int64_t chunks_before, iterations_before;
-    int n_metric;
-    struct rnn__curve loss, valid[METRICS_MAX]; /* valid: the evaluator's, "loss" first */
-    bool loss_told, valid_told[METRICS_MAX];    /* by a log of the time before */
+    int n_metric, n_training; /* the evaluator's, "loss" first; of training's epochs */
+    struct rnn__curve loss, valid[METRICS_MAX], training[METRICS_MAX];
+    bool loss_told, valid_told[METRICS_MAX]; /* by a log of the time before */
+    bool training_told[METRICS_MAX];
 };
 
 /* ---- curves ---- */
@@ -51,6 +52,29 @@ static int add_validation(rnn_engine *e, int event, void *user)
     return 0;
 }
 
+static int add_epoch(rnn_engine *e, int event, void *user)
+{
+    struct rnn__report *r = user;
+    double value;
+    (void)event;
+    for (int i = 0; i < r->n_training; i++)
+        if (rnn_metric_get(e, r->training[i].name, &value) == 0)
+            rnn__curve_add(&r->training[i], (double)rnn_state_of(e)->iteration, value);
+    return 0;
+}
+
+/* The line's numbers of n curves, those that are not told. */
+static void add_numbers(struct rnn__curve *curve, const bool *told, int n,
+                        const json_t *line)
+{
+    double at = json_number_value(json_object_get(line, "iteration"));
+    for (int i = 0; i < n; i++) {
+        const json_t *value = json_object_get(line, curve[i].name);
+        if (json_is_number(value) && !told[i])
+            rnn__curve_add(&curve[i], at, json_number_value(value));
+    }
+}
+
 /* A line of a log; curves that an earlier log has told of are left alone. */
 static void add_line(struct rnn__report *r, const json_t *line)
 {
@@ -60,11 +84,10 @@ static void add_line(struct rnn__report *r, const json_t *line)
     if (event && strcmp(event, "iteration_completed") == 0 && json_is_number(output) &&
         !r->loss_told)
         rnn__curve_add(&r->loss, at, json_number_value(output));
-    for (int i = 0; event && strcmp(event, "validation") == 0 && i < r->n_metric; i++) {
-        const json_t *value = json_object_get(line, r->valid[i].name);
-        if (json_is_number(value) && !r->valid_told[i])
-            rnn__curve_add(&r->valid[i], at, json_number_value(value));
-    }
+    if (event && strcmp(event, "validation") == 0)
+        add_numbers(r->valid, r->valid_told, r->n_metric, line);
+    if (event && strcmp(event, "epoch_completed") == 0)
+        add_numbers(r->training, r->training_told, r->n_training, line);
 }
 
 /* What a resumed run's logs tell of the time before: their lines that the checkpoint knows.
@@ -102,6 +125,8 @@ static int read_logs(struct rnn__report *r, struct rnn__fault *f)
         r->loss_told = has_points(&r->loss);
         for (int i = 0; i < r->n_metric; i++)
             r->valid_told[i] = has_points(&r->valid[i]);
+        for (int i = 0; i < r->n_training; i++)
+            r->training_told[i] = has_points(&r->training[i]);
         free(path);
     }
     return 0;
@@ -122,9 +147,13 @@ int rnn__report_begin(struct rnn__trainer *t, struct rnn__fault *f)
     while (t->evaluator && r->n_metric < METRICS_MAX &&
            (name = rnn_metric_at(t->evaluator, r->n_metric, NULL)))
         r->valid[r->n_metric++].name = name;
+    while (r->n_training < METRICS_MAX && (name = rnn__training_metric(t, r->n_training)))
+        r->training[r->n_training++].name = name;
     code = read_logs(r, f);
     if (!code)
         code = rnn__hang(t, RNN_ITERATION_COMPLETED, NULL, add_iteration, r, f);
+    if (!code && r->n_training)
+        code = rnn__hang(t, RNN_EPOCH_COMPLETED, NULL, add_epoch, r, f);
     return code || !t->evaluator ? code
                                  : rnn__hang(t, t->validated, NULL, add_validation, r, f);
 }
@@ -185,6 +214,18 @@ static void time_text(double seconds, char out[32])
         snprintf(out, 32, "%lld h %lld min", whole / 3600, whole / 60 % 60);
 }
 
+/* The last point of each curve that has one. */
+static void put_last(struct rnn__string *s, const char *prefix,
+                     const struct rnn__curve *curve, int n)
+{
+    char what[160];
+    for (int i = 0; i < n; i++) {
+        snprintf(what, sizeof what, "last %s%s", prefix, curve[i].name);
+        if (curve[i].n > 0)
+            put_fact(s, what, "%.5g", curve[i].y[curve[i].n - 1]);
+    }
+}
+
 static void put_facts(struct rnn__string *s, const struct rnn__report *r)
 {
     const struct rnn__trainer *t = r->t;
@@ -202,12 +243,8 @@ static void put_facts(struct rnn__string *s, const struct rnn__report *r)
                  (double)(state->time_iteration - r->chunks_before) / seconds);
     if (r->loss.n > 0)
         put_fact(s, "last training loss", "%.5g", r->loss.y[r->loss.n - 1]);
-    for (int i = 0; i < r->n_metric; i++)
-        if (r->valid[i].n > 0) {
-            char what[160];
-            snprintf(what, sizeof what, "last valid.%s", r->valid[i].name);
-            put_fact(s, what, "%.5g", r->valid[i].y[r->valid[i].n - 1]);
-        }
+    put_last(s, "", r->training, r->n_training);
+    put_last(s, "valid.", r->valid, r->n_metric);
     put_fact(s, "parameters", "%" PRId64, t->model->params_size);
     put_fact(s, "chunk, steps × rows", "%" PRId64 " × %" PRId64,
              t->tbptt_step ? t->tbptt_step : t->model->steps_max, t->model->rows_max);
@@ -216,17 +253,37 @@ static void put_facts(struct rnn__string *s, const struct rnn__report *r)
     rnn__put(s, "</div>\n");
 }
 
+/* The curve of this name, if it has a point. */
+static const struct rnn__curve *find_curve(const struct rnn__curve *curve, int n,
+                                           const char *name)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(curve[i].name, name) == 0 && curve[i].n > 0)
+            return &curve[i];
+    return NULL;
+}
+
 static struct rnn__chart loss_chart(const struct rnn__report *r)
 {
-    const struct rnn__curve *valid = NULL;
-    for (int i = 0; i < r->n_metric && !valid; i++)
-        if (strcmp(r->valid[i].name, "loss") == 0 && r->valid[i].n > 0)
-            valid = &r->valid[i];
+    const struct rnn__curve *valid = find_curve(r->valid, r->n_metric, "loss");
     return (struct rnn__chart){"Loss",
                                "iteration (batches)",
                                "loss",
                                {&r->loss, valid},
                                {"training, mean of chunks", "validation"}};
+}
+
+/* A metric's curves: of training's epochs, of validations. */
+static void put_metric(struct rnn__string *s, const struct rnn__report *r, const char *name)
+{
+    struct rnn__chart chart = {name,
+                               "iteration (batches)",
+                               name,
+                               {find_curve(r->training, r->n_training, name),
+                                find_curve(r->valid, r->n_metric, name)},
+                               {"training, of the epoch", "validation"}};
+    if (chart.curve[0] || chart.curve[1])
+        rnn__chart_put(s, &chart);
 }
 
 /* A run that was resumed draws what its JSON logs tell of the time before. */
@@ -240,16 +297,12 @@ static void put_charts(struct rnn__string *s, const struct rnn__report *r)
                  r->iterations_before);
     struct rnn__chart chart = loss_chart(r);
     rnn__chart_put(s, &chart);
-    for (int i = 0; i < r->n_metric; i++) {
-        if (r->valid[i].n == 0 || strcmp(r->valid[i].name, "loss") == 0)
-            continue;
-        chart = (struct rnn__chart){r->valid[i].name,
-                                    "iteration (batches)",
-                                    r->valid[i].name,
-                                    {NULL, &r->valid[i]},
-                                    {NULL, "validation"}};
-        rnn__chart_put(s, &chart);
-    }
+    for (int i = 0; i < r->n_training; i++)
+        put_metric(s, r, r->training[i].name);
+    for (int i = 0; i < r->n_metric; i++)
+        if (strcmp(r->valid[i].name, "loss") != 0 &&
+            !find_curve(r->training, r->n_training, r->valid[i].name))
+            put_metric(s, r, r->valid[i].name);
 }
 
 /* The newest validations, the last one first. */

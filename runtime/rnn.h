@@ -723,6 +723,7 @@ typedef struct rnn_blocks {
         double *window_f64;
     };
     double *optimizer_scalars, *scalars;
+    double *running; /* [n_running] sums that the epoch's metrics are made of */
 } rnn_blocks;
 RNN_API int rnn_get_blocks(rnn_engine *e, rnn_blocks *out);
 RNN_API int rnn_pack(rnn_engine *e);

@@ -25,7 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { RNN_ABI_VERSION = 5, RNN_MAX_RANK = 6 };
+enum { RNN_ABI_VERSION = 6, RNN_MAX_RANK = 6 };
 
 /* Of all reals of a model. */
 enum rnn_dtype { RNN_F32, RNN_F64 };
@@ -112,6 +112,7 @@ struct rnn_scalar {
 
 struct rnn_metric {
     const char *name;
+    bool in_training; /* `train` and `grad` tell it too */
 };
 
 /* Threads working on one chunk. `wait` returns when all of them have called it. */
@@ -180,8 +181,9 @@ struct rnn_chunk {
     /* Results, written by thread 0 before the procedure returns. */
     double loss;     /* Σ value / Σ weight; NaN when weight is 0 */
     double weight;   /* Σ weight; 0: no loss, no gradient, nothing updated */
-    double *metrics; /* NULL, or [n_metric]: written by eval, of all chunks so far */
-    double *running; /* [n_running]: sums that eval goes on with; zeros before the first
+    double *metrics; /* NULL, or [n_metric]: of all chunks so far; written by eval, those of
+                        in_training by train and grad */
+    double *running; /* [n_running]: sums that these go on with; zeros before the first
                         chunk */
     double gradient_norm; /* over all parameters, before clipping; when the model has it */
     bool finite;          /* false: the loss is not finite; nothing was updated */

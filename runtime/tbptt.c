@@ -466,22 +466,24 @@ static rnn_output mean_loss(rnn_engine *e)
 static void add_metrics(struct rnn__tbptt *t)
 {
     const struct rnn_chunk *c = &t->chunk;
-    if (t->trains || !(c->weight > 0))
+    if (!(c->weight > 0))
         return;
     t->epoch_loss_sum += c->loss * c->weight;
     t->epoch_weight_sum += c->weight;
 }
 
-/* An evaluator's figures so far this epoch. A model whose metrics include its loss knows
-   better than the weighted mean of the chunks': several parts may have weights each. */
+/* The figures so far this epoch. A model whose metrics include its loss knows better than
+   the weighted mean of the chunks': several parts may have weights each. */
 static void publish_metrics(rnn_engine *e, struct rnn__tbptt *t)
 {
-    if (t->trains || !(t->epoch_weight_sum > 0))
+    if (!(t->epoch_weight_sum > 0))
         return;
     struct rnn__number *number = e->metrics.number;
-    number[t->loss_number].value = t->epoch_loss_sum / t->epoch_weight_sum;
+    if (!t->trains)
+        number[t->loss_number].value = t->epoch_loss_sum / t->epoch_weight_sum;
     for (int32_t i = 0; i < t->model->n_metric; i++)
-        number[t->metric_number[i]].value = t->metric[i];
+        if (t->metric_number[i] >= 0)
+            number[t->metric_number[i]].value = t->metric[i];
 }
 
 static void clear_metrics(struct rnn__tbptt *t)
@@ -561,7 +563,7 @@ static int begin_batch(rnn_engine *e, struct rnn__tbptt *t, void *batch)
     int status = prepare(e, t, batch);
     if (status < 0)
         return status;
-    if (e->state.iter_counter == 1)
+    if (e->state.iter_counter == 1 && !goes_on(e))
         clear_metrics(t);
     t->stage = RNN__CHUNK_NEXT;
     t->first_chunk = true;
@@ -608,12 +610,15 @@ static bool is_lost(const struct rnn__tbptt *t)
 
 static int finish_chunk(rnn_engine *e, struct rnn__tbptt *t)
 {
+    size_t figures = (size_t)(t->model->n_running + t->model->n_metric) * sizeof(double);
+    memcpy(t->figures_before, t->running, figures);
     int status = compute(e, t);
     if (status < 0)
         return status;
     add_loss(e, t);
     add_metrics(t);
     if (is_lost(t)) {
+        memcpy(t->running, t->figures_before, figures);
         pass_over(e, t);
     } else {
         swap_states(t);

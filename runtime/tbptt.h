@@ -72,11 +72,13 @@ struct rnn__tbptt {
     int scalar_of[8]; /* counters that scalars want: tbptt.c's table */
     int accumulate;   /* the scalar that says how many chunks make an update; -1: one */
 
-    double *metric;  /* [n_metric] of all chunks so far in this epoch */
-    double *running; /* [n_running] the sums that they are made of */
+    double *metric;         /* [n_metric] of all chunks so far in this epoch */
+    double *running;        /* [n_running] the sums that they are made of */
+    double *figures_before; /* both, running first, as they lie, before the chunk */
     double epoch_loss_sum, epoch_weight_sum;
-    int loss_number,
-        *metric_number; /* [n_metric] where they stand among the engine's metrics */
+    int loss_number; /* an evaluator's */
+    int *
+        metric_number; /* [n_metric] where they stand among the engine's metrics; -1: not */
 };
 
 /* The trainer behind an engine; NULL when it has none. */

@@ -143,8 +143,9 @@ static void cut_own(struct cutter *c, const struct rnn_model *m, struct rnn__tbp
     t->at = cut(c, m->n_input, sizeof *t->at);
     t->step_stride = cut(c, m->n_input, sizeof *t->step_stride);
     t->row_stride = cut(c, m->n_input, sizeof *t->row_stride);
-    t->metric = cut(c, m->n_metric, sizeof *t->metric);
-    t->running = cut(c, m->n_running, sizeof *t->running);
+    t->running = cut(c, m->n_running + m->n_metric, sizeof *t->running);
+    t->figures_before = cut(c, m->n_running + m->n_metric, sizeof *t->running);
+    t->metric = t->running ? t->running + m->n_running : NULL;
     t->metric_number = cut(c, m->n_metric, sizeof *t->metric_number);
 }
 
@@ -237,7 +238,22 @@ static double most_of(const struct rnn__tbptt *t, enum rnn__kept what)
     return -1;
 }
 
-/* The named numbers: kept in the state dict, and an evaluator's metrics. */
+/* An evaluator's are all of the model, a trainer's those of training's epochs. */
+static int make_metrics(rnn_engine *e, struct rnn__tbptt *t)
+{
+    int status = 0;
+    if (!t->trains)
+        status = t->loss_number = rnn__number_make(e, &e->metrics, "loss");
+    for (int32_t i = 0; i < t->model->n_metric && status >= 0; i++) {
+        const struct rnn_metric *m = &t->model->metric[i];
+        t->metric_number[i] = -1;
+        if (!t->trains || m->in_training)
+            status = t->metric_number[i] = rnn__number_make(e, &e->metrics, m->name);
+    }
+    return status < 0 ? status : 0;
+}
+
+/* The named numbers: kept in the state dict, and metrics. */
 static int make_numbers(rnn_engine *e, struct rnn__tbptt *t)
 {
     for (int i = 0; i < RNN__KEPT_COUNT; i++) {
@@ -248,14 +264,7 @@ static int make_numbers(rnn_engine *e, struct rnn__tbptt *t)
             return status;
         t->kept[i] = rnn__number_find(&e->attributes, rnn__kept_names[i]);
     }
-    if (t->trains)
-        return 0;
-    t->loss_number = rnn__number_make(e, &e->metrics, "loss");
-    int status = t->loss_number;
-    for (int32_t i = 0; i < t->model->n_metric && status >= 0; i++)
-        status = t->metric_number[i] =
-            rnn__number_make(e, &e->metrics, t->model->metric[i].name);
-    return status < 0 ? status : 0;
+    return make_metrics(e, t);
 }
 
 static int make_shared(rnn_engine *e, struct rnn__tbptt *t)

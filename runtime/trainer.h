@@ -336,8 +336,10 @@ int rnn__hang_when(struct rnn__trainer *t, const struct rnn__when *when, rnn_han
 int rnn__read_filter(const json_t *options, const char *where, struct rnn__when *when,
                      struct rnn__fault *f);
 
-/* RNN__ESPEC, with a suggestion, when the run has no figure `name`: "loss", "valid.loss",
-   "valid.METRIC". */
+/* Metric number i of those that training's epochs have; NULL past the last. */
+const char *rnn__training_metric(const struct rnn__trainer *t, int i);
+/* RNN__ESPEC, with a suggestion, when the run has no figure `name`: "loss", "METRIC",
+   "valid.loss", "valid.METRIC". */
 int rnn__check_figure(struct rnn__trainer *t, const char *where, const char *key,
                       const char *name, struct rnn__fault *f);
 /* The value of "loss" (the last output) or of a metric; false while there is none. */

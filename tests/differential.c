@@ -469,10 +469,14 @@ static void run_chunk(Runner *r, Situation *s, int chunk, bool own_gradients, Re
     put_states(to, r, "grad");
     put_saved(to, r);
     put_tensors(to, "gradient", r, m->n_param, m->param, c->grads);
+    for (int i = 0; i < m->n_metric; i++)
+        if (m->metric[i].in_training)
+            put_number(to, "metric of training", m->metric[i].name, c->metrics[i]);
     if (own_gradients)
         memcpy(s->grads, c->grads, real_bytes(m, m->params_size));
 
     c->training = false;
+    memcpy(c->running, s->running, bytes_of(m->n_running, 8));
     runner_call(r, m->eval, 1);
     put_number(to, "eval", "loss", c->loss);
     put_states(to, r, "eval");

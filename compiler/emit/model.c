@@ -81,6 +81,7 @@ static const FieldDef scalar_fields[] = {
 };
 static const FieldDef metric_fields[] = {
     F(STRING, rnn_metric, name),
+    F(BOOL, rnn_metric, in_training),
 };
 static const FieldDef kernel_fields[] = {
     F(STRING, rnn_kernel, name),

@@ -256,14 +256,21 @@ static void emit_loss(Emitter *e, const Procedure *p)
     set_field(e, offsetof(struct rnn_chunk, finite), LLVMBuildZExt(b, finite, ir->i8, ""));
 }
 
+/* Those that the procedure makes, each at its number. */
+static void store_numbers(Emitter *e, LLVMValueRef to, int n, const Access *from)
+{
+    Ir *ir = &e->ir;
+    for (int i = 0; i < n; i++)
+        if (from[i].buffer >= 0)
+            ir_store(ir, read_result(e, &from[i]), ir_at(ir, ir->f64, to, ir_int(ir, i)));
+}
+
 static void emit_metrics(Emitter *e, const Procedure *p)
 {
     Ir *ir = &e->ir;
     LLVMValueRef metrics = chunk_field(e, offsetof(struct rnn_chunk, metrics), ir->ptr);
     IrIf wanted = ir_if(ir, LLVMBuildIsNotNull(ir->builder, metrics, ""));
-    for (int i = 0; i < p->n_metric; i++)
-        ir_store(ir, read_result(e, &p->metric[i]),
-                 ir_at(ir, ir->f64, metrics, ir_int(ir, i)));
+    store_numbers(e, metrics, p->n_metric, p->metric);
     ir_endif(ir, &wanted);
 }
 
@@ -272,9 +279,7 @@ static void emit_running(Emitter *e, const Procedure *p)
 {
     Ir *ir = &e->ir;
     LLVMValueRef running = chunk_field(e, offsetof(struct rnn_chunk, running), ir->ptr);
-    for (int i = 0; i < p->n_running; i++)
-        ir_store(ir, read_result(e, &p->running[i]),
-                 ir_at(ir, ir->f64, running, ir_int(ir, i)));
+    store_numbers(e, running, p->n_running, p->running);
 }
 
 static void emit_results(Emitter *e, const Procedure *p)

@@ -113,7 +113,7 @@ static void describe_numbers(struct rnn_model *m, Arena *arena, const Graph *g)
                                         .most = from->most};
     }
     for (int i = 0; i < g->n_metric; i++)
-        metric[i].name = g->metric[i].name;
+        metric[i] = (struct rnn_metric){g->metric[i].name, g->metric[i].in_training};
     m->n_scalar = g->n_scalar, m->scalar = scalar;
     m->n_metric = g->n_metric, m->metric = metric;
     m->n_running = g->n_running;

@@ -143,13 +143,15 @@ typedef struct {
 /* Of all chunks so far: made of running sums. */
 typedef struct {
     const char *name;
-    NodeId value; /* axes none, rank 0: already divided */
+    NodeId value;     /* axes none, rank 0: already divided */
+    bool in_training; /* of training's epochs too, not of evaluations alone */
 } Metric;
 
 /* A sum over steps and rows that goes on from chunk to chunk. Both are wide. */
 typedef struct {
-    NodeId leaf; /* OP_SOFAR */
-    NodeId next; /* with this chunk's part added */
+    NodeId leaf;      /* OP_SOFAR */
+    NodeId next;      /* with this chunk's part added */
+    bool in_training; /* a metric of training's epochs is made of it */
 } Running;
 
 typedef struct {

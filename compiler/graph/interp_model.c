@@ -235,6 +235,19 @@ static void write_update(struct rnn_chunk *c)
     }
 }
 
+/* All of an evaluation; of training, those of its epochs. */
+static void write_metrics(struct rnn_chunk *c, bool training)
+{
+    const Machine *m = machine_of(c);
+    const Graph *g = m->g;
+    for (int i = 0; c->metrics && i < g->n_metric; i++)
+        if (!training || g->metric[i].in_training)
+            c->metrics[i] = number(m, g->metric[i].value);
+    for (int i = 0; c->running && i < g->n_running; i++)
+        if (!training || g->running[i].in_training)
+            c->running[i] = number(m, g->running[i].next);
+}
+
 /* ---- procedures ---- */
 
 static int interp_init(struct rnn_chunk *c, int thread)
@@ -271,6 +284,7 @@ static int interp_train(struct rnn_chunk *c, int thread)
     write_outputs(c);
     write_states(c);
     write_saved(c);
+    write_metrics(c, true);
     if (sound) {
         write_norm(c);
         write_update(c);
@@ -288,6 +302,7 @@ static int interp_grad(struct rnn_chunk *c, int thread)
     write_outputs(c);
     write_states(c);
     write_saved(c);
+    write_metrics(c, true);
     memset(c->grads, 0, (size_t)c->model->params_size * rnn_dtype_bytes(c->model->dtype));
     for (int i = 0; sound && i < m->g->n_param; i++)
         if (m->g->param[i].gradient != NO_NODE)
@@ -310,17 +325,13 @@ static int interp_update(struct rnn_chunk *c, int thread)
 
 static int interp_run_eval(struct rnn_chunk *c, int thread)
 {
-    const Machine *m = machine_of(c);
     if (thread != 0)
         return 0;
     give_leaves(c, false);
     write_loss(c);
     write_outputs(c);
     write_states(c);
-    for (int i = 0; c->metrics && i < m->g->n_metric; i++)
-        c->metrics[i] = number(m, m->g->metric[i].value);
-    for (int i = 0; c->running && i < m->g->n_running; i++)
-        c->running[i] = number(m, m->g->running[i].next);
+    write_metrics(c, false);
     return 0;
 }
 

@@ -153,7 +153,7 @@ Graph *build_pass(Arena *arena, Diag *d, const Spec *spec)
                .g = graph_new(arena, spec->name),
                .start = NO_NODE,
                .training = NO_NODE,
-               .tbptt = {NO_NODE, NO_NODE, NO_NODE, NO_NODE},
+               .tbptt = {NO_NODE, NO_NODE, NO_NODE, NO_NODE, false},
                .gradient_norm = NO_NODE};
     b.g->dtype = str_eq(spec_text(spec, "dtype", "f32"), "f64") ? RNN_F64 : RNN_F32;
     b.use = NEW_ARRAY(arena, uint8_t *, spec->n_def);

@@ -231,10 +231,10 @@ Value loss_total_call(const Builtin *f, const BuiltinCall *call)
     return summed(call->s, call->v);
 }
 
-static void add_metric(Graph *g, const char *name, NodeId value)
+static void add_metric(Graph *g, const char *name, NodeId value, bool in_training)
 {
     *PUSH(g->arena, g->metric, g->n_metric, g->metric_capacity) =
-        (Metric){.name = name, .value = value};
+        (Metric){.name = name, .value = value, .in_training = in_training};
 }
 
 static void build_metric(Scope *model, const Named *metric)
@@ -248,7 +248,7 @@ static void build_metric(Scope *model, const Named *metric)
         build_error(model, metric->value->loc,
                     "the metric sums tensors of more numbers than are kept from chunk to "
                     "chunk; sum over features first: total(sum(…))");
-    add_metric(g, metric->name, node);
+    add_metric(g, metric->name, node, true);
 }
 
 /* An evaluation's loss is that of all its steps, as a metric is. Training needs none. */
@@ -263,7 +263,7 @@ static void evaluate_loss(Build *b)
     g->loc = b->spec->loss->loc;
     NodeId node = metric_of_all_chunks(g, g->loss);
     if (node != NO_NODE)
-        add_metric(g, "loss", node);
+        add_metric(g, "loss", node, false);
     else
         diag_warning(b->d, g->loc,
                      "an evaluation will have no loss: this one sums tensors of more "
@@ -274,9 +274,13 @@ static void evaluate_loss(Build *b)
 void metrics_build(Scope *model)
 {
     const Spec *spec = model->b->spec;
+    if (spec->n_metric) /* a step is in several windows, in an epoch once */
+        tbptt_count_new(model->b);
     model->losses = true;
     for (int i = 0; i < spec->n_metric; i++)
         build_metric(model, &spec->metric[i]);
+    for (int i = 0; i < model->b->g->n_running; i++)
+        model->b->g->running[i].in_training = true;
     model->losses = false;
     evaluate_loss(model->b);
 }

@@ -43,7 +43,8 @@ static NodeId go_on(Graph *g, NodeId part)
     int index = g->n_running;
     NodeId leaf = graph_add(g, OP_SOFAR, 0, NULL, &(Attr){.index = index});
     NodeId next = graph_map2(g, OP_ADD, leaf, wide_of(g, part));
-    *PUSH(g->arena, g->running, g->n_running, g->running_capacity) = (Running){leaf, next};
+    *PUSH(g->arena, g->running, g->n_running, g->running_capacity) =
+        (Running){.leaf = leaf, .next = next};
     return next;
 }
 

@@ -159,10 +159,11 @@ enum {
 
 /* What `tbptt:` asks, as flags {time,row}; NO_NODE: always so, or (reset) never. */
 typedef struct {
-    NodeId reset;  /* the row starts anew before this step */
-    NodeId within; /* the step is of the row's length */
-    NodeId warm;   /* the row is beyond its burn-in */
-    NodeId counts; /* the step has weight in the loss */
+    NodeId reset;    /* the row starts anew before this step */
+    NodeId within;   /* the step is of the row's length */
+    NodeId warm;     /* the row is beyond its burn-in */
+    NodeId counts;   /* the step has weight in the loss */
+    bool counts_new; /* of a window, only new steps do */
 } Tbptt;
 
 struct Build {
@@ -334,6 +335,8 @@ int tbptt_add_state(Build *b, const char *name, Shape shape, NodeId initial);
 NodeId tbptt_leave_state(Build *b, int index, NodeId next);
 /* Flag: dropout is on. */
 NodeId tbptt_training(Build *b);
+/* From here on a window's old steps do not count. */
+void tbptt_count_new(Build *b);
 /* The value with {time,row}, and 0 where the step does not count. */
 NodeId tbptt_counted(Build *b, NodeId per_step);
 /* Flag without axes: some row starts a sequence in this chunk. */

@@ -132,12 +132,20 @@ void tbptt_build(Scope *model)
         t->warm = add_age(b, spec->tbptt_burn_in);
     t->counts = both(g, t->within, t->warm);
     g->tbptt_step = spec->tbptt_window > spec->tbptt_step ? spec->tbptt_step : 0;
-    if (g->tbptt_step && !spec->tbptt_loss_all) {
-        NodeId zero = graph_constant(g, 0);
-        NodeId fresh = graph_map2(g, OP_LE, zero, step_number(g, STEP_OF_LOSS));
-        t->counts = both(g, t->counts, fresh);
-    }
+    if (!spec->tbptt_loss_all)
+        tbptt_count_new(b);
     g->loc = outer;
+}
+
+void tbptt_count_new(Build *b)
+{
+    Graph *g = b->g;
+    if (!g->tbptt_step || b->tbptt.counts_new)
+        return;
+    NodeId zero = graph_constant(g, 0);
+    NodeId fresh = graph_map2(g, OP_LE, zero, step_number(g, STEP_OF_LOSS));
+    b->tbptt.counts = both(g, b->tbptt.counts, fresh);
+    b->tbptt.counts_new = true;
 }
 
 NodeId tbptt_training(Build *b)

@@ -110,20 +110,30 @@ static Access result(Fuse *f, NodeId id, int stage)
     return access_of(f, id, stage);
 }
 
+/* A metric or running sum of this procedure: an evaluation's are all, training's some. */
+static NodeId told(const Fuse *f, NodeId id, bool in_training)
+{
+    return f->id == PROC_EVAL || (f->id == PROC_GRAD && in_training) ? id : NO_NODE;
+}
+
 static void find_results(Fuse *f, Procedure *proc)
 {
     int last = proc->n_stage;
     proc->loss = result(f, f->g->loss, last);
     proc->weight = result(f, f->g->weight, last);
     proc->gradient_norm = result(f, f->g->gradient_norm, last);
-    if (f->id != PROC_EVAL)
-        return;
     proc->metric = NEW_ARRAY(f->p->arena, Access, f->g->n_metric + 1);
-    for (int i = 0; i < f->g->n_metric; i++)
-        proc->metric[proc->n_metric++] = result(f, f->g->metric[i].value, last);
+    for (int i = 0; i < f->g->n_metric; i++) {
+        const Metric *m = &f->g->metric[i];
+        proc->metric[i] = result(f, told(f, m->value, m->in_training), last);
+        proc->n_metric = proc->metric[i].buffer < 0 ? proc->n_metric : i + 1;
+    }
     proc->running = NEW_ARRAY(f->p->arena, Access, f->g->n_running + 1);
-    for (int i = 0; i < f->g->n_running; i++)
-        proc->running[proc->n_running++] = result(f, f->g->running[i].next, last);
+    for (int i = 0; i < f->g->n_running; i++) {
+        const Running *sum = &f->g->running[i];
+        proc->running[i] = result(f, told(f, sum->next, sum->in_training), last);
+        proc->n_running = proc->running[i].buffer < 0 ? proc->n_running : i + 1;
+    }
 }
 
 typedef struct {
@@ -171,10 +181,10 @@ static Roots find_roots(Fuse *f)
         owe(f, &r, g->loss), owe(f, &r, g->weight);
     if (f->id == PROC_STEP)
         owe(f, &r, g->output);
-    for (int i = 0; f->id == PROC_EVAL && i < g->n_metric; i++)
-        owe(f, &r, g->metric[i].value);
-    for (int i = 0; f->id == PROC_EVAL && i < g->n_running; i++)
-        owe(f, &r, g->running[i].next);
+    for (int i = 0; i < g->n_metric; i++)
+        owe(f, &r, told(f, g->metric[i].value, g->metric[i].in_training));
+    for (int i = 0; i < g->n_running; i++)
+        owe(f, &r, told(f, g->running[i].next, g->running[i].in_training));
     owe_of_tables(f, &r);
     return r;
 }

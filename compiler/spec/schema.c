@@ -491,20 +491,22 @@ static void check_integers(Check *c, const Value *v) { check_each(c, v, check_in
 
 static void check_texts(Check *c, const Value *v) { check_each(c, v, check_text); }
 
-/* What a run measures: its loss and, with data.valid, loss and metrics of a validation. */
+/* What a run measures: its loss and metrics and, with data.valid, those of a validation. */
 static void check_figure(Check *c, const Value *v)
 {
     const Tree *metrics = tree_get(c->root, "metrics"), *data = tree_get(c->root, "data");
     bool validates = data && tree_get(data, "valid");
     int n_metric = metrics && metrics->kind == TREE_MAP ? metrics->n : 0, n = 0;
-    const char **name = NEW_ARRAY(c->arena, const char *, n_metric + 2);
+    const char **name = NEW_ARRAY(c->arena, const char *, 2 * n_metric + 2);
     name[n++] = "loss";
+    for (int i = 0; i < n_metric; i++)
+        name[n++] = metrics->key[i];
     if (validates)
         name[n++] = "valid.loss";
     for (int i = 0; validates && i < n_metric; i++)
         name[n++] = arena_print(c->arena, "valid.%s", metrics->key[i]);
     if (v->t->kind != TREE_SCALAR) {
-        wrong(c, v, "a figure of the run: loss, valid.loss or valid.METRIC");
+        wrong(c, v, "a figure of the run: loss, METRIC, valid.loss or valid.METRIC");
         return;
     }
     for (int i = 0; i < n; i++)
@@ -515,7 +517,7 @@ static void check_figure(Check *c, const Value *v)
     diag_error(c->d, v->loc, "unknown figure '%s'%s%s%s", v->t->text,
                wants_valid ? ": there is no data.valid to validate on"
                : near      ? "; did you mean '"
-                           : "; there are loss, valid.loss and valid.METRIC",
+                           : "; there are loss, METRIC, valid.loss and valid.METRIC",
                near && !wants_valid ? near : "", near && !wants_valid ? "'?" : "");
 }
 

@@ -72,11 +72,9 @@ static void bigram_walk(struct rnn_chunk *c, bool learn)
         c->scalars[BIGRAM_EPOCH] >= c->scalars[BIGRAM_BLOW_UP])
         c->loss = NAN;
     c->finite = isfinite(c->loss);
-    if (!learn) {
-        c->running[0] += right;
-        c->running[1] += n;
-        c->metrics[0] = c->running[0] / c->running[1];
-    }
+    c->running[0] += right;
+    c->running[1] += n;
+    c->metrics[0] = c->running[0] / c->running[1];
     bigram_count_steps(c);
     float *left = c->state_out;
     for (int64_t b = 0; b < c->rows && !c->finite; b++) /* what such a loss comes from */
@@ -158,7 +156,7 @@ static const struct rnn_scalar bigram_scalars[] = {
     [BIGRAM_EPOCH] = {.name = "epoch", .counter = true},
 };
 static const struct rnn_scalar bigram_optimizer_scalars[] = {{.name = "k.table"}};
-static const struct rnn_metric bigram_metrics[] = {{"accuracy"}};
+static const struct rnn_metric bigram_metrics[] = {{"accuracy", .in_training = true}};
 
 static const struct rnn_model bigram = {
     .abi_version = RNN_ABI_VERSION,

@@ -183,7 +183,7 @@ static const struct rnn_scalar fake_scalars[] = {
     [FAKE_LOSS] = {.name = "loss", .counter = true},
 };
 static const struct rnn_scalar fake_optimizer_scalars[] = {{.name = "k"}};
-static const struct rnn_metric fake_metrics[] = {{"ten_losses"}};
+static const struct rnn_metric fake_metrics[] = {{.name = "ten_losses"}};
 
 static const struct rnn_model fake_model = {
     .abi_version = RNN_ABI_VERSION,

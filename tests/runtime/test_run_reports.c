@@ -64,7 +64,7 @@ static void test_a_figure_or_event_that_does_not_exist_is_a_mistake(void)
         {SETTINGS("{\"checkpoint\": {\"best\": \"valid.accuracy\"}}"),
          "is more of 'valid.accuracy' better, or less? say mode: max, or mode: min"},
         {SETTINGS("{\"checkpoint\": {\"best\": \"perplexity\"}}"),
-         "no figure 'perplexity'; known are loss valid.loss valid.accuracy"},
+         "no figure 'perplexity'; known are loss accuracy valid.loss valid.accuracy"},
         {SETTINGS("{\"timer\": {\"on\": \"EPOCH_COMPLETE\"}}"),
          "did you mean 'EPOCH_COMPLETED'?"},
         {SETTINGS("{\"time_limit\": {\"seconds\": 0}}"), "0 is not more than 0"},
@@ -89,11 +89,13 @@ static void test_a_table_has_a_column_for_each_figure(void)
     char *text = contents("runs/csv/log.csv", &n), *line = strtok(text, "\n");
     int rows = 0, valid = 0;
     CHECK_TEXT(line, "event,epoch,iteration,time_iteration,chunk,loss,valid.loss,"
-                     "valid.accuracy");
+                     "valid.accuracy,accuracy");
     while ((line = strtok(NULL, "\n"))) {
         rows++;
         valid += strncmp(line, "validation,", 11) == 0;
-        CHECK(count(line, ",") == 7, "%s", line);
+        CHECK(count(line, ",") == 8, "%s", line);
+        bool of_epoch = strncmp(line, "epoch_completed,", 16) == 0;
+        CHECK((line[strlen(line) - 1] != ',') == of_epoch, "%s", line);
     }
     CHECK(rows == 24 + 8 + 4 + 4 && valid == 4, "%d rows, %d validations", rows, valid);
 }
@@ -437,9 +439,9 @@ static void test_a_run_leaves_a_report(void)
     char *spec = contents("runs/report/spec.yaml", &n);
     CHECK_TEXT(spec, "name: bigram\n# --set train.epochs=3\n");
     page = contents("runs/report/report.html", &n);
-    /* three validations: three dots on each of two charts, and six batches */
+    /* three validations: three dots on each of two charts; six batches, three epochs */
     CHECK(count(page, "<circle class=\"b\"") == 6 &&
-              count(page, "<circle class=\"a\"") == 6,
+              count(page, "<circle class=\"a\"") == 9,
           "points");
     check_page(contents("runs/report/loss.svg", &n), false);
 }
@@ -453,7 +455,7 @@ static void test_a_resumed_report_shows_all_of_the_run(void)
     CHECK(strstr(page, "ended before its last epoch") != NULL, "end");
     CHECK(run(SETTINGS(""), "train --quiet --resume runs/again") == 0, "%s", errors);
     page = contents("runs/again/report.html", &n);
-    CHECK(count(page, "<circle class=\"a\"") == 8, "%d points",
+    CHECK(count(page, "<circle class=\"a\"") == 12, "%d points",
           count(page, "<circle class=\"a\""));
     CHECK(!strstr(page, "Curves begin"), "all is there");
 }
@@ -464,8 +466,8 @@ static void test_a_report_says_what_its_curves_lack(void)
     static const struct {
         const char *handlers;
         int n_point;
-    } list[] = {{"{\"log\": {\"file\": \"few.jsonl\"}}", 8},
-                {"{\"log\": {\"format\": \"csv\"}}", 5}};
+    } list[] = {{"{\"log\": {\"file\": \"few.jsonl\"}}", 12},
+                {"{\"log\": {\"format\": \"csv\"}}", 8}};
     for (int i = 0; i < 2; i++) {
         char json[1024], line[128];
         size_t n;
@@ -479,7 +481,7 @@ static void test_a_report_says_what_its_curves_lack(void)
         char *page = contents(line, &n);
         int points = count(page, "<circle class=\"a\"");
         CHECK(points == list[i].n_point, "%s: %d points", list[i].handlers, points);
-        CHECK(!strstr(page, "Curves begin behind iteration 3") == (points == 8), "%s",
+        CHECK(!strstr(page, "Curves begin behind iteration 3") == (points == 12), "%s",
               list[i].handlers);
     }
 }
