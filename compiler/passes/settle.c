@@ -65,11 +65,17 @@ static bool is_real_in_memory(const Graph *g, const Node *base)
            kind != INPUT_CLASS && kind != INPUT_INTEGER;
 }
 
+/* A copy of what is spread: a constant operand is one of all steps and rows still. */
+static NodeId copy_unspread(Graph *g, NodeId id)
+{
+    return graph_spread(g, copy_of(g, graph_unspread(g, id)), g->node[id].axes);
+}
+
 static NodeId in_memory(Graph *g, NodeId id)
 {
     View v;
-    return view_of(g, id, &v) && is_real_in_memory(g, &g->node[v.base]) ? id
-                                                                        : copy_of(g, id);
+    bool fits = view_of(g, id, &v) && is_real_in_memory(g, &g->node[v.base]);
+    return fits ? id : copy_unspread(g, id);
 }
 
 /* The parts of a concatenation along its first dimension lie one behind the other, and
@@ -101,7 +107,7 @@ static NodeId contiguous(Graph *g, NodeId id)
     const Shape *s = &g->node[id].shape;
     bool fits = view_of(g, id, &v) &&
                 (s->rank == 0 || v.stride[s->rank - 1] == 1 || s->dim[s->rank - 1] == 1);
-    return fits ? in_memory(g, id) : copy_of(g, id);
+    return fits ? in_memory(g, id) : copy_unspread(g, id);
 }
 
 static NodeId settle_node(Rewrite *r, const Node *n, const NodeId *arg)
