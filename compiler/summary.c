@@ -178,6 +178,13 @@ static void print_steps_that_count(const Summary *s)
                                    spec->tbptt_lengths->text));
 }
 
+static void print_masks(const Summary *s)
+{
+    if (s->u->spec->data_masks)
+        print_sentence(s, "nan: mask: reals that are not finite are read as 0, and a step "
+                          "of a row with one has no loss");
+}
+
 static void print_carry(const Summary *s)
 {
     const Spec *spec = s->u->spec;
@@ -228,6 +235,7 @@ void summary_variant(const Unit *u, FILE *out)
         print_sentence(s, "the model has no state to carry");
     print_window(s);
     print_steps_that_count(s);
+    print_masks(s);
     if (carries)
         print_carry(s);
     fprintf(s->out, "                     a batch's loss is the %s\n",

@@ -80,7 +80,7 @@ static int put_value(struct predictor *p, int64_t i, double value, struct rnn__f
         memcpy(at, &(int32_t){(int32_t)value}, 4);
     else
         rnn_real_set(at, m->dtype, 0, value);
-    if (rnn__first_bad_value(x, m->dtype, at, 1) == 1)
+    if (x->masked || rnn__first_bad_value(x, m->dtype, at, 1) == 1)
         return 0;
     wrong_line(p, f, "");
     rnn__fault_add(f, "value %" PRId64 ", of input '%s', ", i + 1, x->name);
@@ -328,7 +328,8 @@ static int predict_rows(struct predictor *p, const struct rnn__ndarray *a,
     char text[RNN__ELEMENT_BYTES];
     int code = rnn__is_whole(x) ? rnn__ndarray_read_int(a, &run, values, f)
                                 : rnn__ndarray_read_real(a, &run, m->dtype, values, f);
-    int64_t bad = code ? count : rnn__first_bad_value(x, m->dtype, values, count);
+    bool any = code || x->masked;
+    int64_t bad = any ? count : rnn__first_bad_value(x, m->dtype, values, count);
     if (bad < count) {
         rnn__fault(f, RNN_EDATA, "%s: sequence %" PRId64 ", step %" PRId64 " ", p->where,
                    first + bad / row, bad % row / x->size);

@@ -71,6 +71,8 @@ struct rnn_input {
     int64_t classes; /* RNN_CLASS: values are 0 … classes - 1, */
     bool has_ignore;
     int64_t ignore; /* … or this one */
+    bool masked;    /* RNN_REAL: what is not finite is missing: it is read as 0, and the
+                       step of the row counts in no loss and no metric */
 };
 
 /* Bytes of an element of the input. */

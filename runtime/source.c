@@ -152,7 +152,9 @@ int rnn__describe_bad_value(const struct rnn_input *input, const char *value,
 {
     switch (input->kind) {
     case RNN_REAL:
-        return rnn__fault_add(f, "is %s; reals must be finite ('nan: allow' lets them in)",
+        return rnn__fault_add(f,
+                              "is %s; reals must be finite ('nan: allow' lets them in, "
+                              "'nan: mask' passes over them)",
                               value);
     case RNN_FLAG: return rnn__fault_add(f, "is %s; flags are 0 or 1", value);
     case RNN_INTEGER:

@@ -57,7 +57,7 @@ static int check_keys(const struct rnn__arrays *s, struct rnn__fault *f)
 
 static int read_settings(struct rnn__arrays *s, struct rnn__fault *f)
 {
-    static const char *const words[] = {"error", "allow"};
+    static const char *const words[] = {"error", "allow", "mask"};
     const json_t *json = s->setup.json;
     const char *where = s->setup.where;
     int nan_word = 0;
@@ -79,8 +79,9 @@ static int read_settings(struct rnn__arrays *s, struct rnn__fault *f)
     if (!code)
         code = rnn__get_flag(json, where, "drop_last", &s->grid.drop_last, f);
     if (!code)
-        code = rnn__get_word(json, where, "nan", words, 2, &nan_word, f);
-    s->any_real = nan_word == 1;
+        code = rnn__get_word(json, where, "nan", words, 3, &nan_word, f);
+    s->any_real = nan_word > 0;
+    s->masks = nan_word == 2;
     return code ? code : rnn__source_part(&s->setup, &s->begin, &s->end, f);
 }
 
@@ -191,6 +192,20 @@ static int open_windows(struct rnn__arrays *s, const struct rnn_model *model,
                              f);
 }
 
+/* A step whose numbers are missing is passed over by the model's code. */
+static int check_masks(const struct rnn__arrays *s, struct rnn__fault *f)
+{
+    bool masked = true;
+    for (int i = 0; i < s->n_input; i++)
+        masked = masked && (s->input[i].kind != RNN_REAL || s->input[i].masked);
+    return masked || !s->masks
+               ? 0
+               : rnn__fault(f, RNN__ESPEC,
+                            "%s.nan: mask is compiled into a program, and this one has it "
+                            "not; build another: rnnc build SPEC --set %s.nan=mask -o PATH",
+                            s->setup.where, s->setup.where);
+}
+
 static int source_open(void *user, const struct rnn_model *model, char *sentence,
                        size_t capacity)
 {
@@ -200,6 +215,8 @@ static int source_open(void *user, const struct rnn_model *model, char *sentence
     s->n_input = model->n_input;
     s->dtype = model->dtype;
     int code = read_settings(s, &f);
+    if (!code)
+        code = check_masks(s, &f);
     if (!code)
         code = rnn__source_rows(&s->setup, "batch", model, &s->batch, &f);
     if (!code && s->streams)

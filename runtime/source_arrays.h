@@ -30,7 +30,7 @@ struct rnn__arrays {
     /* settings; 0: not given */
     int64_t batch, time_axis, streams, length, ahead;
     double begin, end;
-    bool shuffle, any_real;
+    bool shuffle, any_real, masks;
 
     /* the grid */
     bool series;

@@ -54,6 +54,7 @@ static const FieldDef input_fields[] = {
     F(INT64, rnn_input, classes),
     F(BOOL, rnn_input, has_ignore),
     F(INT64, rnn_input, ignore),
+    F(BOOL, rnn_input, masked),
 };
 static const FieldDef tensor_fields[] = {
     F(STRING, rnn_tensor, name),

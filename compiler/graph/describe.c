@@ -33,7 +33,8 @@ static void describe_inputs(struct rnn_model *m, Arena *arena, const Graph *g)
                                    .size = shape_size(&in->shape),
                                    .classes = in->classes,
                                    .has_ignore = in->has_ignore,
-                                   .ignore = in->ignore};
+                                   .ignore = in->ignore,
+                                   .masked = in->masked};
         memcpy(to[i].dim, in->shape.dim, sizeof to[i].dim);
     }
     m->n_input = g->n_input;

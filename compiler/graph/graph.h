@@ -107,6 +107,7 @@ typedef struct {
     int64_t ignore;
     bool per_sequence;
     bool for_loss_only;
+    bool masked; /* see rnn_abi.h */
     NodeId leaf;
 } Input;
 

@@ -37,7 +37,8 @@ static void add_input(Scope *s, const InputDecl *decl)
                    .kind = (int)decl->kind,
                    .has_ignore = decl->has_ignore,
                    .ignore = decl->ignore,
-                   .per_sequence = decl->per_sequence};
+                   .per_sequence = decl->per_sequence,
+                   .masked = s->b->spec->data_masks && decl->kind == KIND_REAL};
     g->loc = decl->loc;
     bool ok = expr_shape(s, &decl->shape, &input.shape);
     if (decl->kind == KIND_CLASS)
@@ -51,7 +52,8 @@ static void add_input(Scope *s, const InputDecl *decl)
                  .axes = decl->per_sequence ? AXIS_ROW : AXES_ALL};
     input.leaf = graph_add(g, OP_INPUT, 0, NULL, &attr);
     *PUSH(g->arena, g->input, g->n_input, g->input_capacity) = input;
-    Value v = value_typed(input.leaf, decl->kind == KIND_INTEGER ? KIND_REAL : decl->kind);
+    NodeId node = input.masked ? tbptt_mask(s->b, input.leaf) : input.leaf;
+    Value v = value_typed(node, decl->kind == KIND_INTEGER ? KIND_REAL : decl->kind);
     v.classes = input.classes;
     v.may_be_ignored = input.has_ignore;
     scope_bind(s, PLACE_INPUT, decl->name, v);
@@ -153,7 +155,7 @@ Graph *build_pass(Arena *arena, Diag *d, const Spec *spec)
                .g = graph_new(arena, spec->name),
                .start = NO_NODE,
                .training = NO_NODE,
-               .tbptt = {NO_NODE, NO_NODE, NO_NODE, NO_NODE, false},
+               .tbptt = {NO_NODE, NO_NODE, NO_NODE, NO_NODE, NO_NODE, false},
                .gradient_norm = NO_NODE};
     b.g->dtype = str_eq(spec_text(spec, "dtype", "f32"), "f64") ? RNN_F64 : RNN_F32;
     b.use = NEW_ARRAY(arena, uint8_t *, spec->n_def);

@@ -162,6 +162,7 @@ typedef struct {
     NodeId reset;    /* the row starts anew before this step */
     NodeId within;   /* the step is of the row's length */
     NodeId warm;     /* the row is beyond its burn-in */
+    NodeId whole;    /* no real that the step was given is missing */
     NodeId counts;   /* the step has weight in the loss */
     bool counts_new; /* of a window, only new steps do */
 } Tbptt;
@@ -335,6 +336,8 @@ int tbptt_add_state(Build *b, const char *name, Shape shape, NodeId initial);
 NodeId tbptt_leave_state(Build *b, int index, NodeId next);
 /* Flag: dropout is on. */
 NodeId tbptt_training(Build *b);
+/* An input's reals with 0 for those that are missing; their steps will not count. */
+NodeId tbptt_mask(Build *b, NodeId reals);
 /* From here on a window's old steps do not count. */
 void tbptt_count_new(Build *b);
 /* The value with {time,row}, and 0 where the step does not count. */

@@ -6,7 +6,8 @@
  *                                                       where(start, initial, carried)
  *     left    = where(within, next, leaf)               within: t < length of the row
  *     left    = where(warm, left, detach(left))         warm: age of the row ≥ burn_in
- *     counts  = within and warm and new                 new: no old step of the window
+ *     counts  = within and warm and whole and new       new: no old step of the window
+ *     x       = where(|x| ≤ largest, x, 0)              whole: true of all reals given
  *
  * A reset's `where` sends the cotangent to the initial value and none to the step before:
  * the cut is its derivative. `age` is a state of the model's own, the steps since the row
@@ -15,6 +16,8 @@
  * weight 0 in every loss and metric. Masks that a spec does not ask for are not there.
  */
 #include "passes/build_room.h"
+
+#include <float.h>
 
 static NodeId both(Graph *g, NodeId a, NodeId b)
 {
@@ -58,6 +61,23 @@ static NodeId named_input(Scope *model, const char *key, const Tree *name, Input
                 in->shape.rank ? shape_print(model->b->arena, &in->shape) : "",
                 in->per_sequence ? "once a sequence" : "each step", declared_so);
     return NO_NODE;
+}
+
+/* ---- missing numbers ---- */
+
+/* Comparisons with NaN are false, and infinity is more than the largest number. */
+NodeId tbptt_mask(Build *b, NodeId reals)
+{
+    Graph *g = b->g;
+    NodeId zero = graph_constant(g, 0), one = graph_constant(g, 1);
+    NodeId largest = graph_constant(g, g->dtype == RNN_F64 ? DBL_MAX : (double)FLT_MAX);
+    NodeId there = graph_map2(g, OP_LE, graph_map1(g, OP_ABS, reals), largest);
+    NodeId missing = graph_map3(g, OP_WHERE, there, zero, one);
+    int rank = g->node[reals].shape.rank;
+    if (rank)
+        missing = graph_reduce(g, OP_SUM, missing, (1u << rank) - 1);
+    b->tbptt.whole = both(g, b->tbptt.whole, graph_map2(g, OP_LT, missing, one));
+    return graph_map3(g, OP_WHERE, there, reals, zero);
 }
 
 /* ---- states ---- */
@@ -130,7 +150,7 @@ void tbptt_build(Scope *model)
         t->within = graph_map2(g, OP_LT, step_number(g, STEP_OF_BATCH), length);
     if (spec->tbptt_burn_in)
         t->warm = add_age(b, spec->tbptt_burn_in);
-    t->counts = both(g, t->within, t->warm);
+    t->counts = both(g, both(g, t->within, t->warm), t->whole);
     g->tbptt_step = spec->tbptt_window > spec->tbptt_step ? spec->tbptt_step : 0;
     if (!spec->tbptt_loss_all)
         tbptt_count_new(b);

@@ -433,6 +433,8 @@ static void read_tbptt(Reader *r, Spec *s)
     s->tbptt_lengths = input_name(s, "lengths");
     read_window(r, s);
     check_carry(r, s);
+    s->data_masks = str_eq(spec_text(s, "data.train.nan", ""), "mask") ||
+                    str_eq(spec_text(s, "data.valid.nan", ""), "mask");
 }
 
 static void read_spec(Reader *r, Spec *s)

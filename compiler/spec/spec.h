@@ -161,6 +161,7 @@ typedef struct {
     bool tbptt_loss_all;  /* of the window, not of its new steps alone */
     int64_t tbptt_burn_in;
     const Tree *tbptt_reset, *tbptt_lengths; /* an input's name, NULL: none */
+    bool data_masks; /* reals of a section of data may be missing: nan: mask */
     const Tree *tbptt, *data, *train;
 } Spec;
 

@@ -304,6 +304,25 @@ static void test_what_is_not_finite_is_let_in_where_allowed(void)
            "y.npy: step 1: is 10");
 }
 
+/* Numbers that are missing are the model's to pass over: one that does not is refused. */
+static void test_masks_are_for_models_that_have_them(void)
+{
+    static const char json[] = "{\"x\": \"x.npy\", \"y\": \"y.npy\", \"n\": \"n.npy\", "
+                               "\"nan\": \"mask\"}";
+    rnn_source_run run;
+    float x[N * T * 2] = {NAN};
+    struct rnn_input masked[3];
+    write_arrays(false);
+    npy_write("x.npy", 1, npy_header("<f4", "(5, 3, 2)"), x, sizeof x);
+    refuse(&reals, json, "nan: mask is compiled into a program, and this one has it not");
+    memcpy(masked, inputs, sizeof masked);
+    masked[0].masked = true;
+    struct rnn_model model = reals;
+    model.input = masked;
+    CHECK(open_run(&run, &model, json) == 0, "%s", run.sentence);
+    rnn_source_close(&run);
+}
+
 /* Of three steps four cannot count. */
 static void test_lengths_beyond_a_sequence_are_told(void)
 {
@@ -567,6 +586,7 @@ int main(void)
     test_what_is_not_finite_is_let_in_where_allowed();
     test_data_without_a_batch_are_told();
     test_lengths_beyond_a_sequence_are_told();
+    test_masks_are_for_models_that_have_them();
     test_what_does_not_fit_is_told();
     test_text_fills_x_and_y_one_apart();
     test_lengths_cut_streams_into_batches_that_go_on();
