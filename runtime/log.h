@@ -9,7 +9,7 @@
 #include <math.h>
 #include <time.h>
 
-enum { RNN__FIELDS_MAX = 64 };
+enum { RNN__FIELDS_MAX = 256 };
 
 struct rnn__field {
     const char *name;

@@ -93,7 +93,7 @@ static void put_csv(struct rnn__log *log, const struct rnn__line *line)
 /* A protocol buffer that grows in place. A value that does not fit is left out whole. */
 struct message {
     size_t n;
-    unsigned char bytes[4096];
+    unsigned char bytes[32768];
 };
 
 enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };

@@ -245,6 +245,11 @@ static Value unknown_name(Scope *s, const Expr *e)
             "arguments, dimensions or loop counters; where(c, a, b) chooses "
             "while running",
             name);
+    if (s->maker && elsewhere)
+        return build_error(s, e->loc,
+                           "'%s' is known only while running; init is an expression over "
+                           "arguments, dimensions and parameters above it",
+                           name);
     if (s->def && block_assigns(s->def->step, name, false))
         return build_error(s, e->loc, "'%s' is used before the line that assigns it", name);
     if (callee_find(s, name).kind != CALLEE_NONE)

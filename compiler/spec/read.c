@@ -311,14 +311,35 @@ static void check_input_names(Reader *r, const Spec *s)
     }
 }
 
+enum { METRICS_MAX = 250 };
+
+/* Metrics stand beside these in a line of log.jsonl; `loss` may be one. */
+static bool is_field_of_log(const char *name)
+{
+    static const char *const fields[] = {"event",          "epoch", "iteration",
+                                         "time_iteration", "chunk", "output"};
+    for (int i = 0; i < COUNT(fields); i++)
+        if (str_eq(fields[i], name))
+            return true;
+    return false;
+}
+
 static void read_metrics(Reader *r, const Tree *t, Spec *s)
 {
     if (!t || t->kind != TREE_MAP)
         return;
+    if (t->n > METRICS_MAX)
+        diag_error(r->d, t->key_loc[METRICS_MAX],
+                   "%d metrics; a line of the log has room for %d", t->n, METRICS_MAX);
     s->metric = NEW_ARRAY(r->arena, Named, t->n);
     for (int i = 0; i < t->n; i++) {
         const Expr *e = read_expression(r, t->child[i]);
-        if (e)
+        if (is_field_of_log(t->key[i]))
+            diag_error(r->d, t->key_loc[i],
+                       "a metric cannot have the name '%s': lines of the log have a field "
+                       "of that name",
+                       t->key[i]);
+        else if (e)
             s->metric[s->n_metric++] = (Named){t->key[i], t->key_loc[i], e};
     }
 }

@@ -338,7 +338,8 @@ static void unknown_key(Check *c, const char *path, const char *key, Loc loc)
     const char **candidate = NULL;
     int n = 0, capacity = 0;
     for (int i = 0; i < n_spec_key; i++)
-        if (is_key_of(c, &spec_keys[i], path))
+        if (is_key_of(c, &spec_keys[i], path) &&
+            !str_eq(last_segment(spec_keys[i].path), "*"))
             *PUSH(c->arena, candidate, n, capacity) = last_segment(spec_keys[i].path);
     const Tree *inputs = tree_get(c->root, "inputs");
     bool is_source = strncmp(path, "data.", 5) == 0;
@@ -537,6 +538,19 @@ static void check_mode(Check *c, const Tree *options, const char *path)
     }
 }
 
+/* What a handler needs besides its own keys. */
+static void check_needs(Check *c, const char *name, const Tree *options, Loc loc)
+{
+    static const char *const pair[] = {"momentum_warmup", "warmup"};
+    const Tree *data = tree_get(c->root, "data");
+    if (str_eq(name, "validate") && !(data && tree_get(data, "valid")))
+        diag_error(c->d, loc, "validate: there is no data.valid to validate on");
+    for (int i = 0; i < 2; i++)
+        if (tree_get(options, pair[i]) && !tree_get(options, pair[1 - i]))
+            diag_error(c->d, tree_get(options, pair[i])->loc,
+                       "momentum_warmup and warmup go together: give %s too", pair[1 - i]);
+}
+
 static void check_handler(Check *c, const Tree *entry)
 {
     static const char path[] = "train.handlers[]";
@@ -557,8 +571,14 @@ static void check_handler(Check *c, const Tree *entry)
         unknown_key(c, path, name, loc);
     else if (!leaves_out)
         check_value(c, is_name ? &none : entry->child[0], its_path, loc);
-    if (is_map && diag_errors(c->d) == n_before)
-        check_mode(c, entry->child[0], its_path);
+    const Tree *options = is_map ? entry->child[0] : &none;
+    if (!leaves_out && diag_errors(c->d) == n_before) {
+        const Key *on = schema_find(join(c, its_path, "on"));
+        when_check(c->d, options, on && !str_eq(on->type, "figure"));
+        check_needs(c, name, options, loc);
+    }
+    if (diag_errors(c->d) == n_before)
+        check_mode(c, options, its_path);
 }
 
 static void check_handlers(Check *c, const Value *v)

@@ -13,6 +13,9 @@ void schema_check(Arena *arena, Diag *d, const Tree *root, bool library);
 const Key *schema_find(const char *path);
 /* Whether the name may be one: letters, digits, _; no digit first; not reserved. */
 bool schema_is_name(const char *text);
+/* Tells mistakes among a handler's `on`, `every`, `once`, `before` and `after`, each of
+   which is right by itself; `on` may be something else than an event. */
+void when_check(Diag *d, const Tree *options, bool on_is_event);
 bool schema_is_reserved(const char *text);
 
 /* A scalar's value; false when it is none of that kind. */
