@@ -74,12 +74,14 @@ typedef struct {
 static Points points_begin(const NestCode *n, bool time, bool row)
 {
     Frame *f = &n->e->frame;
-    Points p = {.time = time, .row = row};
-    if (time) {
+    Points p = {.time = time && !n->one_step, .row = row && !n->one_row};
+    f->t = time ? f->t0 : f->t;
+    f->row = row ? f->row0 : f->row;
+    if (p.time) {
         p.steps = ir_loop(n->ir, f->t0, f->t1, 1, 0, NULL);
         f->t = p.steps.i;
     }
-    if (row) {
+    if (p.row) {
         p.rows = ir_loop(n->ir, f->row0, f->row1, 1, 0, NULL);
         f->row = p.rows.i;
     }
@@ -89,14 +91,11 @@ static Points points_begin(const NestCode *n, bool time, bool row)
 static void points_end(const NestCode *n, Points *p)
 {
     Frame *f = &n->e->frame;
-    if (p->row) {
+    if (p->row)
         ir_loop_end(n->ir, &p->rows, NULL);
-        f->row = NULL;
-    }
-    if (p->time) {
+    if (p->time)
         ir_loop_end(n->ir, &p->steps, NULL);
-        f->t = NULL;
-    }
+    f->row = f->t = NULL;
 }
 
 /* ---- sweeps ---- */
@@ -231,7 +230,15 @@ LLVMValueRef nest_function(Emitter *e, const Stage *stage, const Group *group,
     LLVMSetLinkage(f, LLVMInternalLinkage);
     Frame outer = e->frame;
     IrPlace place = frame_begin(e, f);
-    NestCode n = {e, &e->ir, stage->kind, nest};
+    bool time = stage->kind == STAGE_TIME;
+    NestCode n = {.e = e,
+                  .ir = &e->ir,
+                  .kind = stage->kind,
+                  .nest = nest,
+                  .one_step = time && group->scan,
+                  .one_row = time && e->plan->rows_max == 1};
+    if (n.one_row)
+        e->frame.row0 = ir_int(&e->ir, 0), e->frame.row1 = ir_int(&e->ir, 1);
     e->frame.direction = stage->backward && group->scan ? -1 : 1;
     if (nest->pack >= 0)
         emit_pack(&n);

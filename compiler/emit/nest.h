@@ -13,6 +13,7 @@ typedef struct {
     Ir *ir;
     StageKind kind;
     const Nest *nest;
+    bool one_step, one_row; /* in time: all that a call is ever for */
 } NestCode;
 
 /* Do threads take parts of its features? */

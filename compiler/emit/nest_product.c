@@ -59,14 +59,15 @@ static void product_rows(const NestCode *n, const Contraction *c, Product *p)
     Ir *ir = n->ir;
     const Frame *f = &n->e->frame;
     const Access *init = init_of(c);
+    LLVMValueRef one = ir_int(ir, 1);
     if (has_time(n))
-        p->dim[p->n_dim++] =
-            (ProductRows){extent_of(n, f->t0, f->t1), step_stride(n, &c->a),
-                          step_stride(n, &c->c), step_stride(n, init)};
+        p->dim[p->n_dim++] = (ProductRows){n->one_step ? one : extent_of(n, f->t0, f->t1),
+                                           step_stride(n, &c->a), step_stride(n, &c->c),
+                                           step_stride(n, init)};
     if (has_rows(n))
         p->dim[p->n_dim++] =
-            (ProductRows){extent_of(n, f->row0, f->row1), row_stride(n, &c->a),
-                          row_stride(n, &c->c), row_stride(n, init)};
+            (ProductRows){n->one_row ? one : extent_of(n, f->row0, f->row1),
+                          row_stride(n, &c->a), row_stride(n, &c->c), row_stride(n, init)};
     if (c->tiling.along == ALONG_STEPS) {
         ProductRows steps = p->dim[0];
         p->dim[0] = p->dim[1], p->dim[1] = steps;
