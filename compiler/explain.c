@@ -51,6 +51,9 @@ static const char *stage_words(const Stage *s)
     case STAGE_ONCE: return "once a chunk, nests dealt out to threads or split by features";
     case STAGE_ROWS: return "once for each row, rows split over threads";
     case STAGE_TIME:
+        if (s->features)
+            return s->backward ? "backward in time, features split over threads"
+                               : "forward in time, features split over threads";
         return s->backward ? "backward in time, rows split over threads"
                            : "forward in time, rows split over threads";
     case STAGE_SUM:

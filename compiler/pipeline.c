@@ -14,6 +14,7 @@
 #include "passes/merge.h"
 #include "passes/panel.h"
 #include "passes/settle.h"
+#include "passes/share.h"
 #include "passes/simplify.h"
 #include "passes/stage.h"
 #include "passes/stash.h"
@@ -71,6 +72,7 @@ static void run_fuse(Unit *u)
     bytes_check_buffers(u);
 }
 
+static void run_share(Unit *u) { share_pass(u->plan); }
 static void run_panel(Unit *u)
 {
     panel_pass(u->plan);
@@ -165,6 +167,8 @@ const Pass passes[] = {
     {"stage", "map or scan: what runs for all steps at once, what step by step", run_stage,
      dump_stages, verify_stages},
     {"fuse", "graph to plan: loop nests, buffers, accesses", run_fuse, dump_plan,
+     verify_plan},
+    {"share", "what runs in time: threads by rows or by features", run_share, dump_plan,
      verify_plan},
     {"panel", "second operands of products as panels: how wide, who fills them", run_panel,
      dump_plan, verify_panels},

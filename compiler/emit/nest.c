@@ -50,8 +50,7 @@ Part nest_part(const NestCode *n, int dimension, int64_t extent)
 
 bool nest_is_split(const NestCode *n)
 {
-    bool by_features = n->kind == STAGE_ONCE || n->kind == STAGE_SUM;
-    return by_features && n->nest->split != SPLIT_NONE;
+    return n->by_features && n->nest->split != SPLIT_NONE;
 }
 
 /* The part of a sweep that is this thread's: with a contraction in the nest the part of c
@@ -235,6 +234,7 @@ LLVMValueRef nest_function(Emitter *e, const Stage *stage, const Group *group,
                   .ir = &e->ir,
                   .kind = stage->kind,
                   .nest = nest,
+                  .by_features = !stage_by_rows(stage),
                   .one_step = time && group->scan,
                   .one_row = time && e->plan->rows_max == 1};
     if (n.one_row)

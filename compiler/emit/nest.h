@@ -13,6 +13,7 @@ typedef struct {
     Ir *ir;
     StageKind kind;
     const Nest *nest;
+    bool by_features;       /* threads do not keep to their rows */
     bool one_step, one_row; /* in time: all that a call is ever for */
 } NestCode;
 

@@ -67,6 +67,12 @@ typedef struct {
     LLVMValueRef t0, t1, row0, row1, slot0;
 } Ranges;
 
+static Ranges all_of(Emitter *e)
+{
+    LLVMValueRef zero = ir_int(&e->ir, 0);
+    return (Ranges){zero, chunk_steps(e), zero, chunk_rows(e), zero};
+}
+
 static void call_nest(Emitter *e, LLVMValueRef f, Ranges r)
 {
     LLVMValueRef arg[] = {e->frame.chunk, e->frame.thread, r.t0,   r.t1,
@@ -85,8 +91,7 @@ static void call_kernel(Emitter *e, int kernel, LLVMValueRef f, Ranges r)
 static void emit_features_stage(Emitter *e, const Stage *s, const char *name)
 {
     Ir *ir = &e->ir;
-    LLVMValueRef zero = ir_int(ir, 0);
-    Ranges all = {zero, chunk_steps(e), zero, chunk_rows(e), zero};
+    Ranges all = all_of(e);
     for (int g = 0; g < s->n_group; g++)
         for (int i = 0; i < s->group[g].n_nest; i++) {
             const Nest *nest = &s->group[g].nest[i];
@@ -141,23 +146,47 @@ static void emit_scan(Emitter *e, const Stage *s, const Group *g, LLVMValueRef *
     LLVMValueRef t = s->backward ? ir_sub(ir, ir_sub(ir, r.t1, one), steps.i)
                                  : ir_add(ir, r.t0, steps.i);
     Ranges now = {t, ir_add(ir, t, one), r.row0, r.row1, r.slot0};
-    for (int i = 0; i < g->n_nest; i++)
+    for (int i = 0; i < g->n_nest; i++) {
+        if (g->nest[i].barrier)
+            barrier(e);
         call_nest(e, nest[i], now);
+    }
     ir_loop_end(ir, &steps, NULL);
+}
+
+/* Of a map by features: this thread's steps. */
+static Ranges steps_of(Emitter *e, Ranges r)
+{
+    Ir *ir = &e->ir;
+    LLVMValueRef steps = ir_sub(ir, r.t1, r.t0), threads = chunk_threads(e);
+    LLVMValueRef after = ir_add(ir, e->frame.thread, ir_int(ir, 1)), t0 = r.t0;
+    r.t0 = ir_add(ir, t0, ir_div(ir, ir_mul(ir, steps, e->frame.thread), threads));
+    r.t1 = ir_add(ir, t0, ir_div(ir, ir_mul(ir, steps, after), threads));
+    return r;
+}
+
+static void emit_map(Emitter *e, const Group *group, LLVMValueRef *nest, Ranges r)
+{
+    for (int i = 0; i < group->n_nest; i++) {
+        if (group->nest[i].barrier)
+            barrier(e);
+        call_kernel(e, kernel_number(e, group, &group->nest[i]), nest[i], r);
+    }
 }
 
 static void emit_block(Emitter *e, const Stage *s, LLVMValueRef **nest, Ranges r)
 {
     for (int g = 0; g < s->n_group; g++) {
         const Group *group = &s->group[g];
+        if (group->barrier)
+            barrier(e);
         if (group->scan) {
             kernel_mark(e, kernel_number(e, group, NULL));
             emit_scan(e, s, group, nest[g], r);
             kernel_mark(e, -1);
             continue;
         }
-        for (int i = 0; i < group->n_nest; i++)
-            call_kernel(e, kernel_number(e, group, &group->nest[i]), nest[g][i], r);
+        emit_map(e, group, nest[g], s->features ? steps_of(e, r) : r);
     }
 }
 
@@ -184,7 +213,7 @@ static void emit_time_stage(Emitter *e, const Stage *s, const char *name)
     LLVMValueRef steps = chunk_steps(e), block = ir_int(ir, s->block), one = ir_int(ir, 1);
     LLVMValueRef padded = ir_add(ir, steps, ir_int(ir, s->block - 1));
     LLVMValueRef n_block = ir_div(ir, padded, block);
-    Ranges r = rows_of(e);
+    Ranges r = s->features ? all_of(e) : rows_of(e);
     IrIf any = ir_if(ir, ir_less(ir, r.row0, r.row1));
     IrLoop blocks = ir_loop(ir, ir_int(ir, 0), n_block, 1, 0, NULL);
     LLVMValueRef number =

@@ -6,7 +6,7 @@
  *     fuse_place.c    where every value stands
  *     fuse_sweep.c    sweeps and their instructions
  *     fuse_nest.c     contractions, nests, groups, stages
- *     fuse_size.c     how long blocks are, how many threads pay
+ *     fuse_size.c     how long blocks are
  */
 #ifndef RNNC_FUSE_ROOM_H
 #define RNNC_FUSE_ROOM_H
@@ -85,7 +85,7 @@ void stages_make(Fuse *f, Procedure *proc);
 
 /* ---- fuse_size.c ---- */
 
-/* Blocks of steps, the slots of buffers that keep one block, and the most threads. */
+/* Blocks of steps, and the slots of buffers that keep one block. */
 void plan_size(Plan *p);
 
 #endif

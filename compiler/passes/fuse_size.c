@@ -1,5 +1,5 @@
 /*
- * fuse_size.c — how long the blocks of steps are, and how many threads pay.
+ * fuse_size.c — how long the blocks of steps are.
  */
 #include "passes/fuse_room.h"
 
@@ -48,42 +48,8 @@ static void size_slots(Plan *p)
     }
 }
 
-/* ---- how many threads pay ---- */
-
-/* A chunk below some 20 microseconds loses more at barriers than a second thread gains;
-   with 100 GFLOP/s on one core that is this many multiplications and additions. */
-static const double FLOPS_OF_ONE_THREAD = 2e6;
-
-static double flops_of(const Plan *p, const Stage *s)
-{
-    double flops = 0;
-    double points = s->kind == STAGE_TIME || s->kind == STAGE_SUM
-                        ? (double)p->steps_max * (double)p->rows_max
-                        : (double)p->rows_max;
-    for (int i = 0; i < s->n_group; i++)
-        for (int k = 0; k < s->group[i].n_nest; k++) {
-            const Contraction *c = s->group[i].nest[k].contraction;
-            if (c)
-                flops += 2 * points * (double)c->n_batch * (double)c->m * (double)c->n *
-                         (double)c->k;
-        }
-    return flops;
-}
-
-/* Rows are what threads share; one row has no share to give. */
-static int32_t threads_that_pay(const Plan *p)
-{
-    double flops = 0;
-    for (int i = 0; i < p->proc[PROC_GRAD].n_stage; i++)
-        flops += flops_of(p, &p->proc[PROC_GRAD].stage[i]);
-    if (flops < FLOPS_OF_ONE_THREAD)
-        return 1;
-    return p->rows_max < PLAN_MAX_THREADS ? (int32_t)p->rows_max : PLAN_MAX_THREADS;
-}
-
 void plan_size(Plan *p)
 {
     size_blocks(p);
     size_slots(p);
-    p->threads_max = threads_that_pay(p);
 }

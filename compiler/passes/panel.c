@@ -27,6 +27,12 @@ static int panel_width(const PlanTarget *t, int64_t n)
     return (int)(all < most ? all : most);
 }
 
+/* What the pass `share` asks for, else the most. */
+static int width_of(const Plan *p, const Contraction *c)
+{
+    return c->panel ? c->panel : panel_width(&p->target, c->n);
+}
+
 static int panels_add(Plan *p, const Contraction *c, Buffer b)
 {
     b.n_slot = 1, b.pack_batch = c->n_batch, b.pack_n = c->n, b.pack_k = c->k;
@@ -42,8 +48,8 @@ static bool stands_as_panel(const Plan *p, ProcId id, const Contraction *c)
 {
     bool reads = id == PROC_GRAD || id == PROC_EVAL || id == PROC_STEP;
     const int64_t *stride = c->b.stride;
-    return reads && p->buffer[c->b.buffer].home == HOME_PARAMS &&
-           panel_width(&p->target, c->n) == c->n && stride[1] == 1 && stride[2] == c->n &&
+    return reads && p->buffer[c->b.buffer].home == HOME_PARAMS && width_of(p, c) == c->n &&
+           stride[1] == 1 && stride[2] == c->n &&
            (c->n_batch == 1 || stride[0] == c->n * c->k);
 }
 
@@ -74,7 +80,7 @@ static int find_panels(const Plan *p, const Stage *fills, const Contraction *c)
         const Nest *n = &fills->group[0].nest[i];
         const Buffer *b = &p->buffer[n->pack];
         if (same_matrix(p, &n->pack_from, &c->b) && b->pack_batch == c->n_batch &&
-            b->pack_n == c->n && b->pack_k == c->k)
+            b->pack_n == c->n && b->pack_k == c->k && b->panel == width_of(p, c))
             return n->pack;
     }
     return -1;
@@ -86,7 +92,7 @@ static int add_panels(Plan *p, ProcId id, Stage *fills, const Contraction *c)
     Buffer b = {.name = arena_print(p->arena, "panels of %s%s", p->buffer[c->b.buffer].name,
                                     across ? "ᵀ" : ""),
                 .home = HOME_WORKSPACE,
-                .panel = panel_width(&p->target, c->n),
+                .panel = width_of(p, c),
                 .persistent = c->of_params,
                 .proc = id};
     if (fills->n_group == 0)

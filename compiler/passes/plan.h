@@ -8,8 +8,8 @@
  * - Stage, of one of four kinds:
  *   - ONCE, no axes: nests one after another, each split over threads or given to one.
  *   - ROWS, {row}: every thread its rows, once a chunk.
- *   - TIME, {time, row}: every thread its rows, in blocks of `block` steps, forward or
- *     backward; in a block the groups in order.
+ *   - TIME, {time, row}: every thread its rows, or its features (Stage.features), in
+ *     blocks of `block` steps, forward or backward; in a block the groups in order.
  *   - SUM: sums over points into values without axes; split by features, each element one
  *     chain over (step, row) in order, so threads never change a bit.
  * - Group, in a TIME stage a map or a scan. Map: each nest for all points (step, row) of
@@ -255,6 +255,7 @@ typedef struct {
     bool has_init;
     Access init;
     bool of_params; /* b is of parameters alone, as they were when the procedure began */
+    int panel;      /* columns of b's panels that `share` asks for; 0: as `panel` will */
     int packed; /* buffer with b's panels, in place of b; -1 in SUM, and ahead of `panel`
                  */
     Tiling tiling;
@@ -266,7 +267,7 @@ typedef struct {
     int n_sweep, sweep_capacity;
     Sweep *sweep;
     Axes sum; /* SUM stages: axes summed; ROWS stages: TIME when a total over time */
-    /* In ONCE and SUM stages, where nests are split by features: */
+    /* In ONCE and SUM stages and in scans by features, where nests are split: */
     Split split;
     int64_t unit; /* that threads' parts are multiples of, but for the end */
     int turn;     /* SPLIT_NONE: thread `turn` modulo their number runs it */
@@ -278,6 +279,8 @@ typedef struct {
 
 typedef struct {
     bool scan;
+    bool
+        barrier; /* in a stage by features: all threads wait before it; barrier.c sets it */
     int n_nest, nest_capacity;
     Nest *nest;
 } Group;
@@ -288,6 +291,8 @@ typedef struct {
     StageKind kind;
     bool barrier;  /* all threads wait before it; barrier.c sets it */
     bool backward; /* STAGE_TIME: direction */
+    bool features; /* STAGE_TIME: every thread goes through all rows; of a map it takes a
+                      part of the steps, of a scan's nests parts of their features */
     int64_t block; /* STAGE_TIME: steps of a block: [0, block), [block, 2 block) …, the last
                       one perhaps shorter; backward visits the last one first */
     int n_group, group_capacity;
@@ -297,7 +302,7 @@ typedef struct {
 /* Every thread keeps to its rows: what it reads of a buffer with a row axis it wrote. */
 static inline bool stage_by_rows(const Stage *s)
 {
-    return s->kind == STAGE_ROWS || s->kind == STAGE_TIME;
+    return s->kind == STAGE_ROWS || (s->kind == STAGE_TIME && !s->features);
 }
 
 typedef struct {
@@ -391,6 +396,30 @@ static inline bool instr_sums(const Instr *in)
     return in->kind == I_ACCUMULATE || in->kind == I_SCATTER;
 }
 
+/* ---- plan_parts.c ---- */
+
+/* What a nest of a stage by features touches: all of a buffer's slots or, where it moves
+   with the step, one; in a scan those elements of a row that stand at the thread's part of
+   each period (0: any). */
+typedef struct {
+    int buffer;
+    bool write, moves;
+    int64_t slot, period;
+} PartTouch;
+typedef struct {
+    int n, capacity;
+    PartTouch *touch;
+} PartTouches;
+/* Adds what the nest touches at this step. */
+void nest_part_touches(const Plan *p, const Nest *n, int64_t step, PartTouches *add_to);
+/* May two threads meet there, each with its part of the features, of the steps? */
+bool parts_meet(const PartTouch *a, const PartTouch *b);
+bool steps_meet(const PartTouch *a, const PartTouch *b);
+/* Units that the threads' parts of the nest's features are made of. */
+int64_t nest_parts(const Nest *n);
+/* Does a part of the nest's features read what another part of it writes? */
+bool nest_parts_meet(const Plan *p, const Nest *n);
+
 /* ---- plan_dump.c, plan_verify….c ---- */
 
 extern const char *const proc_names[PROC_COUNT];
@@ -406,5 +435,8 @@ void plan_verify_panels(const Plan *p);
 void plan_verify_tiles(const Plan *p);
 void plan_verify_barriers(const Plan *p);
 void plan_verify_places(const Plan *p);
+/* Of a stage by features, which procedure it may be the first of, and the one behind it:
+   what plan_verify_barriers asks of others. */
+void plan_verify_parts(const Plan *p, bool first, const Stage *s, const Stage *next);
 
 #endif

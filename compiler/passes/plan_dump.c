@@ -454,10 +454,13 @@ static void dump_stage(const Plan *p, const Stage *s, FILE *out)
         fprintf(out, "  barrier\n");
     fprintf(out, "  %s", stage_names[s->kind]);
     if (s->kind == STAGE_TIME)
-        fprintf(out, " %s, blocks of %" PRId64 " steps, rows split over threads",
-                s->backward ? "backward" : "forward", s->block);
+        fprintf(out, " %s, blocks of %" PRId64 " steps, %s split over threads",
+                s->backward ? "backward" : "forward", s->block,
+                s->features ? "steps of maps and features of scans" : "rows");
     fprintf(out, "\n");
     for (int i = 0; i < s->n_group; i++) {
+        if (s->group[i].barrier)
+            fprintf(out, "    barrier\n");
         if (s->kind == STAGE_TIME)
             fprintf(out, "    %s\n",
                     s->group[i].scan ? "scan, step by step" : "map, all steps at once");

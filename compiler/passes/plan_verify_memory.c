@@ -76,8 +76,10 @@ static void forget(Since *s)
 
 static void verify_stage_order(Since *s, const Stage *stage)
 {
-    if (stage->barrier)
+    if (stage->barrier || stage->features)
         forget(s);
+    if (stage->features)
+        return;
     for (int g = 0; g < stage->n_group; g++)
         for (int i = 0; i < stage->group[g].n_nest; i++) {
             const Nest *nest = &stage->group[g].nest[i];
@@ -95,8 +97,12 @@ void plan_verify_barriers(const Plan *p)
     s.rows = touched_new(p), s.features = touched_new(p), s.now = touched_new(p);
     for (int id = 0; id < PROC_COUNT; id++) {
         forget(&s);
-        for (int i = 0; i < p->proc[id].n_stage; i++)
-            verify_stage_order(&s, &p->proc[id].stage[i]);
+        for (int i = 0; i < p->proc[id].n_stage; i++) {
+            const Stage *stage = &p->proc[id].stage[i];
+            plan_verify_parts(p, i == 0, stage,
+                              i + 1 < p->proc[id].n_stage ? stage + 1 : NULL);
+            verify_stage_order(&s, stage);
+        }
     }
 }
 

@@ -65,7 +65,8 @@ static void verify_along(const Plan *p, const Contraction *c, const Stage *stage
     Along along = c->tiling.along;
     bool map = stage->kind == STAGE_TIME && !group->scan;
     if ((along == ALONG_STEPS && (!map || p->rows_max > 1 || c->m > 1)) ||
-        (along == ALONG_ROWS && (!stage_by_rows(stage) || c->m > 1)))
+        (along == ALONG_ROWS &&
+         ((stage->kind != STAGE_TIME && stage->kind != STAGE_ROWS) || c->m > 1)))
         BUG("tiles of product %d go down %s alone", c->node,
             along == ALONG_STEPS ? "steps" : "rows");
 }
@@ -197,7 +198,8 @@ static void verify_nest(const Plan *p, const Stage *s, const Group *g, const Nes
         verify_lanes(p, &n->sweep[i], node_of(n));
         verify_ahead(s, n, &n->sweep[i], node_of(n));
     }
-    if (!stage_by_rows(s))
+    bool map = s->kind == STAGE_TIME && !g->scan;
+    if (!stage_by_rows(s) && !map)
         verify_parts(p, n, node_of(n));
 }
 

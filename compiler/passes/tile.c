@@ -149,7 +149,7 @@ static Tiling tiling_of_step(const Plan *p, const Contraction *c)
 static Along along(const Plan *p, const Stage *s, const Group *g, const Contraction *c)
 {
     bool steps = s->kind == STAGE_TIME && !g->scan && p->steps_max > 1,
-         rows = stage_by_rows(s) && p->rows_max > 1;
+         rows = (s->kind == STAGE_TIME || s->kind == STAGE_ROWS) && p->rows_max > 1;
     if (c->m >= c->tiling.rows || !(steps || rows))
         return ALONG_M;
     if (c->m > 1 || (steps && rows))
@@ -291,7 +291,8 @@ static void tile_nest(const Plan *p, const Stage *s, const Group *g, Nest *n, bo
         w->lanes = scalar ? 1 : p->target.vector;
         w->ahead = far ? rows_ahead(p, s, n, w) : 0;
     }
-    tile_set_split(p, n, stage_by_rows(s) ? SPLIT_NONE : split_of(s, n));
+    if (s->kind != STAGE_TIME) /* else by rows, or as share.c says */
+        tile_set_split(p, n, s->kind == STAGE_ROWS ? SPLIT_NONE : split_of(s, n));
 }
 
 static void tile_stage(const Plan *p, Stage *s, bool far)
@@ -301,7 +302,8 @@ static void tile_stage(const Plan *p, Stage *s, bool far)
         for (int i = 0; i < s->group[g].n_nest; i++) {
             Nest *n = &s->group[g].nest[i];
             tile_nest(p, s, &s->group[g], n, far);
-            n->turn = !stage_by_rows(s) && n->split == SPLIT_NONE ? turn++ : 0;
+            bool once = s->kind == STAGE_ONCE || s->kind == STAGE_SUM;
+            n->turn = once && n->split == SPLIT_NONE ? turn++ : 0;
         }
 }
 

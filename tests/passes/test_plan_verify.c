@@ -37,6 +37,19 @@ static const char *const spec = "rnnc: 1\n"
                                 "tbptt: {step: 6}\n"
                                 "data: {train: {random: true, batch: 4, steps: 12}}\n";
 
+/* Threads share its features. */
+static const char *const spec_of_one_row =
+    "rnnc: 1\n"
+    "name: broken\n"
+    "inputs: {x: [5], y: [5]}\n"
+    "model: |\n"
+    "  rnn  = lstm(x, hidden=64)\n"
+    "  head = linear(rnn, size=5)\n"
+    "loss: mse(head, y)\n"
+    "optimizer: sgd(lr=1e-3)\n"
+    "tbptt: {step: 6}\n"
+    "data: {train: {random: true, batch: 1, steps: 12}}\n";
+
 static void stop(const char *what)
 {
     fprintf(stderr, "the plan has no %s to break\n", what);
@@ -587,6 +600,33 @@ static void no_place(Unit *u)
     stop("constant");
 }
 
+/* ---- a scan by features ---- */
+
+static bool shared_scan(const Spot *s) { return s->stage->features && s->group->scan; }
+static bool shared_map(const Spot *s) { return s->stage->features && !s->group->scan; }
+static bool shared_store(const Spot *s)
+{
+    return shared_scan(s) && touched(s) && s->instr->kind == I_STORE;
+}
+
+static void rush_into_scan(Unit *u) { find(u, "scan", shared_scan).group->barrier = false; }
+static void rush_in_step(Unit *u) { find(u, "scan", shared_scan).nest->barrier = false; }
+static void rush_out(Unit *u)
+{
+    Spot s = find(u, "scan", shared_scan);
+    while (s.stage->features)
+        s.stage++;
+    s.stage->barrier = false;
+}
+
+static void split_map(Unit *u) { find(u, "map", shared_map).nest->split = SPLIT_N; }
+
+static void write_one_element(Unit *u)
+{
+    Spot s = find(u, "store", shared_store);
+    s.instr->access.stride[s.sweep->rank - 1] = 0;
+}
+
 /* ---- does the verifier see it ---- */
 
 typedef struct {
@@ -696,6 +736,15 @@ static const Case cases[] = {
     {"place", outside, "ends at byte"},
 };
 
+/* Of a plan whose scans threads share by features. */
+static const Case cases_of_one_row[] = {
+    {"barrier", rush_into_scan, "no barrier before group 1"},
+    {"barrier", rush_in_step, "without a barrier"},
+    {"barrier", rush_out, "no barrier on a side"},
+    {"barrier", split_map, "not split as its group is"},
+    {"barrier", write_one_element, "write one element"},
+};
+
 static const Pass *find_pass(const char *name)
 {
     for (int i = 0; i < n_pass; i++)
@@ -732,36 +781,43 @@ static const char *said(Unit *u, const Case *c, char *text, size_t size)
     return text;
 }
 
-static Unit *unit_after(Arena *arena, const char *pass)
+static Unit *unit_after(Arena *arena, const char *pass, bool one_row)
 {
-    static const Trial trial = {.name = "broken", .text = NULL, .steps = 6, .rows = 4};
-    Trial t = trial;
-    t.text = spec;
+    Trial t = {.name = "broken",
+               .text = one_row ? spec_of_one_row : spec,
+               .steps = 6,
+               .rows = one_row ? 1 : 4};
     return trial_unit(arena, &t, NULL, true, pass);
+}
+
+static void check_cases(const Case *c, int n, bool one_row)
+{
+    char text[4096];
+    for (int i = 0; i < n; i++) {
+        Arena *arena = arena_new();
+        Unit *u = unit_after(arena, c[i].pass, one_row);
+        CHECK(u != NULL, "the spec has mistakes: RNNC_VERBOSE=1 shows them");
+        if (!u)
+            return;
+        const Case sound = {c[i].pass, NULL, ""};
+        CHECK_TEXT(said(u, &sound, text, sizeof text), "");
+        const char *why = said(u, &c[i], text, sizeof text);
+        CHECK(strstr(why, "internal error") && strstr(why, c[i].sentence),
+              "case %d: got \"%s\", expected \"%s\"", i, why, c[i].sentence);
+        arena_free(arena);
+    }
 }
 
 static void test_what_is_broken_is_noticed(void)
 {
-    char text[4096];
-    for (int i = 0; i < COUNT(cases); i++) {
-        Arena *arena = arena_new();
-        Unit *u = unit_after(arena, cases[i].pass);
-        CHECK(u != NULL, "the spec has mistakes: RNNC_VERBOSE=1 shows them");
-        if (!u)
-            return;
-        const Case sound = {cases[i].pass, NULL, ""};
-        CHECK_TEXT(said(u, &sound, text, sizeof text), "");
-        const char *why = said(u, &cases[i], text, sizeof text);
-        CHECK(strstr(why, "internal error") && strstr(why, cases[i].sentence),
-              "case %d: got \"%s\", expected \"%s\"", i, why, cases[i].sentence);
-        arena_free(arena);
-    }
+    check_cases(cases, COUNT(cases), false);
+    check_cases(cases_of_one_row, COUNT(cases_of_one_row), true);
 }
 
 static void test_nests_of_one_stage_wait_where_they_meet(void)
 {
     Arena *arena = arena_new();
-    Unit *u = unit_after(arena, "barrier");
+    Unit *u = unit_after(arena, "barrier", false);
     Nest *second = u ? sum_twice(u) : NULL;
     CHECK(second && !second->barrier, "a barrier where nothing met");
     if (second) {
