@@ -122,6 +122,7 @@ void nest_product(const NestCode *n, const Contraction *c)
         .k = c->k,
         .panel = packed->panel,
         .tiling = c->tiling,
+        .one_row = n->one_step && n->one_row && c->m == 1,
         .reversed =
             c->tiling.alternate ? LLVMBuildTrunc(e->ir.builder, f->t0, e->ir.i1, "") : NULL,
         .a = access_address(e, &c->a, t, row),

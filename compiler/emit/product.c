@@ -17,7 +17,8 @@
 typedef struct {
     const Product *p;
     LLVMValueRef arguments;
-    LLVMValueRef a, b, c, init; /* of the batch */
+    LLVMValueRef field[TILE_FIELDS]; /* the same */
+    LLVMValueRef a, b, c, init;      /* of the batch */
     int64_t init_n;
     ProductRows dim[PRODUCT_MAX_DIM]; /* the last one is cut into tiles */
     int n_dim;
@@ -122,6 +123,14 @@ static void outer_close(Ir *ir, const Emission *e, Outer *o)
         ir_loop_end(ir, &o->loop[i], NULL);
 }
 
+/* ---- what tiles are told ---- */
+
+static void set_field(Ir *ir, Emission *e, TileField field, LLVMValueRef value)
+{
+    e->field[field] = value;
+    tile_set(ir, e->arguments, field, value);
+}
+
 /* ---- panels ---- */
 
 static TileAt at_panel(Ir *ir, const Emission *e, LLVMValueRef panel)
@@ -137,7 +146,10 @@ static void emit_rows(Ir *ir, const Emission *e, TileAt at, Tile tile)
 {
     Outer o;
     outer_open(ir, e, &o, at);
-    if (tile.rows > 0)
+    if (e->p->one_row) {
+        tile.rows = 1;
+        tile_here(ir, tile, e->field, o.at);
+    } else if (tile.rows > 0)
         tile_call(ir, tile, e->arguments, o.at, ir_int(ir, 1));
     else
         tile_rows_call(ir, e->p->tiling.rows, tile, e->arguments, o.at,
@@ -152,7 +164,7 @@ static void go_on_from_c(Ir *ir, Emission *e)
     e->init_n = 1;
     for (int i = 0; i < e->n_dim; i++)
         e->dim[i].init = e->dim[i].c;
-    tile_set(ir, e->arguments, TILE_INIT_ROW, e->dim[e->n_dim - 1].c);
+    set_field(ir, e, TILE_INIT_ROW, e->dim[e->n_dim - 1].c);
 }
 
 /* The blocks of k behind the first one. */
@@ -162,7 +174,7 @@ static void emit_further_k(Ir *ir, Emission e, LLVMValueRef panel, Tile tile)
     go_on_from_c(ir, &e);
     IrLoop l = ir_loop(ir, ir_int(ir, block), ir_int(ir, e.p->k), block, 0, NULL);
     LLVMValueRef left = ir_sub(ir, ir_int(ir, e.p->k), l.i);
-    tile_set(ir, e.arguments, TILE_K, ir_min(ir, left, ir_int(ir, block)));
+    set_field(ir, &e, TILE_K, ir_min(ir, left, ir_int(ir, block)));
     TileAt at = at_panel(ir, &e, panel);
     at.a = ir_real_at(ir, at.a, ir_mul(ir, l.i, ir_int(ir, e.p->a_k)));
     at.b = ir_real_at(ir, at.b, ir_mul(ir, l.i, ir_int(ir, e.p->panel)));
@@ -171,12 +183,12 @@ static void emit_further_k(Ir *ir, Emission e, LLVMValueRef panel, Tile tile)
 }
 
 /* All rows and k of the panel, or of tile.panels of them from this one on. */
-static void emit_panel(Ir *ir, const Emission *e, LLVMValueRef panel, Tile tile)
+static void emit_panel(Ir *ir, Emission *e, LLVMValueRef panel, Tile tile)
 {
     bool blocks = e->p->tiling.block < e->p->k;
     if (blocks) {
-        tile_set(ir, e->arguments, TILE_K, ir_int(ir, e->p->tiling.block));
-        tile_set(ir, e->arguments, TILE_INIT_ROW, e->dim[e->n_dim - 1].init);
+        set_field(ir, e, TILE_K, ir_int(ir, e->p->tiling.block));
+        set_field(ir, e, TILE_INIT_ROW, e->dim[e->n_dim - 1].init);
     }
     emit_rows(ir, e, at_panel(ir, e, panel), tile);
     if (blocks)
@@ -185,7 +197,7 @@ static void emit_panel(Ir *ir, const Emission *e, LLVMValueRef panel, Tile tile)
 
 /* With exactly tile.rows rows: groups of tile.panels panels from `begin` on, while they
    are whole. Returns the first panel left over. */
-static LLVMValueRef emit_few_rows(Ir *ir, const Emission *e, Tile tile, LLVMValueRef begin,
+static LLVMValueRef emit_few_rows(Ir *ir, Emission *e, Tile tile, LLVMValueRef begin,
                                   LLVMValueRef end)
 {
     LLVMValueRef count = e->dim[e->n_dim - 1].count, rows = ir_int(ir, tile.rows);
@@ -216,7 +228,7 @@ static LLVMValueRef in_turn(Ir *ir, const Product *p, LLVMValueRef i, LLVMValueR
 }
 
 /* All columns of one batch. */
-static void emit_columns(Ir *ir, const Emission *e)
+static void emit_columns(Ir *ir, Emission *e)
 {
     const Product *p = e->p;
     LLVMValueRef panel = ir_int(ir, p->panel);
@@ -250,7 +262,7 @@ static void emit_columns(Ir *ir, const Emission *e)
     int last = (int)(p->n % ir->vector);
     tile.vectors = p->tiling.rest;
     tile.masked = last != 0;
-    tile_set(ir, e->arguments, TILE_COLUMNS, ir_int(ir, last));
+    set_field(ir, e, TILE_COLUMNS, ir_int(ir, last));
     IrIf mine = ir_if(ir, p->n_end ? ir_less(ir, whole, p->n_end) : ir_int_of(ir->i1, 1));
     emit_panel(ir, e, ir_div(ir, whole, panel), tile);
     ir_endif(ir, &mine);
@@ -258,7 +270,7 @@ static void emit_columns(Ir *ir, const Emission *e)
 
 /* ---- the whole product ---- */
 
-static void set_arguments(Ir *ir, const Emission *e)
+static void set_arguments(Ir *ir, Emission *e)
 {
     const ProductRows *last = &e->dim[e->n_dim - 1];
     int chains = e->p->tiling.chains;
@@ -281,8 +293,10 @@ static void set_arguments(Ir *ir, const Emission *e)
         {TILE_REVERSED, reversed},
         {TILE_K_LAST, ir_int(ir, e->p->k - (chains - 1) * chain)},
     };
+    for (int i = 0; i < TILE_FIELDS; i++)
+        e->field[i] = ir_int(ir, 0);
     for (int i = 0; i < COUNT(set); i++)
-        tile_set(ir, e->arguments, set[i].field, set[i].value);
+        set_field(ir, e, set[i].field, set[i].value);
     tile_split(ir, e->p->tiling.rows, e->arguments, last->count);
 }
 
@@ -327,12 +341,12 @@ void product_emit(Ir *ir, const Product *p)
 
     IrLoop batch = ir_loop(ir, ir_int(ir, 0), ir_int(ir, p->n_batch), 1, 0, NULL);
     int64_t b_batch = pack_elements(1, p->n, p->k, p->panel);
-    e.a = ir_real_at(ir, p->a, ir_mul(ir, batch.i, ir_int(ir, p->a_batch)));
-    e.b = ir_real_at(ir, p->b, ir_mul(ir, batch.i, ir_int(ir, b_batch)));
-    e.c = ir_real_at(ir, p->c, ir_mul(ir, batch.i, ir_int(ir, p->c_batch)));
-    e.init = p->init
-                 ? ir_real_at(ir, p->init, ir_mul(ir, batch.i, ir_int(ir, p->init_batch)))
-                 : tile_zeros(ir);
+    LLVMValueRef at = in_turn(ir, p, batch.i, ir_int(ir, 0), ir_int(ir, p->n_batch));
+    e.a = ir_real_at(ir, p->a, ir_mul(ir, at, ir_int(ir, p->a_batch)));
+    e.b = ir_real_at(ir, p->b, ir_mul(ir, at, ir_int(ir, b_batch)));
+    e.c = ir_real_at(ir, p->c, ir_mul(ir, at, ir_int(ir, p->c_batch)));
+    e.init = p->init ? ir_real_at(ir, p->init, ir_mul(ir, at, ir_int(ir, p->init_batch)))
+                     : tile_zeros(ir);
     emit_batch(ir, &e);
     ir_loop_end(ir, &batch, NULL);
 }

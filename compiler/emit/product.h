@@ -33,6 +33,7 @@ typedef struct {
     /* i1, NULL: no. Panels, or with tiling.halves halves of the chains, from the last to
        the first: the bits are the same. */
     LLVMValueRef reversed;
+    bool one_row; /* that is all, and it is begun often: tiles stand in its code */
     LLVMValueRef a, b, c;
     LLVMValueRef init; /* NULL: 0. May be c itself (with the same strides) */
     int64_t a_batch, a_k, c_batch;

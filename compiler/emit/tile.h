@@ -69,6 +69,10 @@ LLVMValueRef tile_arguments(Ir *ir);
 void tile_set(Ir *ir, LLVMValueRef arguments, TileField field, LLVMValueRef value);
 LLVMValueRef tile_get(Ir *ir, LLVMValueRef arguments, TileField field);
 
+/* One tile, where the builder stands, of fields that are known now: for products that begin
+   so often that a call counts. */
+void tile_here(Ir *ir, Tile tile, const LLVMValueRef *field, TileAt at);
+
 /* n tiles one below another. */
 void tile_call(Ir *ir, Tile tile, LLVMValueRef arguments, TileAt at, LLVMValueRef n);
 

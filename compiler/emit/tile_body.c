@@ -8,7 +8,8 @@
  *
  * Strides are arguments and not constants: measured, that costs nothing, since
  * addresses of rows are kept in registers anyway, and a module needs one set of tiles
- * instead of one a product.
+ * instead of one a product. A product of one row that is begun at each step is another
+ * matter: its tiles stand in its own code, and what they are told is known there.
  */
 #include "emit/tile.h"
 
@@ -120,7 +121,7 @@ static void addresses_of_a(Ir *ir, const Body *y, LLVMValueRef p, LLVMValueRef *
             ir, p, unit ? ir_int(ir, r) : ir_mul(ir, y->field[TILE_A_ROW], ir_int(ir, r)));
 }
 
-static void copy(LLVMValueRef *to, LLVMValueRef *from, int n)
+static void copy(LLVMValueRef *to, const LLVMValueRef *from, int n)
 {
     for (int i = 0; i < n; i++)
         to[i] = from[i];
@@ -215,33 +216,59 @@ static LLVMValueRef below(Ir *ir, const Body *y, LLVMValueRef p, TileField strid
     return ir_real_at(ir, p, ir_mul(ir, y->field[stride], ir_int(ir, y->tile.rows)));
 }
 
-void tile_build(Ir *ir, Tile tile, LLVMValueRef f)
+static void require_fits(const Ir *ir, const Body *y)
+{
+    const Tile *t = &y->tile;
+    if (y->n * t->chains > MAX_ACCUMULATORS || t->rows > TILE_MAX_ROWS ||
+        t->panels > TILE_MAX_PANELS || t->chains > TILE_MAX_CHAINS ||
+        t->panels * t->vectors * ir->vector > TILE_ZEROS)
+        BUG("a tile of %d x %d x %d, %d chains", t->rows, t->panels, t->vectors, t->chains);
+}
+
+/* A tile with its fields. */
+static Body body_of(Ir *ir, Tile tile, const LLVMValueRef *field)
 {
     Body y = {.tile = tile, .n = tile.rows * tile.panels * tile.vectors};
-    LLVMValueRef acc[IR_MAX_CARRIED];
-    if (y.n * tile.chains > MAX_ACCUMULATORS || tile.rows > TILE_MAX_ROWS ||
-        tile.panels > TILE_MAX_PANELS || tile.chains > TILE_MAX_CHAINS ||
-        tile.panels * tile.vectors * ir->vector > TILE_ZEROS)
-        BUG("a tile of %d x %d x %d, %d chains", tile.rows, tile.panels, tile.vectors,
-            tile.chains);
-
-    IrPlace place = ir_begin(ir, f);
-    LLVMValueRef b = ir_param(ir, 2);
-    for (int i = 0; i < TILE_FIELDS; i++)
-        y.field[i] = tile_get(ir, ir_param(ir, 0), (TileField)i);
+    require_fits(ir, &y);
+    copy(y.field, field, TILE_FIELDS);
     if (tile.masked)
         y.mask = ir_mask_below(ir, ir->vector, y.field[TILE_COLUMNS]);
     y.reversed = LLVMBuildTrunc(ir->builder, y.field[TILE_REVERSED], ir->i1, "");
+    return y;
+}
+
+static void emit_tile(Ir *ir, const Body *y, TileAt at)
+{
+    LLVMValueRef acc[IR_MAX_CARRIED];
+    for (int i = 0; i < y->n * y->tile.chains; i++)
+        acc[i] = LLVMConstNull(ir->vreal);
+    all_runs(ir, y, at.a, at.b, acc);
+    add_init(ir, y, at.init, acc);
+    store_c(ir, y, at.c, acc);
+}
+
+void tile_here(Ir *ir, Tile tile, const LLVMValueRef *field, TileAt at)
+{
+    Body y = body_of(ir, tile, field);
+    if (tile.ahead)
+        y.next_panel = next_panel(ir, &y, at.b, ir_int(ir, 0));
+    emit_tile(ir, &y, at);
+}
+
+void tile_build(Ir *ir, Tile tile, LLVMValueRef f)
+{
+    LLVMValueRef field[TILE_FIELDS];
+    IrPlace place = ir_begin(ir, f);
+    LLVMValueRef b = ir_param(ir, 2);
+    for (int i = 0; i < TILE_FIELDS; i++)
+        field[i] = tile_get(ir, ir_param(ir, 0), (TileField)i);
+    Body y = body_of(ir, tile, field);
     LLVMValueRef at[] = {ir_param(ir, 1), ir_param(ir, 3), ir_param(ir, 4)};
     IrLoop l = ir_loop(ir, ir_int(ir, 0), ir_param(ir, 5), 1, 3, at);
     copy(at, l.carried, 3);
     if (tile.ahead)
         y.next_panel = next_panel(ir, &y, b, l.i);
-    for (int i = 0; i < y.n * tile.chains; i++)
-        acc[i] = LLVMConstNull(ir->vreal);
-    all_runs(ir, &y, at[0], b, acc);
-    add_init(ir, &y, at[2], acc);
-    store_c(ir, &y, at[1], acc);
+    emit_tile(ir, &y, (TileAt){at[0], b, at[1], at[2]});
     LLVMValueRef next[] = {below(ir, &y, at[0], TILE_A_ROW),
                            below(ir, &y, at[1], TILE_C_ROW),
                            below(ir, &y, at[2], TILE_INIT_ROW)};
