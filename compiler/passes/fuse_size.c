@@ -25,24 +25,16 @@ static void size_blocks(Plan *p)
         }
 }
 
-static int64_t longest_block(const Plan *p)
-{
-    int64_t block = 1;
-    for (int i = 0; i < PROC_COUNT; i++)
-        for (int k = 0; k < p->proc[i].n_stage; k++)
-            if (p->proc[i].stage[k].block > block)
-                block = p->proc[i].stage[k].block;
-    return block;
-}
-
+/* What is kept for a block lives in one stage; what no stage touches needs no more slots.
+ */
 static void size_slots(Plan *p)
 {
-    int64_t block = longest_block(p);
     for (int b = 0; b < p->n_buffer; b++) {
         Buffer *of = &p->buffer[b];
-        if (of->span != SPAN_BLOCK || !(of->axes & AXIS_TIME) || of->home != HOME_WORKSPACE)
+        if (of->span != SPAN_BLOCK || !(of->axes & AXIS_TIME) ||
+            of->home != HOME_WORKSPACE || of->first_stage >= p->proc[of->proc].n_stage)
             continue;
-        of->n_slot = block;
+        of->n_slot = p->proc[of->proc].stage[of->first_stage].block;
         of->bytes = capped((double)of->n_slot * (double)of->slot_stride *
                            (double)element_bytes(p, of->element));
     }

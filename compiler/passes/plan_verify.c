@@ -57,6 +57,9 @@ static void verify_time(const Site *at, const Access *a, const Buffer *b)
     if (b->span != SPAN_CHUNK && (a->when != AT_STEP || at->stage->kind != STAGE_TIME))
         BUG("%s of node %d reads %s, which does not keep that step", at->what, at->node,
             b->name);
+    if (b->span == SPAN_BLOCK && b->home == HOME_WORKSPACE && b->n_slot > at->stage->block)
+        BUG("%s of node %d reads %s, which keeps %lld steps of blocks of %lld", at->what,
+            at->node, b->name, (long long)b->n_slot, (long long)at->stage->block);
     slots_of(at->p, at->stage, a, b, &first, &last);
     int64_t n = b->home == HOME_WORKSPACE ? b->n_slot : at->p->steps_max;
     if (first < 0 || last >= n)

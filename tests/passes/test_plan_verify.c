@@ -284,6 +284,12 @@ static void long_block(Unit *u)
     find(u, "value of a block", in_block).stage->block = 6 + 1;
 }
 
+static void many_slots(Unit *u)
+{
+    Spot s = find(u, "value of a block", in_block);
+    buffer_at(&s)->n_slot *= 2, buffer_at(&s)->bytes *= 2;
+}
+
 static void block_read_later(Unit *u)
 {
     Spot s = find(u, "sum", product_sum);
@@ -664,6 +670,7 @@ static const Case cases[] = {
     {"fuse", state_slot, "reaches slots 2 to 7"},
     {"fuse", few_slots, "reaches slots"},
     {"fuse", long_block, "reaches slots"},
+    {"fuse", many_slots, "steps of blocks of"},
     {"fuse", block_read_later, "does not keep that step"},
     {"fuse", no_rows, "at a row where there is none"},
     {"fuse", few_bytes, "too few for"},
