@@ -36,6 +36,8 @@ typedef struct {
     int64_t step_stride[4], row_stride[4];
     double scalars[4], optimizer_scalars[4];
     const Split *split; /* of all products, in place of what `tile` would choose; or NULL */
+    Sweep *fetching;    /* likewise: this one so many rows ahead; or NULL */
+    int rows_ahead;
     real *params, *grads, *state_in, *state_out, *outputs;
     pthread_barrier_t barrier;
 } Fixture;
@@ -210,6 +212,8 @@ static void compile(Fixture *f)
     tile_pass(&f->plan);
     for (int i = 0; f->split && i < PROC_COUNT; i++)
         split_products(f, &f->plan.proc[i]);
+    if (f->fetching)
+        f->fetching->ahead = f->rows_ahead;
     barrier_pass(&f->plan);
     f->module = emit_plan(f->arena, f->diag, &f->plan, &f->tables, target);
     f->jit = f->module ? jit_new(f->module, f->diag) : NULL;
@@ -714,7 +718,7 @@ static void check_fetching(int ahead, bool backward)
     Sweep *s = add_sweep(&f, add_nest(&f, add_group(&f, time, false)), 1, &n, 0);
     store(&f, s, map(&f, s, OP_NEG, load(&f, s, at1(x, 1)), 0, 0), at1(kept, 1));
     s = add_sweep(&f, add_nest(&f, add_group(&f, time, true)), 1, &n, 0);
-    s->ahead = ahead;
+    f.fetching = s, f.rows_ahead = ahead;
     store(&f, s, load(&f, s, at1(kept, 1)), at1(y, 1));
     compile(&f);
     run_threads(&f, f.chunk.model->step, 2);
