@@ -22,6 +22,9 @@
  * then for every row (or point) all sweeps in order: what one sweep stores a later sweep of
  * the same nest may read, and such values live in scratch, one row of it per thread.
  *
+ * Thread i of n has the rows from i R / n on of R, rounded down, and of a nest that is
+ * split by features the units (Nest.unit) likewise.
+ *
  * Where a value lives is an Access: a buffer, a time, an offset, a stride for each
  * dimension of the loops around it. Views (slices, transposes, broadcasts, spreads) are
  * accesses, never code.
@@ -155,6 +158,7 @@ enum { SWEEP_MAX_REDUCTIONS = 32 };
    before, and LLVM's time grows with the square of a loop's body. */
 enum { SWEEP_MAX_NODES = 256 };
 
+/* Loops stand in the order of the dimensions, reduced ones inside of all others. */
 typedef struct {
     int rank;
     int64_t extent[MAX_RANK]; /* innermost last */
@@ -247,7 +251,8 @@ static inline int64_t tile_chain(int64_t k, int chains)
  * thread are rows of one product. SUM: k runs over points (and k features inside): a and b
  * belong to points, c has no axes. ONCE: as TIME with one point. Strides: a {batch, m, k},
  * b {batch, n, k}, c and init {batch, m, n}, in stride[0..2]. c's n is contiguous; init's n
- * is contiguous or 0. init may be c itself.
+ * is contiguous or 0. init may be c itself. Tiles begin with what they find in init; one
+ * that is the same for all n is spread over c first, and that of a SUM is copied there.
  */
 typedef struct {
     int64_t n_batch, m, n, k;
