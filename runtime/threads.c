@@ -6,7 +6,10 @@
  * to, and watches the others' counts reach its own. A line is written by one thread alone,
  * so that two threads pass in the time of one exchange of lines. They spin for about as
  * long as the shortest stage of a kernel takes, then give the processor away: with more
- * threads than processors a spinning one would keep the last from arriving.
+ * threads than processors, or with other programs on them, a spinning one would keep the
+ * last from arriving. Where that has happened it is likely to happen again at the next
+ * barrier, and a step of a scan may have one: a thread then spins less, and more again as
+ * waits turn out short.
  *
  * Between chunks a thread spins as long, then sleeps on a condition. Who posts a job locks
  * only where some sleep: each side writes its own word (the job, the count of sleepers)
@@ -20,12 +23,13 @@
 #include <sched.h>
 #include <signal.h>
 
-enum { SPINS = 4000 };
+enum { SPINS = 4000, FEWEST_SPINS = 16 };
 
 /* Written by its thread alone. */
 struct seat {
     _Alignas(64) atomic_uint arrived; /* barriers come to */
     atomic_uint done;                 /* the last job finished: its number */
+    int patience;                     /* spins before it gives the processor away */
 };
 
 struct worker {
@@ -50,23 +54,36 @@ struct rnn__team {
     pthread_cond_t has_job;
 };
 
-static void relax(int spin)
+static void relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
     __asm__ volatile("yield");
 #endif
-    if (spin >= SPINS)
-        sched_yield();
 }
 
-/* Until the count, which only grows (and wraps), is at least `value`. */
-static void wait_until(const atomic_uint *count, unsigned value)
+static bool has_come(const atomic_uint *count, unsigned value)
 {
-    for (int spin = 0; (int)(atomic_load_explicit(count, memory_order_acquire) - value) < 0;
-         spin += spin < SPINS)
-        relax(spin);
+    return (int)(atomic_load_explicit(count, memory_order_acquire) - value) >= 0;
+}
+
+/* Until the count, which only grows (and wraps), is at least `value`. A wait in vain halves
+   the patience of the next ones several times over, one that was not doubles it. */
+static void wait_until(const atomic_uint *count, unsigned value, int *patience)
+{
+    enum { IN_VAIN = 8 };
+    for (int spin = 0; spin < *patience; spin++) {
+        if (has_come(count, value)) {
+            *patience = 2 * *patience < SPINS ? 2 * *patience : SPINS;
+            return;
+        }
+        relax();
+    }
+    int less = *patience / IN_VAIN;
+    *patience = less > FEWEST_SPINS ? less : FEWEST_SPINS;
+    while (!has_come(count, value))
+        sched_yield();
 }
 
 static void wait_for_all(struct rnn_team *base, int thread)
@@ -78,7 +95,8 @@ static void wait_for_all(struct rnn_team *base, int thread)
     unsigned arrived = atomic_load_explicit(own, memory_order_relaxed) + 1;
     atomic_store_explicit(own, arrived, memory_order_release);
     for (int i = 0; i < base->n_thread; i++)
-        wait_until(&team->seat[i].arrived, arrived);
+        if (i != thread)
+            wait_until(&team->seat[i].arrived, arrived, &team->seat[thread].patience);
 }
 
 static void wait_for_job(struct rnn__team *team, unsigned seen)
@@ -86,7 +104,7 @@ static void wait_for_job(struct rnn__team *team, unsigned seen)
     for (int spin = 0; spin < SPINS; spin++) {
         if (atomic_load_explicit(&team->job, memory_order_acquire) != seen)
             return;
-        relax(0);
+        relax();
     }
     pthread_mutex_lock(&team->mutex);
     atomic_fetch_add(&team->n_asleep, 1);
@@ -134,7 +152,7 @@ int rnn__team_run(struct rnn__team *team, rnn_procedure *procedure, struct rnn_c
     unsigned job = post_job(team, procedure, chunk);
     int status = procedure(chunk, 0);
     for (int i = 1; i <= team->n_worker; i++)
-        wait_until(&team->seat[i].done, job);
+        wait_until(&team->seat[i].done, job, &team->seat[0].patience);
     return status ? status : atomic_load_explicit(&team->status, memory_order_relaxed);
 }
 
@@ -163,6 +181,8 @@ int rnn__team_new(struct rnn__team **out, int n_thread, const rnn_allocator *a)
     team->worker = rnn__alloc(a, (size_t)n_thread * sizeof *team->worker, 64);
     team->seat = rnn__alloc(a, (size_t)n_thread * sizeof *team->seat, 64);
     int status = team->worker && team->seat ? 0 : RNN_ENOMEM;
+    for (int i = 0; i < n_thread && status == 0; i++)
+        team->seat[i].patience = SPINS;
     for (int i = 1; i < n_thread && status == 0; i++)
         status = start_worker(team);
     if (status < 0) {
