@@ -100,7 +100,7 @@ static void note_procedure(const Plan *p, ProcId id, Diag *d)
     if (p->threads_max == 1 && id != PROC_UPDATE)
         say(&s, NO_NODE,
             p->rows_max == 1
-                ? "one thread: there is one row, and sharing its features would not pay"
+                ? "one thread: there is one row, and its features are not shared"
                 : "one thread: a chunk is less work than a second one costs at barriers");
 }
 

@@ -616,11 +616,11 @@ static int finish_chunk(rnn_engine *e, struct rnn__tbptt *t)
     if (status < 0)
         return status;
     add_loss(e, t);
-    add_metrics(t);
     if (is_lost(t)) {
         memcpy(t->running, t->figures_before, figures);
         pass_over(e, t);
     } else {
+        add_metrics(t);
         swap_states(t);
         move_window(e, t);
         t->first_chunk = false;

@@ -5,8 +5,8 @@
  * i64 slot0)
  *
  * covers the steps t0 … t1 - 1 and the rows row0 … row1 - 1 of its stage; slot0 is the
- * first step of the time block. Nests without axes split their features over threads
- * themselves: parts are found from the thread's number, whole panels where a
+ * first step of the time block. Nests without axes and scans by features split those over
+ * threads themselves: parts are found from the thread's number, whole panels where a
  * contraction has columns, so that its sweeps see the same part.
  *
  * Where a nest sums over points, the sweeps that the plan says run for every point; those

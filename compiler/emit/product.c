@@ -4,10 +4,9 @@
  * Panels of b are the outer loop, so that one panel (k x panel elements) stays in the
  * nearest cache while all rows pass over it. A long k is taken in blocks: one of a panel
  * still fits that cache, and sums of sums err less than one long chain does; between
- * blocks they rest in c. Of the grid of rows one dimension is cut
- * into tiles; the others are loops around it. Rows are independent of each other, so
- * their order is free, and one sequence of 64 steps is as good as 64 sequences. How it is
- * cut is the plan's: see Tiling.
+ * blocks they rest in c. Of the grid of rows one dimension is cut into tiles; the others
+ * are loops around it. Rows are independent of each other, so their order is free, and one
+ * sequence of 64 steps is as good as 64 sequences. How it is cut is the plan's: see Tiling.
  */
 #include "emit/product.h"
 

@@ -4,8 +4,8 @@
  *     c[batch][row][n] = init[batch][row][n] + Σ_k a[batch][row][k] · b[batch][n][k]
  *
  * Every element is a sum in the order that its contraction's tiling says, whatever tile it
- * stands in: bits depend neither on the number of rows of a call nor on
- * how rows or columns are split over threads.
+ * stands in: bits depend neither on the number of rows of a call nor on how rows or columns
+ * are split over threads.
  *
  * Code goes to the builder's place; the tiles themselves are internal functions of the
  * module, made when first needed and shared by all products (strides are arguments).

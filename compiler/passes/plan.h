@@ -10,8 +10,8 @@
  *   - ROWS, {row}: every thread its rows, once a chunk.
  *   - TIME, {time, row}: every thread its rows, or its features (Stage.features), in
  *     blocks of `block` steps, forward or backward; in a block the groups in order.
- *   - SUM: sums over points into values without axes; split by features, each element one
- *     chain over (step, row) in order, so threads never change a bit.
+ *   - SUM: sums over points into values without axes; split by features, each element
+ *     summed in the order of (step, row), by blocks, so threads never change a bit.
  * - Group, in a TIME stage a map or a scan. Map: each nest for all points (step, row) of
  *   the block, then the next nest. Scan: for each step in time's direction all nests in
  *   order.
@@ -314,11 +314,11 @@ typedef struct {
     int n_stage, stage_capacity;
     Stage *stage;
     /* Rank-0 values without axes that the procedure reports (buffer -1: none): loss and
-       weight (grad, eval), gradient norm (update), metrics (eval). */
+       weight (grad, eval), gradient norm (update), metrics (grad, eval). */
     Access loss, weight, gradient_norm;
     int n_metric;
     Access *metric;
-    int n_running; /* eval: what its running sums are after the chunk */
+    int n_running; /* grad, eval: what their running sums are after the chunk */
     Access *running;
 } Procedure;
 
@@ -420,8 +420,6 @@ void nest_part_touches(const Plan *p, const Nest *n, int64_t step, PartTouches *
 /* May two threads meet there, each with its part of the features, of the steps? */
 bool parts_meet(const PartTouch *a, const PartTouch *b);
 bool steps_meet(const PartTouch *a, const PartTouch *b);
-/* Units that the threads' parts of the nest's features are made of. */
-int64_t nest_parts(const Nest *n);
 /* Does a part of the nest's features read what another part of it writes? */
 bool nest_parts_meet(const Plan *p, const Nest *n);
 

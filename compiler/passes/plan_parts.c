@@ -17,11 +17,6 @@ static int64_t period_of_nest(const Nest *n)
                               : 0;
 }
 
-int64_t nest_parts(const Nest *n)
-{
-    return n->unit > 0 ? (period_of_nest(n) + n->unit - 1) / n->unit : 1;
-}
-
 /* The period by which an access with these extents around it keeps to its part; 0: none. */
 static int64_t period_kept(const Access *a, int rank, const int64_t *extent, int64_t period)
 {

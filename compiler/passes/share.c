@@ -228,19 +228,15 @@ static double flops_of(const Plan *p, const Stage *s)
     return flops;
 }
 
-/* The most parts that threads can share: rows, or units of a scan's features. */
+/* The most parts that threads can share: rows; or features of a scan, by as many threads as
+   scan_pays has judged, since more would wait longer at each step to save less. */
 static int64_t parts_of(const Plan *p)
 {
-    int64_t most = p->rows_max;
-    for (int i = 0; i < p->proc[PROC_GRAD].n_stage; i++) {
-        const Stage *s = &p->proc[PROC_GRAD].stage[i];
-        for (int g = 0; s->features && g < s->n_group; g++)
-            for (int k = 0; s->group[g].scan && k < s->group[g].n_nest; k++) {
-                int64_t parts = nest_parts(&s->group[g].nest[k]);
-                most = parts > most ? parts : most;
-            }
-    }
-    return most;
+    enum { THREADS_JUDGED = 2 };
+    for (int i = 0; i < p->proc[PROC_GRAD].n_stage; i++)
+        if (p->proc[PROC_GRAD].stage[i].features)
+            return THREADS_JUDGED;
+    return p->rows_max;
 }
 
 static int32_t threads_that_pay(const Plan *p)
