@@ -75,7 +75,8 @@ static void wait_until(const atomic_uint *count, unsigned value, int *patience)
     enum { IN_VAIN = 8 };
     for (int spin = 0; spin < *patience; spin++) {
         if (has_come(count, value)) {
-            *patience = 2 * *patience < SPINS ? 2 * *patience : SPINS;
+            if (*patience < SPINS) /* else nothing is stored: others watch this line */
+                *patience = 2 * *patience < SPINS ? 2 * *patience : SPINS;
             return;
         }
         relax();
