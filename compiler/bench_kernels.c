@@ -8,43 +8,6 @@
  */
 #include "bench_room.h"
 
-/* ---- arithmetic ---- */
-
-/* How often a nest of the stage runs its contraction in a full chunk. */
-static double points_of(const Unit *u, const Stage *s, const Nest *nest)
-{
-    double steps = (double)u->steps_max, rows = (double)u->rows_max;
-    switch (s->kind) {
-    case STAGE_ONCE: return 1;
-    case STAGE_ROWS: return rows;
-    case STAGE_TIME: return steps * rows;
-    case STAGE_SUM:
-        return (nest->sum & AXIS_TIME ? steps : 1) * (nest->sum & AXIS_ROW ? rows : 1);
-    }
-    BUG("stage of kind %d", (int)s->kind);
-}
-
-static double flops_of_nest(const Unit *u, const Stage *s, const Nest *nest)
-{
-    const Contraction *c = nest->contraction;
-    if (!c)
-        return 0;
-    return 2 * (double)c->n_batch * (double)c->m * (double)c->n * (double)c->k *
-           points_of(u, s, nest);
-}
-
-/* Of all products of a procedure, in a full chunk. */
-static double flops_of(const Unit *u, ProcId proc)
-{
-    double sum = 0;
-    const Procedure *p = &u->plan->proc[proc];
-    for (int i = 0; i < p->n_stage; i++)
-        for (int g = 0; g < p->stage[i].n_group; g++)
-            for (int n = 0; n < p->stage[i].group[g].n_nest; n++)
-                sum += flops_of_nest(u, &p->stage[i], &p->stage[i].group[g].nest[n]);
-    return sum;
-}
-
 /* ---- the machine's peak ---- */
 
 /* GFLOP/s of the procedure on the team, the best of several rounds. */
@@ -55,10 +18,10 @@ static double best_rate(struct rnn__team *team, int threads, const struct rnn_mo
     struct rnn_chunk chunk = {
         .steps = 1 << 20, .params = out, .team = rnn__team_base(team)};
     for (int i = 0; i < 40; i++) {
-        double start = command_seconds();
+        double start = rnn__seconds();
         rnn__team_run(team, peak->step, &chunk);
         double rate = (double)peak->output_size * (double)chunk.steps * threads /
-                      (command_seconds() - start);
+                      (rnn__seconds() - start);
         best = rate > best ? rate : best;
     }
     return best / 1e9;
@@ -96,15 +59,21 @@ static void add_kernel(Arena *arena, Kernels *k, const char *name, Samples *s, d
                      .share = peak > 0 ? gflops / peak : 0};
 }
 
+/* Of all products of a procedure, in a full chunk. */
+static double flops_of(const Plan *p, ProcId proc)
+{
+    return cost_of_procedure(p, proc, ANY_PHASE).product;
+}
+
 Kernels kernels_of(Arena *arena, Variant *v, double peak)
 {
     Kernels k = {0};
-    const Unit *u = v->unit;
-    double grad = flops_of(u, PROC_GRAD), update = flops_of(u, PROC_UPDATE);
+    const Plan *p = v->unit->plan;
+    double grad = flops_of(p, PROC_GRAD), update = flops_of(p, PROC_UPDATE);
     add_kernel(arena, &k, "train", &v->chunk, grad + update, peak);
     add_kernel(arena, &k, "grad", &v->part[PART_GRAD], grad, peak);
     add_kernel(arena, &k, "update", &v->part[PART_UPDATE], update, peak);
-    add_kernel(arena, &k, "eval", &v->forward, flops_of(u, PROC_EVAL), peak);
+    add_kernel(arena, &k, "eval", &v->forward, flops_of(p, PROC_EVAL), peak);
     return k;
 }
 

@@ -52,7 +52,7 @@ static void on_mark(struct rnn_marker *base, int32_t thread, int32_t kernel)
     Clock *c = (Clock *)(void *)base;
     if (thread != 0)
         return;
-    double t = command_seconds();
+    double t = rnn__seconds();
     if (c->running >= 0)
         c->current[c->running] += t - c->since;
     c->running = kernel;
@@ -83,14 +83,14 @@ static int on_started(rnn_engine *e, int event, void *user)
     Variant *v = user;
     (void)event;
     if (rnn_state_of(e)->chunk == 0)
-        v->last = command_seconds();
+        v->last = rnn__seconds();
     return 0;
 }
 
 static int on_completed(rnn_engine *e, int event, void *user)
 {
     Variant *v = user;
-    double t = command_seconds();
+    double t = rnn__seconds();
     (void)event;
     if (v->warm)
         samples_add(v->into, t - v->last);
@@ -105,7 +105,7 @@ static int on_completed(rnn_engine *e, int event, void *user)
 static int on_part(rnn_engine *e, int event, void *user)
 {
     Variant *v = user;
-    double t = command_seconds();
+    double t = rnn__seconds();
     (void)e;
     samples_add(&v->part[event == RNN_BACKWARD_COMPLETED ? PART_GRAD : PART_UPDATE],
                 t - v->last);
@@ -117,7 +117,7 @@ static int on_part_started(rnn_engine *e, int event, void *user)
 {
     Variant *v = user;
     (void)e, (void)event;
-    v->last = command_seconds();
+    v->last = rnn__seconds();
     return 0;
 }
 
@@ -207,7 +207,7 @@ void variant_close(Variant *v)
 static int run_slice(Variant *v, rnn_engine *e, double seconds, bool warm)
 {
     rnn_run_options o = {.max_epochs = INT32_MAX, .restart = true};
-    v->deadline = command_seconds() + seconds;
+    v->deadline = rnn__seconds() + seconds;
     v->left = MIN_SAMPLES;
     v->warm = warm;
     return rnn_engine_run(e, &v->run.iterable, &o) < 0 ? engine_failed(e) : EXIT_DONE;

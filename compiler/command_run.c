@@ -2,11 +2,11 @@
  * command_run.c — rnnc run: compile in memory, then train with the trainer's own command
  * line. Also what other commands share: a unit for a command line, a model from a unit.
  */
-#include <time.h>
 
 #include "bytes.h"
 #include "commands.h"
 #include "config.h"
+#include "engine.h"
 #include "graph/describe.h"
 #include "graph/interp.h"
 #include "report.h"
@@ -81,17 +81,10 @@ static int train(Arena *arena, const CommandLine *c, const Unit *u,
     return rnn_trainer_main(c->n_rest + 1, argv, model, &config);
 }
 
-double command_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* What stands between a spec and its first chunk. */
 static void say_times(double begun, double planned)
 {
-    double end = command_seconds();
+    double end = rnn__seconds();
     fprintf(stderr, "rnnc run: compiled in %.3f s (passes %.3f s, machine code %.3f s)\n",
             end - begun, planned - begun, end - planned);
 }
@@ -100,7 +93,7 @@ int command_run(Arena *arena, const CommandLine *c)
 {
     int status = EXIT_DONE;
     Compiled compiled;
-    double begun = command_seconds();
+    double begun = rnn__seconds();
     rnn_trainer_prepare();
     Unit *u = command_unit(arena, c, &status);
     if (!u)
@@ -112,7 +105,7 @@ int command_run(Arena *arena, const CommandLine *c)
         return EXIT_SPEC;
     if (c->verbose && !c->interpreter)
         explain_notes(u->plan, u->diag);
-    double planned = command_seconds();
+    double planned = rnn__seconds();
     bool trains = rnn_trainer_trains(c->n_rest, c->rest);
     status = compiled_make(u, c->interpreter, trains, &compiled);
     if (c->verbose && !c->interpreter && status == EXIT_DONE)

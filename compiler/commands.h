@@ -54,7 +54,4 @@ typedef struct {
 int compiled_make(Unit *u, bool interpreter, bool trains, Compiled *out);
 void compiled_free(Compiled *c);
 
-/* Of a clock that only goes on. */
-double command_seconds(void);
-
 #endif

@@ -57,8 +57,7 @@ static void add_operations(const Plan *p, const Stage *stage, const Nest *n, int
 {
     const Contraction *c = n->contraction;
     if (c && counts(p, c->node, phase))
-        cost->product += 2.0 * (double)c->n_batch * (double)c->m * (double)c->n *
-                         (double)c->k * cost_points(p, stage, n);
+        cost->product += contraction_flops(c) * cost_points(p, stage, n);
     for (int i = 0; i < n->n_sweep; i++) {
         const Sweep *s = &n->sweep[i];
         double turns = points_of(p, stage, s->each_point ? n->sum : 0);

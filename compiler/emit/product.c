@@ -127,7 +127,8 @@ static void outer_close(Ir *ir, const Emission *e, Outer *o)
 static void set_field(Ir *ir, Emission *e, TileField field, LLVMValueRef value)
 {
     e->field[field] = value;
-    tile_set(ir, e->arguments, field, value);
+    if (!e->p->one_row)
+        tile_set(ir, e->arguments, field, value);
 }
 
 /* ---- panels ---- */
@@ -296,7 +297,8 @@ static void set_arguments(Ir *ir, Emission *e)
         e->field[i] = ir_int(ir, 0);
     for (int i = 0; i < COUNT(set); i++)
         set_field(ir, e, set[i].field, set[i].value);
-    tile_split(ir, e->p->tiling.rows, e->arguments, last->count);
+    if (!e->p->one_row)
+        tile_split(ir, e->p->tiling.rows, e->arguments, last->count);
 }
 
 /* c = init, spread over n: what a tile cannot load. */

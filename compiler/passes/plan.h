@@ -267,6 +267,12 @@ typedef struct {
     NodeId node;
 } Contraction;
 
+/* Of one point: 2 for each multiply-add. */
+static inline double contraction_flops(const Contraction *c)
+{
+    return 2 * (double)c->n_batch * (double)c->m * (double)c->n * (double)c->k;
+}
+
 typedef struct {
     Contraction *contraction; /* NULL: none */
     int n_sweep, sweep_capacity;

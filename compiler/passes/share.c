@@ -154,8 +154,7 @@ static void add_nest(const Plan *p, const Nest *n, Step *step)
 {
     const Contraction *c = n->contraction;
     if (c) {
-        step->product +=
-            2 * (double)c->n_batch * (double)c->m * (double)c->n * (double)c->k;
+        step->product += contraction_flops(c);
         step->panel_bytes +=
             (double)c->n_batch * (double)c->n * (double)c->k * (double)p->target.real_bytes;
         step->n_product++;
@@ -222,8 +221,7 @@ static double flops_of(const Plan *p, const Stage *s)
         for (int k = 0; k < s->group[i].n_nest; k++) {
             const Contraction *c = s->group[i].nest[k].contraction;
             if (c)
-                flops += 2 * points * (double)c->n_batch * (double)c->m * (double)c->n *
-                         (double)c->k;
+                flops += points * contraction_flops(c);
         }
     return flops;
 }

@@ -89,16 +89,21 @@ static int64_t run_scores(rnn_engine *e)
     return rnn_state_of(e)->iteration;
 }
 
-static void test_early_stopping_stops_where_ignites_does(void)
+static rnn_early_stopping_options options_of_row(size_t i)
 {
-    for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
-        rnn_engine *e = score_engine();
-        rnn_early_stopping_options o = {.figure = "loss",
+    return (rnn_early_stopping_options){.figure = "loss",
                                         .patience = stops[i].patience,
                                         .threshold = stops[i].threshold,
                                         .relative = stops[i].relative,
                                         .larger = stops[i].larger,
                                         .cumulative = stops[i].cumulative};
+}
+
+static void test_early_stopping_stops_where_ignites_does(void)
+{
+    for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
+        rnn_engine *e = score_engine();
+        rnn_early_stopping_options o = options_of_row(i);
         sequence = scores[stops[i].sequence];
         CHECK(rnn_early_stopping(e, e, RNN_ITERATION_COMPLETED, NULL, &o) > 0, "%s",
               rnn_engine_error(e));
@@ -115,12 +120,7 @@ static void test_two_early_stoppings_of_one_figure_do_not_meet(void)
 {
     for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
         rnn_engine *e = score_engine();
-        rnn_early_stopping_options o = {.figure = "loss",
-                                        .patience = stops[i].patience,
-                                        .threshold = stops[i].threshold,
-                                        .relative = stops[i].relative,
-                                        .larger = stops[i].larger,
-                                        .cumulative = stops[i].cumulative};
+        rnn_early_stopping_options o = options_of_row(i);
         rnn_early_stopping_options patient = {.figure = "loss", .patience = 1000};
         sequence = scores[stops[i].sequence];
         CHECK(rnn_early_stopping(e, e, RNN_ITERATION_COMPLETED, NULL, &patient) > 0 &&

@@ -671,31 +671,41 @@ static void test_scans_carry_states_through_blocks_both_ways(void)
     check_scan(true, 2);
 }
 
+enum { N_KEPT = 9 };
+
+/* -x is kept, in a buffer of this span and so many slots, and a later group of the block
+   copies it to y; returns the sweep that does. */
+static Sweep *copy_kept(Fixture *f, Span span, int64_t n_slot, bool backward)
+{
+    int64_t n = N_KEPT;
+    int x = add_input(f, 0, n), y = add_outputs(f, n);
+    int kept = add_buffer(f, (Buffer){.name = "kept",
+                                      .home = HOME_WORKSPACE,
+                                      .axes = AXES_ALL,
+                                      .span = span,
+                                      .n_slot = n_slot,
+                                      .shape = {1, {N_KEPT}}});
+    Stage *time = add_stage(
+        f, PROC_STEP, (Stage){.kind = STAGE_TIME, .block = BLOCK, .backward = backward});
+    Sweep *s = add_sweep(f, add_nest(f, add_group(f, time, false)), 1, &n, 0);
+    store(f, s, map(f, s, OP_NEG, load(f, s, at1(x, 1)), 0, 0), at1(kept, 1));
+    s = add_sweep(f, add_nest(f, add_group(f, time, true)), 1, &n, 0);
+    store(f, s, load(f, s, at1(kept, 1)), at1(y, 1));
+    return s;
+}
+
 /* A value kept for one block only is found again by a later group of the block. */
 static void test_groups_of_a_block_share_its_slots(void)
 {
-    int64_t n = 9;
     Fixture f;
     fixture_open(&f);
-    int x = add_input(&f, 0, n), y = add_outputs(&f, n);
-    int kept = add_buffer(&f, (Buffer){.name = "kept",
-                                       .home = HOME_WORKSPACE,
-                                       .axes = AXES_ALL,
-                                       .span = SPAN_BLOCK,
-                                       .n_slot = BLOCK,
-                                       .shape = {1, {9}}});
-    Stage *time = add_stage(&f, PROC_STEP,
-                            (Stage){.kind = STAGE_TIME, .block = BLOCK, .backward = true});
-    Sweep *s = add_sweep(&f, add_nest(&f, add_group(&f, time, false)), 1, &n, 0);
-    store(&f, s, map(&f, s, OP_NEG, load(&f, s, at1(x, 1)), 0, 0), at1(kept, 1));
-    s = add_sweep(&f, add_nest(&f, add_group(&f, time, true)), 1, &n, 0);
-    store(&f, s, load(&f, s, at1(kept, 1)), at1(y, 1));
+    copy_kept(&f, SPAN_BLOCK, BLOCK, true);
     compile(&f);
     run_threads(&f, f.chunk.model->step, 2);
     for (int t = 0; t < STEPS; t++)
         for (int b = 0; b < ROWS; b++)
-            for (int i = 0; i < n; i++)
-                CHECK(f.outputs[(t * ROWS + b) * n + i] == -input_row(&f, 0, t, b)[i],
+            for (int i = 0; i < N_KEPT; i++)
+                CHECK(f.outputs[(t * ROWS + b) * N_KEPT + i] == -input_row(&f, 0, t, b)[i],
                       "t %d b %d i %d", t, b, i);
     fixture_close(&f);
 }
@@ -703,28 +713,14 @@ static void test_groups_of_a_block_share_its_slots(void)
 /* Rows ahead: less than there are, as many, and more than the next step has. */
 static void check_fetching(int ahead, bool backward)
 {
-    int64_t n = 9;
     Fixture f;
     fixture_open(&f);
-    int x = add_input(&f, 0, n), y = add_outputs(&f, n);
-    int kept = add_buffer(&f, (Buffer){.name = "kept",
-                                       .home = HOME_WORKSPACE,
-                                       .axes = AXES_ALL,
-                                       .span = SPAN_CHUNK,
-                                       .n_slot = STEPS,
-                                       .shape = {1, {9}}});
-    Stage *time = add_stage(
-        &f, PROC_STEP, (Stage){.kind = STAGE_TIME, .block = BLOCK, .backward = backward});
-    Sweep *s = add_sweep(&f, add_nest(&f, add_group(&f, time, false)), 1, &n, 0);
-    store(&f, s, map(&f, s, OP_NEG, load(&f, s, at1(x, 1)), 0, 0), at1(kept, 1));
-    s = add_sweep(&f, add_nest(&f, add_group(&f, time, true)), 1, &n, 0);
-    f.fetching = s, f.rows_ahead = ahead;
-    store(&f, s, load(&f, s, at1(kept, 1)), at1(y, 1));
+    f.fetching = copy_kept(&f, SPAN_CHUNK, STEPS, backward), f.rows_ahead = ahead;
     compile(&f);
     run_threads(&f, f.chunk.model->step, 2);
-    for (int i = 0; i < STEPS * ROWS * n; i++)
+    for (int i = 0; i < STEPS * ROWS * N_KEPT; i++)
         CHECK(f.outputs[i] ==
-                  -input_row(&f, 0, i / (int)n / ROWS, i / (int)n % ROWS)[i % n],
+                  -input_row(&f, 0, i / N_KEPT / ROWS, i / N_KEPT % ROWS)[i % N_KEPT],
               "%d rows ahead, element %d", ahead, i);
     fixture_close(&f);
 }
