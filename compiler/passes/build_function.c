@@ -89,9 +89,12 @@ static Value run_one_hot(const Builtin *f, const BuiltinCall *call)
     if (v->kind != VALUE_NODE || v->type != KIND_CLASS)
         return build_error(call->s, call->e->loc, "one_hot takes a class, not %s",
                            value_print(call->s, v));
-    Shape shape = {.rank = 1, .dim = {v->classes}};
+    Shape shape = {.rank = 1, .dim = {v->classes}}, column = g->node[v->node].shape;
+    if (!shape_append(call->s, call->e->loc, &column, 1))
+        return NOTHING;
+    NodeId class = column.rank > 1 ? graph_reshape(g, v->node, column) : v->node;
     NodeId iota = graph_add(g, OP_IOTA, 0, NULL, &(Attr){.shape = shape});
-    return value_typed(graph_map2(g, OP_EQ, v->node, iota), KIND_FLAG);
+    return value_typed(graph_map2(g, OP_EQ, class, iota), KIND_FLAG);
 }
 
 /* ---- dropout ---- */

@@ -348,10 +348,14 @@ Value value_where(Scope *s, const Value *condition, const Value *a, const Value 
         return where_known(s, condition->number != 0, a, b);
     if (a->type == KIND_CLASS && b->type == KIND_CLASS && a->classes == b->classes &&
         a->kind == VALUE_NODE && b->kind == VALUE_NODE) {
-        NodeId node =
-            graph_map3(s->b->g, OP_WHERE, value_tensor(s, condition), a->node, b->node);
+        NodeId arg[] = {value_real(s, condition), a->node, b->node};
+        const char *why = NULL;
+        if (arg[0] == NO_NODE)
+            return NOTHING;
         Value chosen = *a;
-        chosen.node = node;
+        chosen.node = graph_try_map(s->b->g, OP_WHERE, 3, arg, &why);
+        if (chosen.node == NO_NODE)
+            return build_error(s, s->b->g->loc, "%s", why);
         chosen.may_be_ignored = a->may_be_ignored || b->may_be_ignored;
         return chosen;
     }

@@ -200,6 +200,8 @@ static const char *const truths[] = {
     "prod([2, 3, v[0] / v[0]]) == 6",
     "where(3 > 2, v[0], v[1]) == v[0] and 7 // 2 == 3 and mod(-1, 4) == 3",
     "sum(sum(outer(v, v), axis=-1) - v * sum(v)) < 1e-12",
+    "abs(sum(one_hot(argmax(outer(v, v), axis=1)) * outer(v, v)) - sum(max(outer(v, v), "
+    "axis=1))) < 1e-12",
     "round(2.5) == 2 and floor(-0.5) == -1 and -2^2 == -4",
 };
 
