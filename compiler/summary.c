@@ -240,7 +240,7 @@ void summary_variant(const Unit *u, FILE *out)
         print_carry(s);
     fprintf(s->out, "                     a batch's loss is the %s\n",
             str_eq(spec_text(spec, "tbptt.report", ""), "weighted")
-                ? "mean of its chunks' losses weighted by their steps"
+                ? "mean of its chunks' losses weighted by what counted in them"
                 : "unweighted mean of its chunks' losses");
 }
 
@@ -371,10 +371,14 @@ static void print_settings(const Summary *s)
     for (int i = 0; data && i < data->n; i++)
         print_section(s, arena_print(s->arena, "data.%s", data->key[i]), "data.*");
     print_section(s, "train", "train");
-    for (int i = 0; i < s->u->graph->n_scalar; i++)
-        fprintf(s->out, "%s  %-28s %g\n",
-                i ? "" : "numbers that --set changes in a built trainer\n",
-                s->u->graph->scalar[i].name, s->u->graph->scalar[i].value);
+    const char *title = "numbers that --set changes in a built trainer\n";
+    for (int i = 0; i < s->u->graph->n_scalar; i++) {
+        const Scalar *scalar = &s->u->graph->scalar[i];
+        if (scalar->counter)
+            continue;
+        fprintf(s->out, "%s  %-28s %g\n", title, scalar->name, scalar->value);
+        title = "";
+    }
 }
 
 void summary_print(const Unit *u, FILE *out)

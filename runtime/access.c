@@ -301,7 +301,10 @@ bool rnn__scalar_takes(const struct rnn_scalar *s, double value, char wanted[128
     bool whole = !s->whole || value == floor(value);
     bool within = !s->limited || (value >= s->least && value <= s->most);
     snprintf(wanted, 128, "%s", s->whole ? "a whole number" : "a number");
-    if (s->limited)
+    if (s->limited && isinf(s->most))
+        snprintf(wanted + strlen(wanted), 128 - strlen(wanted), " of %.17g or more",
+                 s->least);
+    else if (s->limited)
         snprintf(wanted + strlen(wanted), 128 - strlen(wanted), " from %.17g to %.17g",
                  s->least, s->most);
     return whole && within;

@@ -130,6 +130,14 @@ static void test_check_takes_overrides(void)
     CHECK(status == 0 && says("truncated after 3 steps"), "status %d: %s", status, output);
 }
 
+static void test_check_lists_the_numbers_that_may_change_and_no_counters(void)
+{
+    int status = RUN("check", in_root("tests/parity/lstm_mse_sgd.yaml"), "--set",
+                     "optimizer.lr=0.1 * 0.9^epoch", "--set", "optimizer.clip_norm=1");
+    CHECK(status == 0 && says("optimizer.clip_norm"), "status %d: %s", status, output);
+    CHECK(!says("  epoch  "), "%s", output);
+}
+
 static void test_check_says_mistakes_and_ends_with_3(void)
 {
     int status = RUN("check", in_root("tests/errors/sem_unknown_cell.yaml"));
@@ -375,6 +383,7 @@ int main(int argc, char **argv)
     test_an_unknown_list_is_a_mistake_of_usage();
     test_check_says_what_a_spec_is();
     test_check_takes_overrides();
+    test_check_lists_the_numbers_that_may_change_and_no_counters();
     test_check_says_mistakes_and_ends_with_3();
     test_data_that_cannot_tell_a_length_are_told();
     test_files_that_cannot_be_read_are_told_once();
