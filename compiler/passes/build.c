@@ -170,6 +170,9 @@ Graph *build_pass(Arena *arena, Diag *d, const Spec *spec)
         optimizer_build(model);
     if (diag_errors(d) > errors)
         return NULL;
+    refuse_bare_reads(&b);
+    if (diag_errors(d) > errors)
+        return NULL;
     mark_loss_inputs(&b);
     warn_of_unused(&b);
     warn_of_untaken_branches(&b);

@@ -24,6 +24,7 @@
  *     build_metrics.c    metrics of all chunks so far
  *     build_optimizer.c  the update of every trained parameter
  *     build_reach.c      what a node depends on
+ *     build_ignored.c    classes' values to ignore, where the loss would see them
  *     build_warn.c       derivatives that are not finite where a branch is not taken
  */
 #ifndef RNNC_BUILD_ROOM_H
@@ -194,9 +195,14 @@ struct Build {
 Scope *scope_new(Build *b, Scope *caller, const Def *def, Loc call);
 Binding *scope_bind(Scope *s, Place place, const char *name, Value value);
 Binding *scope_find_in(Scope *s, Place place, const char *name);
+/* Is anything bound in it to a mistake? Then what is made of it would say more of the same.
+ */
+bool scope_has_error(const Scope *s);
 /* What `name` means as a value; NULL: nothing here. */
 Binding *scope_find(Scope *s, const char *name);
-/* The same with a message and the nearest name. */
+/* Does `name` mean anything here, as a value or before a bracket? */
+bool scope_knows(Scope *s, const char *name);
+/* What `name` means, or a message with the nearest name. */
 Value scope_value(Scope *s, const Expr *e);
 const char *naming_full(Build *b, const Naming *naming, const char *local);
 /* A run-time number of the graph, made at its first use; another value under a name that
@@ -390,6 +396,9 @@ typedef struct {
 } ReachRule;
 /* [n_node]: true for what the roots depend on; states are followed to `next`. */
 bool *reach_from(Build *b, const NodeId *root, int n_root, ReachRule rule);
+
+/* build_ignored.c: an error for each class whose value to ignore the loss would see. */
+void refuse_bare_reads(Build *b);
 
 /* build_warn.c */
 void warn_of_untaken_branches(Build *b);

@@ -20,10 +20,11 @@ static const char spec[] =
     "  r = gru(x, hidden=4)\n"
     "  head = linear(r, size=3)\n"
     "  other = linear(r, size=2)\n"
-    "loss: cross_entropy(head, y) + 0.5 * mse(other, z) + 1e-2 * sum(head.weight^2)\n"
+    "loss: cross_entropy(head, y, ignore_index=-1) + 0.5 * mse(other, z) + 1e-2 * "
+    "sum(head.weight^2)\n"
     "metrics:\n"
     "  accuracy: average(argmax(head) == y)\n"
-    "  perplexity: exp(average(cross_entropy(head, y)))\n"
+    "  perplexity: exp(average(cross_entropy(head, y, ignore_index=-1)))\n"
     "  steps: total(1 + 0 * z[0])\n"
     "  often: max(total(one_hot(argmax(head)))) / total(1 + 0 * z[0])\n" DATA;
 
