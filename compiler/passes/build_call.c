@@ -9,6 +9,7 @@
  */
 #include "passes/build_room.h"
 
+#include <ctype.h>
 #include <string.h>
 
 /* ---- a call's named arguments ---- */
@@ -201,6 +202,47 @@ static bool holds_dimension(const Def *def, const Expr *e)
     return false;
 }
 
+/* `n: int`: a default, for want of a kind of that name, and none that means anything. */
+static bool is_no_kind(Scope *callee, const ArgDecl *arg)
+{
+    const Expr *e = arg->value;
+    if (e->kind != EXPR_NAME || scope_knows(callee, e->text))
+        return false;
+    build_error(callee, e->loc,
+                "'%s' is neither a kind (real, integer, flag, function) nor a default for "
+                "'%s'",
+                e->text, arg->name);
+    return true;
+}
+
+/* A default that is a tensor says the argument's shape: what a call gives is broadcast to
+   it. */
+static void fit_to_default(Scope *callee, const ArgDecl *arg, Binding *given)
+{
+    Graph *g = callee->b->g;
+    Shape want, got, both;
+    bool tensor = arg->value && arg->value->kind != EXPR_NUMBER &&
+                  arg->value->kind != EXPR_NAME && !arg->required;
+    if (!tensor || !value_shape(callee, &given->value, &got))
+        return;
+    Value otherwise = expr_value(callee, arg->value);
+    if (!value_shape(callee, &otherwise, &want) || !want.rank || shape_equal(&got, &want))
+        return;
+    Loc outer = g->loc;
+    g->loc = given->expr ? given->expr->loc : callee->call;
+    if (!shape_broadcast(&got, &want, &both) || !shape_equal(&both, &want))
+        given->value = build_error(callee->caller, g->loc,
+                                   "argument '%s' of '%s' has shape %s, not %s", arg->name,
+                                   callee->def->name, shape_print(callee->b->arena, &want),
+                                   value_print(callee, &given->value));
+    else if (given->value.kind == VALUE_NUMBER)
+        given->value = value_fill(given->value.number, want);
+    else
+        given->value =
+            value_node(graph_broadcast(g, value_narrow(callee, &given->value), want));
+    g->loc = outer;
+}
+
 void call_bind_defaults(Scope *callee, bool after_inputs)
 {
     const Def *def = callee->def;
@@ -209,16 +251,22 @@ void call_bind_defaults(Scope *callee, bool after_inputs)
         callee->scalars = NULL;
     for (int i = 0; i < def->n_arg; i++) {
         const ArgDecl *arg = &def->arg[i];
-        if (scope_find_in(callee, PLACE_ARG, arg->name))
+        Binding *given = scope_find_in(callee, PLACE_ARG, arg->name);
+        if (given) {
+            if (holds_dimension(def, arg->value) == after_inputs)
+                fit_to_default(callee, arg, given);
             continue;
+        }
         if (arg->required || !arg->value) {
             build_error(callee->caller, callee->call, "'%s' needs argument '%s'", def->name,
                         arg->name);
             scope_bind(callee, PLACE_ARG, arg->name, NOTHING);
         } else if (holds_dimension(def, arg->value) == after_inputs) {
             bool function = arg_is_function(callee, def, arg);
-            Value v = function ? expr_function(callee, arg->value)
-                               : expr_value(callee, arg->value);
+            Value v = NOTHING;
+            if (!is_no_kind(callee, arg))
+                v = function ? expr_function(callee, arg->value)
+                             : expr_value(callee, arg->value);
             call_bind_arg(callee, i, v, arg->value, callee);
         }
     }
@@ -377,11 +425,26 @@ void call_bind_inputs(Scope *s, Call *call)
 
 /* ---- cells ---- */
 
+/* Letters, digits and _, in parts between dots, as a module's names in PyTorch; {name}
+   stands for a letter. */
+static bool is_instance_name(const char *text)
+{
+    bool part = false;
+    for (const char *c = text; *c; c++) {
+        bool hole = !strncmp(c, "{name}", strlen("{name}"));
+        if (*c == '.' ? !part : !hole && !isalnum((unsigned char)*c) && *c != '_')
+            return false;
+        part = *c != '.';
+        c += hole ? strlen("{name}") - 1 : 0;
+    }
+    return part;
+}
+
 /* `as="{name}_l{l}"`: loop counters, arguments and dimensions filled in, {name} left. */
 static const char *as_pattern(Scope *s, const Expr *e)
 {
     Text out = {.arena = s->b->arena};
-    if (e->kind != EXPR_TEXT || !e->text[0]) {
+    if (e->kind != EXPR_TEXT) {
         build_error(s, e->loc, "as= takes a text: as=\"{name}_l{l}\"");
         return NULL;
     }
@@ -401,7 +464,13 @@ static const char *as_pattern(Scope *s, const Expr *e)
         text_add(&out, "%lld", (long long)number);
         c = end + 1;
     }
-    return out.text;
+    if (out.text && is_instance_name(out.text))
+        return out.text;
+    build_error(s, e->loc,
+                "as= names an instance: letters, digits and _, with dots between them; "
+                "\"%s\" does not",
+                e->text);
+    return NULL;
 }
 
 /* How the call's instance is named: by `as`, by the name it is bound to, or not at all. */
@@ -435,14 +504,6 @@ static Value cell_output(Scope *s)
     return last ? last->value : NOTHING;
 }
 
-static bool any_error(const Scope *s)
-{
-    for (int i = 0; i < s->n_binding; i++)
-        if (s->binding[i].value.kind == VALUE_ERROR)
-            return true;
-    return false;
-}
-
 Value call_cell(Scope *s, const Expr *e, const Def *def, const char *bind)
 {
     if (!s->def || s->def->kind != DEF_CELL)
@@ -459,7 +520,7 @@ Value call_cell(Scope *s, const Expr *e, const Def *def, const char *bind)
     call_bind_given(callee, &call);
     call_bind_defaults(callee, false);
     call_bind_inputs(callee, &call);
-    bool ok = !any_error(callee);
+    bool ok = !scope_has_error(callee);
     if (ok) {
         call_bind_defaults(callee, true);
         cell_bind_starts(callee, &call);
@@ -470,7 +531,7 @@ Value call_cell(Scope *s, const Expr *e, const Def *def, const char *bind)
         call_skip(&call, i < def->n_state ? def->state[i].name
                                           : def->start[i - def->n_state].name);
     call_end(callee, &call);
-    if (!ok || any_error(callee))
+    if (!ok || scope_has_error(callee))
         return NOTHING;
     block_run(callee, def->step);
     cell_close_states(callee);
@@ -501,7 +562,7 @@ static bool bind_function_args(Scope *callee, int n, const Value *positional_val
     }
     call_bind_defaults(callee, false);
     call_end(callee, call);
-    return !any_error(callee);
+    return !scope_has_error(callee);
 }
 
 /* May a gradient go to this value? */

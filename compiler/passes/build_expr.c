@@ -193,6 +193,11 @@ static Value unknown_member(Scope *s, const Expr *e, const char *path, const cha
     if (!found && s->def && block_assigns(s->def->step, root->text, false))
         return build_error(s, e->loc, "'%s' is used before the line that assigns it",
                            root->text);
+    for (int i = 0; i < g->n_param && e->primed; i++)
+        if (str_eq(g->param[i].name, full))
+            return build_error(s, e->loc,
+                               "'%s' is a parameter; only a state has a next value, %s'",
+                               path, path);
     return build_error(s, e->loc, "there is no parameter or state '%s'%s", path,
                        build_hint(s->b, full, known, n));
 }

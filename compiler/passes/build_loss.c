@@ -95,11 +95,11 @@ static bool evaluate(Scope *s, Call *call, Value *value, Value *weight)
     call_bind_given(s, call);
     call_bind_defaults(s, false);
     call_bind_inputs(s, call);
-    call_bind_defaults(s, true);
+    if (!scope_has_error(s)) /* else dimensions may be missing */
+        call_bind_defaults(s, true);
     call_end(s, call);
-    for (int i = 0; i < s->n_binding; i++)
-        if (s->binding[i].value.kind == VALUE_ERROR)
-            return false;
+    if (scope_has_error(s))
+        return false;
     block_run(s, def->step);
     if (!def->value) {
         build_error(s, def->loc, "loss '%s' has no value", def->name);

@@ -65,6 +65,14 @@ Binding *scope_find(Scope *s, const char *name)
     return NULL;
 }
 
+bool scope_has_error(const Scope *s)
+{
+    for (int i = 0; i < s->n_binding; i++)
+        if (s->binding[i].value.kind == VALUE_ERROR)
+            return true;
+    return false;
+}
+
 const char *naming_full(Build *b, const Naming *naming, const char *local)
 {
     if (!naming)
@@ -232,12 +240,21 @@ static const char *value_hint(Scope *s, const char *name)
     return build_hint(s->b, name, names.name, names.n);
 }
 
+/* `training` and the run's counters: names that mean something, but not in a shape. */
+static bool is_of_run(const char *name)
+{
+    bool found = str_eq(name, "training");
+    for (int i = 0; i < COUNT(counters); i++)
+        found = found || str_eq(name, counters[i]);
+    return found;
+}
+
 static Value unknown_name(Scope *s, const Expr *e)
 {
     const char *name = e->text;
-    Binding *elsewhere = NULL;
+    bool elsewhere = is_of_run(name) && (s->structural || s->maker);
     for (int i = 0; i < COUNT(value_places) && !elsewhere; i++)
-        elsewhere = scope_find_in(s, value_places[i], name);
+        elsewhere = scope_find_in(s, value_places[i], name) != NULL;
     if (s->structural && elsewhere)
         return build_error(
             s, e->loc,
@@ -250,6 +267,9 @@ static Value unknown_name(Scope *s, const Expr *e)
                            "'%s' is known only while running; init is an expression over "
                            "arguments, dimensions and parameters above it",
                            name);
+    if (s->update && str_eq(name, "training"))
+        return build_error(
+            s, e->loc, "'training', and with it dropout, means nothing in an optimizer");
     if (s->def && block_assigns(s->def->step, name, false))
         return build_error(s, e->loc, "'%s' is used before the line that assigns it", name);
     if (callee_find(s, name).kind != CALLEE_NONE)
@@ -290,6 +310,13 @@ static Value argument_value(Scope *s, const Binding *found)
     s->b->depth--;
     found->from->maker = maker;
     return again;
+}
+
+bool scope_knows(Scope *s, const char *name)
+{
+    Value constant;
+    return scope_find(s, name) || callee_find(s, name).kind != CALLEE_NONE ||
+           constant_value(s, name, &constant);
 }
 
 Value scope_value(Scope *s, const Expr *e)
@@ -362,6 +389,9 @@ Value callee_unknown(Scope *s, const Expr *e, const char *name)
     }
     for (int i = 0; i < n_builtin; i++)
         names_add(&names, builtins[i].name);
+    for (int i = 0; i < n_init_maker && s->maker; i++)
+        if (str_eq(init_maker_names[i], name))
+            return build_error(s, e->loc, "'%s' takes no arguments: write %s", name, name);
     if (spec_find(spec, DEF_LOSS, name, s->library))
         return build_error(s, e->loc,
                            "'%s' is a loss: it stands in loss: and metrics: only", name);

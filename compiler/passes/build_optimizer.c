@@ -194,8 +194,8 @@ NodeId optimizer_gradient_norm(Build *b)
     return b->gradient_norm;
 }
 
-/* An argument that all optimizers take: a run-time scalar when it is a number. */
-static Value common_arg(Update *u, const char *name, bool *given)
+/* A bound of gradients: a run-time scalar when it is a number. */
+static Value bound_arg(Update *u, const char *name, bool *given)
 {
     Call call = call_begin(u->shared.outer, u->e);
     const Expr *e = call_take(&call, name);
@@ -205,15 +205,20 @@ static Value common_arg(Update *u, const char *name, bool *given)
     Value v = expr_value(u->shared.outer, e);
     if (!value_is_number(&v))
         return v;
-    return build_scalar(u->b, arena_print(u->b->arena, "optimizer.%s", name), v.number,
-                        false);
+    if (!(v.number >= 0)) /* it would turn gradients round */
+        return build_error(u->shared.outer, e->loc, "%s is %g; it must be 0 or more", name,
+                           v.number);
+    const char *full = arena_print(u->b->arena, "optimizer.%s", name);
+    Value scalar = build_scalar(u->b, full, v.number, false);
+    build_limit(u->b, &scalar, 0, INFINITY, false);
+    return scalar;
 }
 
 static void make_gradients(Update *u)
 {
     Graph *g = u->b->g;
     bool clips;
-    Value limit = common_arg(u, "clip_value", &clips);
+    Value limit = bound_arg(u, "clip_value", &clips);
     Scope *s = u->shared.outer;
     for (int i = 0; i < g->n_param; i++) {
         Attr attr = {.index = i, .shape = g->param[i].shape};
@@ -234,7 +239,7 @@ static void make_clip(Update *u)
 {
     bool clips;
     Scope *s = u->shared.outer;
-    Value limit = common_arg(u, "clip_norm", &clips);
+    Value limit = bound_arg(u, "clip_norm", &clips);
     u->clip = value_number(1);
     if (!clips || limit.kind == VALUE_ERROR)
         return;
@@ -267,6 +272,7 @@ static void declare_state(Scope *s, const VarDecl *decl, const Param *p)
     bool yes = true;
     if (decl->when && (!expr_truth(s, decl->when, "when", &yes) || !yes))
         return;
+    Binding *state = scope_bind(s, PLACE_STATE, decl->name, NOTHING);
     if (!decl->like_w && decl->shape.n) {
         build_error(
             s, decl->loc,
@@ -279,7 +285,7 @@ static void declare_state(Scope *s, const VarDecl *decl, const Param *p)
     Shape shape = decl->like_w ? p->shape : (Shape){0};
     int index = g->n_optimizer;
     NodeId leaf = add_state(g, name, shape, !decl->like_w, value);
-    Binding *state = scope_bind(s, PLACE_STATE, decl->name, value_node(leaf));
+    state->value = value_node(leaf);
     state->owner = OWNER_UPDATE, state->index = index;
 }
 
@@ -288,7 +294,7 @@ static void close_states(Scope *s, const Course *c, Param *p)
     Graph *g = s->b->g;
     for (int i = 0; i < s->n_binding; i++) {
         const Binding *state = &s->binding[i];
-        if (state->place != PLACE_STATE)
+        if (state->place != PLACE_STATE || state->value.kind == VALUE_ERROR)
             continue;
         const Binding *next = scope_find_in(s, PLACE_NEXT, state->name);
         if (!next) {
