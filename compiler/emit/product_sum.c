@@ -122,6 +122,7 @@ static void emit_block(Ir *ir, const Emission *e, const Block *k)
                  .vectors = e->p->tiling.vectors,
                  .pitch = e->p->tiling.vectors,
                  .ahead = e->p->tiling.ahead,
+                 .c_ahead = e->p->tiling.c_ahead,
                  .a = e->p->a_m == 1 ? TILE_A_ALONG_ROWS : TILE_A_ANY};
 
     tile_set(ir, e->arguments, TILE_K, k->n_inner);

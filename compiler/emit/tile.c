@@ -65,9 +65,9 @@ static LLVMValueRef declare(Ir *ir, const char *name, int n_pointer, int n_int)
 static void name_of(char *name, size_t size, const char *prefix, Tile t)
 {
     static const char *const operand[] = {"", "_rows", "_any"};
-    snprintf(name, size, "%s_%dx%dx%dof%d_%d%s%s%s%s", prefix, t.rows, t.panels, t.vectors,
-             t.pitch, t.chains, t.halves ? "_halves" : "", operand[t.a],
-             t.masked ? "_masked" : "", t.ahead ? "_ahead" : "");
+    snprintf(name, size, "%s_%dx%dx%dof%d_%d%s%s%s%s%s", prefix, t.rows, t.panels,
+             t.vectors, t.pitch, t.chains, t.halves ? "_halves" : "", operand[t.a],
+             t.masked ? "_masked" : "", t.ahead ? "_ahead" : "", t.c_ahead ? "_c" : "");
 }
 
 static LLVMValueRef tile_function(Ir *ir, Tile tile)

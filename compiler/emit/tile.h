@@ -34,8 +34,10 @@ typedef struct {
     bool ahead;  /* each k fetches a line of what comes next: with a along rows, of the rows
                     below, into the first level; else of the next panel of b, tiles in turn
                     a line each, into the second */
-    bool masked; /* of the last vector only the first TILE_COLUMNS lanes are read and
-                    written */
+    bool c_ahead; /* and each k a line of a row of c, tiles in turn a line of it each, into
+                     the second: of this row and those below, as many as there are k */
+    bool masked;  /* of the last vector only the first TILE_COLUMNS lanes are read and
+                     written */
     TileOperand a;
 } Tile;
 

@@ -21,6 +21,7 @@ typedef struct {
     LLVMValueRef field[TILE_FIELDS];
     LLVMValueRef mask, reversed;
     LLVMValueRef next_panel; /* the line of its first k that this tile fetches */
+    LLVMValueRef c_ahead;    /* the line of its first row that this tile fetches */
     int n; /* accumulators of a chain: [rows][panels][vectors]; chain stands behind chain */
 } Body;
 
@@ -70,10 +71,15 @@ static int64_t reals_of_line(const Ir *ir)
     return LINE_BYTES / (ir->real == ir->f64 ? 8 : 4);
 }
 
-static void fetch_ahead(Ir *ir, const Body *y, const ChainStart *s, LLVMValueRef a_index,
-                        LLVMValueRef b_index)
+/* What k number i of the run fetches. */
+static void fetch_ahead(Ir *ir, const Body *y, const ChainStart *s, LLVMValueRef i,
+                        LLVMValueRef a_index, LLVMValueRef b_index)
 {
     enum { FIRST_LEVEL = 3, SECOND_LEVEL = 2 };
+    if (y->tile.c_ahead) {
+        LLVMValueRef row = ir_mul(ir, i, y->field[TILE_C_ROW]);
+        ir_prefetch(ir, ir_real_at(ir, y->c_ahead, row), SECOND_LEVEL);
+    }
     LLVMValueRef line = ir_int(ir, reals_of_line(ir));
     if (y->tile.a == TILE_A_ALONG_ROWS)
         ir_prefetch(ir, ir_real_at(ir, ir_real_at(ir, s->a[0], a_index), line),
@@ -82,24 +88,33 @@ static void fetch_ahead(Ir *ir, const Body *y, const ChainStart *s, LLVMValueRef
         ir_prefetch(ir, ir_real_at(ir, y->next_panel, b_index), SECOND_LEVEL);
 }
 
-/* Which line of each k of the next panel tile number i fetches. */
-static LLVMValueRef next_panel(Ir *ir, const Body *y, LLVMValueRef b, LLVMValueRef i)
+/* The line that tile number i fetches of each row of a panel's width that begins at p. */
+static LLVMValueRef line_in_turn(Ir *ir, const Body *y, LLVMValueRef p, LLVMValueRef i)
 {
     int64_t pitch = (int64_t)y->tile.pitch * ir->vector, line = reals_of_line(ir);
     int64_t lines = (pitch + line - 1) / line;
     LLVMValueRef which = LLVMBuildURem(ir->builder, i, ir_int(ir, lines), "");
-    b = ir_real_at(ir, b, ir_mul(ir, y->field[TILE_K], ir_int(ir, pitch)));
-    return ir_real_at(ir, b, ir_mul(ir, which, ir_int(ir, line)));
+    return ir_real_at(ir, p, ir_mul(ir, which, ir_int(ir, line)));
 }
 
-/* One k: acc[r][j] += a[r][a_index] * b[j][b_index]. */
-static void multiply(Ir *ir, const Body *y, const ChainStart *s, LLVMValueRef a_index,
-                     LLVMValueRef b_index, LLVMValueRef *acc)
+/* Sets which lines tile number i fetches of the next panel of b and of c. */
+static void set_ahead(Ir *ir, Body *y, TileAt at, LLVMValueRef i)
 {
+    int64_t pitch = (int64_t)y->tile.pitch * ir->vector;
+    LLVMValueRef panel = ir_mul(ir, y->field[TILE_K], ir_int(ir, pitch));
+    y->next_panel = line_in_turn(ir, y, ir_real_at(ir, at.b, panel), i);
+    y->c_ahead = line_in_turn(ir, y, at.c, i);
+}
+
+/* k number i of the run: acc[r][j] += a[r][a_index] * b[j][i]. */
+static void multiply(Ir *ir, const Body *y, const ChainStart *s, LLVMValueRef i,
+                     LLVMValueRef a_index, LLVMValueRef *acc)
+{
+    LLVMValueRef b_index = ir_mul(ir, i, ir_int(ir, (int64_t)y->tile.pitch * ir->vector));
     int columns = y->tile.panels * y->tile.vectors;
     LLVMValueRef vector[MAX_ACCUMULATORS];
     if (y->tile.ahead)
-        fetch_ahead(ir, y, s, a_index, b_index);
+        fetch_ahead(ir, y, s, i, a_index, b_index);
     for (int j = 0; j < columns; j++) {
         LLVMValueRef p = ir_real_at(ir, s->b[j / y->tile.vectors], b_index);
         int64_t column = (int64_t)(j % y->tile.vectors) * ir->vector;
@@ -150,7 +165,6 @@ static void run_chains(Ir *ir, const Body *y, const ChainStart *start, int chain
 {
     LLVMValueRef next[IR_MAX_CARRIED];
     int n = y->n * chains;
-    int64_t pitch = (int64_t)y->tile.pitch * ir->vector;
     bool unit = y->tile.a == TILE_A_ALONG_K;
 
     copy(next, acc, n);
@@ -158,9 +172,8 @@ static void run_chains(Ir *ir, const Body *y, const ChainStart *start, int chain
     IrLoop l = ir_loop(ir, first, end, 1, n + !unit, next);
     copy(next, l.carried, n);
     LLVMValueRef index = unit ? l.i : l.carried[n];
-    LLVMValueRef b_index = ir_mul(ir, l.i, ir_int(ir, pitch));
     for (int i = 0; i < chains; i++)
-        multiply(ir, y, &start[i], index, b_index, next + i * y->n);
+        multiply(ir, y, &start[i], l.i, index, next + i * y->n);
     next[n] = unit ? NULL : ir_add(ir, index, y->field[TILE_A_K]);
     ir_loop_end(ir, &l, next);
     copy(acc, l.carried, n);
@@ -250,8 +263,7 @@ static void emit_tile(Ir *ir, const Body *y, TileAt at)
 void tile_here(Ir *ir, Tile tile, const LLVMValueRef *field, TileAt at)
 {
     Body y = body_of(ir, tile, field);
-    if (tile.ahead)
-        y.next_panel = next_panel(ir, &y, at.b, ir_int(ir, 0));
+    set_ahead(ir, &y, at, ir_int(ir, 0));
     emit_tile(ir, &y, at);
 }
 
@@ -266,9 +278,9 @@ void tile_build(Ir *ir, Tile tile, LLVMValueRef f)
     LLVMValueRef at[] = {ir_param(ir, 1), ir_param(ir, 3), ir_param(ir, 4)};
     IrLoop l = ir_loop(ir, ir_int(ir, 0), ir_param(ir, 5), 1, 3, at);
     copy(at, l.carried, 3);
-    if (tile.ahead)
-        y.next_panel = next_panel(ir, &y, b, l.i);
-    emit_tile(ir, &y, (TileAt){at[0], b, at[1], at[2]});
+    TileAt here = {at[0], b, at[1], at[2]};
+    set_ahead(ir, &y, here, l.i);
+    emit_tile(ir, &y, here);
     LLVMValueRef next[] = {below(ir, &y, at[0], TILE_A_ROW),
                            below(ir, &y, at[1], TILE_C_ROW),
                            below(ir, &y, at[2], TILE_INIT_ROW)};

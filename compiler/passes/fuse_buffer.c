@@ -10,13 +10,14 @@
 
 /* ---- buffers ---- */
 
-/* No row stride is a multiple of 2 KB: all rows would fall into the same cache sets. */
+/* No row stride is a multiple of 1 KB: a sum over points reads a line of each of some
+   hundred rows, which then would fall into a quarter of the first level's sets, or less. */
 static int64_t padded_row(const Plan *p, int64_t size, int64_t element_bytes)
 {
     if (size < p->target.vector)
         return size;
     int64_t stride = round_up(size, p->target.vector);
-    return stride * element_bytes % 2048 == 0 ? stride + 64 / element_bytes : stride;
+    return stride * element_bytes % 1024 == 0 ? stride + 64 / element_bytes : stride;
 }
 
 int buffer_add(Plan *p, Buffer b)

@@ -80,15 +80,14 @@ typedef struct {
     int index; /* HOME_INPUT, HOME_SCALARS, HOME_RUNNING: which */
     Axes axes;
     Span span;
-    Shape shape;         /* features of one point, dense row-major */
-    int64_t n_slot;      /* 1 without a time axis */
-    int64_t row_stride;  /* elements, padded so that it is no multiple of 2 KB; 0 without a
-                            row axis */
-    int64_t slot_stride; /* elements; 0 without a time axis */
-    int64_t offset;      /* see Home */
-    int64_t bytes;       /* workspace and scratch */
-    bool persistent;     /* kept from chunk to chunk */
-    ProcId proc;         /* else: the procedure that it belongs to, */
+    Shape shape;                 /* features of one point, dense row-major */
+    int64_t n_slot;              /* 1 without a time axis */
+    int64_t row_stride;          /* elements, padded: no multiple of 1 KB; 0: no row axis */
+    int64_t slot_stride;         /* elements; 0 without a time axis */
+    int64_t offset;              /* see Home */
+    int64_t bytes;               /* workspace and scratch */
+    bool persistent;             /* kept from chunk to chunk */
+    ProcId proc;                 /* else: the procedure that it belongs to, */
     int first_stage, last_stage; /* and its life there, by stage; place uses it */
     /* A packed operand: panels [batch][ceil(n / panel)][k][panel], zero-padded columns. The
        pass `panel` makes them. */
@@ -222,7 +221,8 @@ typedef struct {
     bool alternate;             /* every other step of a scan takes b from its other end: */
     bool halves; /* … by halves of the chains, there being one panel; else by panels */
     Along along;
-    bool ahead;    /* while it multiplies, a tile fetches lines that later ones will read */
+    bool ahead;   /* while it multiplies, a tile fetches lines that later ones will read; */
+    bool c_ahead; /* SUM: of c too; only with `ahead` */
     int64_t block; /* k of a block; SUM: points of a block */
 } Tiling;
 

@@ -364,7 +364,7 @@ static void dump_tiling(const Contraction *c, FILE *out)
     else if (g->block < c->k)
         fprintf(out, ", blocks of %" PRId64 " k", g->block);
     if (g->ahead)
-        fprintf(out, ", fetching ahead");
+        fprintf(out, ", fetching ahead%s", g->c_ahead ? " a and c" : "");
     if (g->alternate)
         fprintf(out, ", back and forth by step%s", g->halves ? " in halves" : "");
     fprintf(out, "\n");

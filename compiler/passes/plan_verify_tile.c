@@ -106,6 +106,8 @@ static void verify_sum(const Contraction *c)
         BUG("sum %d is %d chains", c->node, c->tiling.chains);
     if (c->tiling.block < 1)
         BUG("sum %d has blocks of %lld points", c->node, (long long)c->tiling.block);
+    if (c->tiling.c_ahead && !c->tiling.ahead)
+        BUG("sum %d fetches c ahead but not a", c->node);
     if (c->tiling.ahead && c->a.stride[1] != 1)
         BUG("sum %d fetches ahead along rows that stand %lld apart", c->node,
             (long long)c->a.stride[1]);

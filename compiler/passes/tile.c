@@ -81,14 +81,16 @@ static int rows_of_chains(const PlanTarget *t, int vectors, int chains)
 }
 
 /*
- * k of a block, blocks being about as long as each other. A block of a panel of four
- * vectors (64 bytes) is 64 KiB. The error of a sum grows with the root of its chain's
- * length: 256 are about what optimized BLAS libraries take.
+ * k of a block, blocks being about as long as each other. A block of a panel fits the
+ * first-level cache: tiles read all of it. The error of a sum grows with the root of its
+ * chain's length: 256 are about what optimized BLAS libraries take.
  */
-static int64_t block_of_k(int64_t k, int chains)
+static int64_t block_of_k(const PlanTarget *t, int panel, int64_t k, int chains)
 {
     enum { LONGEST = 256 };
-    int64_t blocks = chains > 1 ? 1 : (k + LONGEST - 1) / LONGEST;
+    int64_t fit = t->l1_bytes / (panel * t->real_bytes);
+    int64_t most = fit < 1 ? 1 : fit < LONGEST ? fit : LONGEST;
+    int64_t blocks = chains > 1 ? 1 : (k + most - 1) / most;
     return blocks > 1 ? (k + blocks - 1) / blocks : k;
 }
 
@@ -104,7 +106,7 @@ Tiling tiling_of_product(const PlanTarget *t, int panel, int64_t n, int64_t k, i
                 .halves = alternate && n <= panel && chains > 1 && k % chains == 0,
                 .along = ALONG_LONGEST,
                 .ahead = chains == 1 && n * k * t->real_bytes > t->l2_bytes,
-                .block = block_of_k(k, chains)};
+                .block = block_of_k(t, panel, k, chains)};
     if (chains > 1)
         g.rows = rows_of_chains(t, g.vectors, chains);
     else if (!alternate)
@@ -161,13 +163,13 @@ static Along along(const Plan *p, const Stage *s, const Group *g, const Contract
 
 /*
  * A block of b's panel and the lines of a that a tile reads should fit the first-level
- * cache, and the pages of a its TLB; a c that is beyond the second level is better visited
- * seldom. Measured: 64, 96, 128, 256, 512.
+ * cache, and the pages of a its TLB. Between two blocks a c that fills the second level
+ * leaves it, and is fetched. Measured: 64, 96, 128, 192, 256, 512.
  */
 Tiling tiling_of_sum(const PlanTarget *t, int64_t m, int64_t n, int64_t a_m)
 {
-    enum { BLOCK = 96, BLOCK_OF_LARGE_C = 256 };
-    bool large = m * n * t->real_bytes > 2 * t->l2_bytes;
+    enum { BLOCK = 96 };
+    bool large = m * n * t->real_bytes > t->l2_bytes / 2;
     return (Tiling){.rows = t->tile_rows,
                     .vectors = t->tile_vectors,
                     .rest = vectors_of_rest(t, n, t->tile_vectors * t->vector),
@@ -175,7 +177,8 @@ Tiling tiling_of_sum(const PlanTarget *t, int64_t m, int64_t n, int64_t a_m)
                     .chains = 1,
                     .along = ALONG_M,
                     .ahead = a_m == 1,
-                    .block = large ? BLOCK_OF_LARGE_C : BLOCK};
+                    .c_ahead = a_m == 1 && large,
+                    .block = BLOCK};
 }
 
 /* ---- fetching ahead ---- */

@@ -54,8 +54,8 @@ static const Case cases[] = {
     {"pack, copying", KIND_PACK, 1, 1, 512, 128, false},
 };
 
-/* Rows of buffers are padded so that their stride is no multiple of 2 KB. */
-static int64_t padded(int64_t n) { return n % 512 == 0 ? n + 16 : n; }
+/* Rows of buffers are padded so that their stride is no multiple of 1 KB. */
+static int64_t padded(int64_t n) { return n % 256 == 0 ? n + 16 : n; }
 
 /* ---- functions ---- */
 
