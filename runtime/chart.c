@@ -168,8 +168,9 @@ static void put_ticks(struct rnn__string *s, const struct axis *a, bool x)
     }
     double step = nice_step(a->high - a->low, x ? 8 : 5);
     if (x && step < 1)
-        step = 1; /* there are no half iterations */
-    for (double i = ceil(a->low / step); i * step <= a->high + step * 1e-9; i++)
+        step = 1;                             /* there are no half iterations */
+    double first = ceil(a->low / step) + 0.0; /* no -0 */
+    for (double i = first; i * step <= a->high + step * 1e-9; i++)
         put_tick(s, a, x, i * step);
 }
 

@@ -9,6 +9,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* In exactly so many columns, cut or filled with blanks: a letter's later bytes (UTF-8)
+   take none, but printf counts them. */
+static void print_name(FILE *out, const char *name, int columns)
+{
+    int n = 0;
+    for (const char *c = name; *c; c++) {
+        n += ((unsigned char)*c & 0xc0) != 0x80;
+        if (n > columns)
+            break;
+        fputc(*c, out);
+    }
+    fprintf(out, "%*s", n < columns ? columns - n : 0, "");
+}
+
 static void print_rows(rnn_engine *e, FILE *out)
 {
     rnn_profile_row *row;
@@ -27,9 +41,9 @@ static void print_rows(rnn_engine *e, FILE *out)
             fprintf(out, "\n%-48s %9s %11s %11s %11s %11s %11s\n",
                     kernel ? "kernels, all threads" : "", "times", "total s", "mean ms",
                     "std ms", "min ms", "max ms");
-        fprintf(out, "%-48.48s %9lld %11.4f %11.4f %11.4f %11.4f %11.4f", r->name,
-                (long long)r->n, r->total, 1e3 * r->mean, 1e3 * r->std, 1e3 * r->min,
-                1e3 * r->max);
+        print_name(out, r->name, 48);
+        fprintf(out, " %9lld %11.4f %11.4f %11.4f %11.4f %11.4f", (long long)r->n, r->total,
+                1e3 * r->mean, 1e3 * r->std, 1e3 * r->min, 1e3 * r->max);
         if (kernel)
             fprintf(out, " %5.1f %%", 100 * r->total / kernels);
         fputc('\n', out);

@@ -175,7 +175,7 @@ static const char page_style[] =
     ".facts div{background:var(--card);border:1px solid var(--line);border-radius:8px;"
     "padding:8px 12px}\n"
     ".facts b{display:block;font-size:17px;font-weight:600;overflow-wrap:anywhere}\n"
-    ".facts span{color:var(--soft);font-size:12px}\n"
+    ".facts span{color:var(--soft);font-size:12px;overflow-wrap:anywhere}\n"
     ".wide{overflow-x:auto} table{border-collapse:collapse;font-size:13px;width:100%}\n"
     "th,td{padding:5px 10px;text-align:right;border-bottom:1px solid var(--line);"
     "white-space:nowrap} th{color:var(--soft);font-weight:500}\n"

@@ -287,6 +287,15 @@ static void test_bench_tells_times_of_both_in_one_line(void)
 
 /* ---- kernels that tell of themselves ---- */
 
+/* In columns: a letter's later bytes take none. */
+static int width_of(const char *line, size_t bytes)
+{
+    int n = 0;
+    for (size_t i = 0; i < bytes; i++)
+        n += ((unsigned char)line[i] & 0xc0) != 0x80;
+    return n;
+}
+
 static void test_kernels_are_timed_where_they_were_compiled_for_it(void)
 {
     const char *marked = scratch_path("marked"), *folder = scratch_path("profiled");
@@ -306,6 +315,27 @@ static void test_kernels_are_timed_where_they_were_compiled_for_it(void)
     said = written("err.txt");
     CHECK(strstr(said, "compiled without marks") && !strstr(said, "kernels, all"), "%s",
           said);
+}
+
+/* Of a table whose names may have letters of several bytes, as of Wᵀ. */
+static void test_a_profile_stands_in_columns(void)
+{
+    static const char text[] =
+        "rnnc: 1\ninputs: {x: [3]}\nmodel: h = gru(x, hidden=3)\nloss: sum(h)\n"
+        "optimizer: sgd(lr=1)\ndata: {train: {random: true, batch: 2, steps: 3}}\n";
+    scratch_write("columns.yaml", text, sizeof text - 1);
+    const char *path = scratch_path("columns.yaml"), *folder = scratch_path("columns");
+    CHECK(RUN(rnnc, "run", path, "--profile", "--out", folder) == 0, "%s",
+          written("err.txt"));
+    const char *said = written("err.txt"), *table = strstr(said, "kernels, all threads");
+    CHECK(table && strstr(table, "ᵀ"), "no such name: %s", said);
+    const char *line = table ? strchr(table, '\n') + 1 : "";
+    int width = width_of(line, strcspn(line, "\n"));
+    for (; *line; line += strcspn(line, "\n") + 1) {
+        size_t bytes = strcspn(line, "\n");
+        if (memchr(line, '%', bytes))
+            CHECK(width_of(line, bytes) == width, "%.*s", (int)bytes, line);
+    }
 }
 
 /* ---- an update of several chunks ---- */
@@ -406,6 +436,7 @@ int main(int argc, char **argv)
     test_mistakes_have_their_exit_status();
     test_bench_tells_times_of_both_in_one_line();
     test_kernels_are_timed_where_they_were_compiled_for_it();
+    test_a_profile_stands_in_columns();
     test_code_without_marks_knows_no_kernels();
     scratch_close();
     return check_result();

@@ -526,6 +526,18 @@ static void test_text_of_a_picture_is_escaped(void)
     free(s.text);
 }
 
+static void test_the_zero_of_an_axis_has_no_sign(void)
+{
+    static struct rnn__curve curve;
+    struct rnn__string s = {0};
+    struct rnn__chart chart = {"loss", "x", "y", {&curve, NULL}, {"a", NULL}};
+    rnn__curve_add(&curve, 1, 0.3);
+    rnn__curve_add(&curve, 2, 0.01); /* the margin reaches below 0 */
+    rnn__chart_put(&s, &chart);
+    CHECK(strstr(s.text, ">0</text>") && !strstr(s.text, ">-0</text>"), "%s", s.text);
+    free(s.text);
+}
+
 int main(void)
 {
     scratch_open();
@@ -546,5 +558,6 @@ int main(void)
     test_a_report_says_what_its_curves_lack();
     test_an_interrupted_run_leaves_a_report_and_a_whole_trace();
     test_text_of_a_picture_is_escaped();
+    test_the_zero_of_an_axis_has_no_sign();
     return command_end();
 }
