@@ -307,7 +307,7 @@ bool rnn__scalar_takes(const struct rnn_scalar *s, double value, char wanted[128
     else if (s->limited)
         snprintf(wanted + strlen(wanted), 128 - strlen(wanted), " from %.17g to %.17g",
                  s->least, s->most);
-    return whole && within;
+    return whole && within && !isnan(value);
 }
 
 int rnn_set_scalar(rnn_engine *e, const char *name, double value)

@@ -57,7 +57,7 @@ static int update(rnn_engine *e, int event, void *user)
 int rnn_ema(rnn_engine *e, int event, const rnn_filter *filter, const rnn_ema_options *o)
 {
     const struct rnn_model *m = rnn_model_of(e);
-    rnn_ema_options options = *o;
+    rnn_ema_options options = o ? *o : (rnn_ema_options){0};
     rnn_blocks blocks;
     if (options.momentum == 0)
         options.momentum = 0.0002;
@@ -67,6 +67,8 @@ int rnn_ema(rnn_engine *e, int event, const rnn_filter *filter, const rnn_ema_op
     if (!(options.momentum > 0 && options.momentum < 1) || options.warmup < 0 ||
         !(options.momentum_warmup >= 0 && options.momentum_warmup <= 1))
         return rnn__fail(e, RNN_EINVAL, "a momentum is between 0 and 1");
+    if (options.momentum_warmup > 0 && !options.warmup)
+        return rnn__fail(e, RNN_EINVAL, "momentum_warmup needs warmup, its length");
     size_t bytes = (size_t)m->params_size * rnn_dtype_bytes(m->dtype);
     struct rnn__ema *ema = rnn__own(e, sizeof *ema);
     void *average = rnn__own(e, bytes);

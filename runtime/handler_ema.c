@@ -38,7 +38,6 @@ int rnn__add_ema(struct rnn__trainer *t, const json_t *options, const char *wher
     struct rnn__when when = {.event = RNN_ITERATION_COMPLETED};
     rnn_ema_options o = {.momentum = 0.0002};
     int code = rnn__get_number(options, where, "momentum", &o.momentum, f);
-    o.momentum_warmup = o.momentum;
     if (!code)
         code = rnn__get_number(options, where, "momentum_warmup", &o.momentum_warmup, f);
     if (!code)

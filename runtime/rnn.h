@@ -15,9 +15,11 @@
  *
  * Functions that can fail return 0 (or what they say, >= 0), or a negative code
  * of RNN_ERROR_LIST with a sentence in rnn_engine_error(); they leave their
- * outputs as they were. One engine serves one thread at a time; engines do not
- * know of each other. rnn_terminate, rnn_terminate_epoch and rnn_interrupt alone
- * may be called from another thread or a signal handler.
+ * outputs as they were. What takes a const engine only asks: it leaves the
+ * sentence, which may be that of an exception, as it was. One engine serves one
+ * thread at a time; engines do not know of each other. rnn_terminate,
+ * rnn_terminate_epoch and rnn_interrupt alone may be called from another thread or
+ * a signal handler.
  */
 #ifndef RNN_H
 #define RNN_H
@@ -365,11 +367,11 @@ RNN_API void rnn_set_notice(rnn_engine *e, rnn_notice *notice, void *user);
 
 /* ---- attributes and metrics: numbers by name, of the user's own ---- */
 
-/* Sets, making it when it is not there. RNN_ENOMEM. */
+/* Sets, making it when it is not there. RNN_ENOMEM, or RNN_EINVAL for the names of the
+   engine's own: epoch, iteration, time_iteration, chunk, output. */
 RNN_API int rnn_attribute_set(rnn_engine *e, const char *name, double value);
 RNN_API int rnn_attribute_add(rnn_engine *e, const char *name, double step);
-/* RNN_EINVAL when there is none of this name; reads the engine's counters by name as well.
- */
+/* RNN_EINVAL when there is none of this name; reads the engine's own by name as well. */
 RNN_API int rnn_attribute_get(const rnn_engine *e, const char *name, double *value);
 /* From now on part of the state dict; made as 0 when it is not there. RNN_ENOMEM. */
 RNN_API int rnn_attribute_keep(rnn_engine *e, const char *name);
@@ -464,11 +466,12 @@ RNN_API int rnn_terminate_on_nan(rnn_engine *e, int event, const rnn_filter *fil
 /* What is 0 is not given. */
 typedef struct rnn_ema_options {
     double momentum;        /* share of the new value; 0: 0.0002 */
-    double momentum_warmup; /* at the first update, when there is a warm-up */
+    double momentum_warmup; /* at the first update of a warm-up; needs `warmup` */
     int64_t warmup;         /* updates until it is `momentum` */
 } rnn_ema_options;
 
-/* Keeps a moving average of a trainer's parameters, updated at the event. EMAHandler's. */
+/* Keeps a moving average of a trainer's parameters, updated at the event. EMAHandler's.
+   options NULL: none given. */
 RNN_API int rnn_ema(rnn_engine *trainer, int event, const rnn_filter *filter,
                     const rnn_ema_options *options);
 /* Exchanges parameters and averages; a second call goes back. To evaluate or save with. */

@@ -65,8 +65,34 @@ static int get(const struct rnn__numbers *numbers, const char *name, double *val
     return 0;
 }
 
+/* What the engine itself keeps by name. */
+static bool own_number(const rnn_engine *e, const char *name, double *value)
+{
+    const rnn_engine_state *s = &e->state;
+    const struct {
+        const char *name;
+        double value;
+    } own[] = {
+        {"epoch", (double)s->epoch},
+        {"iteration", (double)s->iteration},
+        {"time_iteration", (double)s->time_iteration},
+        {"chunk", (double)s->chunk},
+        {"output", s->output.null ? NAN : s->output.value},
+    };
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (strcmp(own[i].name, name) == 0) {
+            *value = own[i].value;
+            return true;
+        }
+    return false;
+}
+
 int rnn_attribute_set(rnn_engine *e, const char *name, double value)
 {
+    double own;
+    if (own_number(e, name, &own))
+        return rnn__fail(e, RNN_EINVAL, "'%s' is the engine's own; rnn_state_of has it",
+                         name);
     return set(e, &e->attributes, name, value);
 }
 
@@ -74,31 +100,12 @@ int rnn_attribute_add(rnn_engine *e, const char *name, double step)
 {
     double value = 0;
     get(&e->attributes, name, &value);
-    return set(e, &e->attributes, name, value + step);
+    return rnn_attribute_set(e, name, value + step);
 }
 
 int rnn_attribute_get(const rnn_engine *e, const char *name, double *value)
 {
-    const rnn_engine_state *s = &e->state;
-    const struct {
-        const char *name;
-        int64_t value;
-    } own[] = {
-        {"epoch", s->epoch},
-        {"iteration", s->iteration},
-        {"time_iteration", s->time_iteration},
-        {"chunk", s->chunk},
-    };
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        if (strcmp(own[i].name, name) == 0) {
-            *value = (double)own[i].value;
-            return 0;
-        }
-    if (strcmp(name, "output") == 0) {
-        *value = s->output.null ? NAN : s->output.value;
-        return 0;
-    }
-    return get(&e->attributes, name, value);
+    return own_number(e, name, value) ? 0 : get(&e->attributes, name, value);
 }
 
 int rnn_attribute_keep(rnn_engine *e, const char *name)

@@ -42,9 +42,9 @@ int rnn__tbptt_check_steps(const struct rnn_model *m, int64_t step, int64_t wind
     if (o.tbptt_step < 1 || o.tbptt_step > new_steps(m))
         return rnn__fail(NULL, RNN_EINVAL,
                          "tbptt_step is %" PRId64
-                         ", model %s was compiled for 1 to %" PRId64
-                         "; build it again with a larger tbptt.step",
-                         o.tbptt_step, m->name, new_steps(m));
+                         ", model %s was compiled for 1 to %" PRId64 "%s",
+                         o.tbptt_step, m->name, new_steps(m),
+                         step > 0 ? "; build it again with a larger tbptt.step" : "");
     if (o.tbptt_window == o.tbptt_step)
         return 0;
     if (!has_window(m))
@@ -84,6 +84,9 @@ static int check_options(const struct rnn_model *m, const rnn_tbptt_options *o)
     if (o->dim != 0 && o->dim != 1)
         return rnn__fail(NULL, RNN_EINVAL, "dim, the time axis, is %d; it can be 0 or 1",
                          o->dim);
+    if (o->report != RNN_REPORT_UNWEIGHTED && o->report != RNN_REPORT_WEIGHTED)
+        return rnn__fail(NULL, RNN_EINVAL, "report is %d; it can be 0 or 1",
+                         (int)o->report);
     if (o->threads < 0)
         return rnn__fail(NULL, RNN_EINVAL, "threads is %d", o->threads);
     if (o->device && strcmp(o->device, "cpu") != 0)

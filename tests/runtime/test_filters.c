@@ -137,6 +137,9 @@ static void test_custom_counters_are_the_users_and_the_engines_own(void)
           "another engine has it");
     double value = -1;
     CHECK(rnn_attribute_get(e, "foo", &value) == 0 && value == 0, "foo is %g", value);
+    CHECK(rnn_attribute_set(e, "iteration", 3) == RNN_EINVAL &&
+              rnn_attribute_add(e, "output", 3) == RNN_EINVAL,
+          "an attribute that no one could read");
     rnn_on(e, RNN_ITERATION_STARTED, NULL, fire_custom, &foo);
     rnn_on(e, foo, &(rnn_filter){.every = 4}, note_value, &t);
     rnn_engine_run(e, NULL, &(rnn_run_options){.max_epochs = 1, .epoch_length = 9});

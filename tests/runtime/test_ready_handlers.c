@@ -288,6 +288,20 @@ static void test_averages_begin_once(void)
     rnn_close(second);
 }
 
+static void test_options_of_averages_are_checked(void)
+{
+    rnn_engine *e;
+    CHECK(rnn_tbptt_trainer(&e, &fake_model, NULL) == 0, "%s", rnn_engine_error(NULL));
+    CHECK(rnn_ema(e, RNN_ITERATION_COMPLETED, NULL,
+                  &(rnn_ema_options){.momentum_warmup = 0.5}) == RNN_EINVAL,
+          "no length of the warm-up");
+    CHECK(rnn_ema(e, RNN_ITERATION_COMPLETED, NULL, &(rnn_ema_options){.momentum = 1}) ==
+              RNN_EINVAL,
+          "a momentum of 1");
+    CHECK(rnn_ema(e, RNN_ITERATION_COMPLETED, NULL, NULL) > 0, "%s", rnn_engine_error(e));
+    rnn_close(e);
+}
+
 /* ---- profile ---- */
 
 static int doze(rnn_engine *e, int event, void *user)
@@ -328,6 +342,7 @@ int main(void)
     test_an_output_that_is_not_finite_ends_the_run();
     test_averages_follow_the_parameters_and_are_exchanged();
     test_averages_begin_once();
+    test_options_of_averages_are_checked();
     test_a_profile_counts_spans_and_events();
     return check_result();
 }

@@ -303,6 +303,7 @@ static void test_options_are_checked_when_the_trainer_is_made(void)
         {{.tbptt_step = FAKE_STEPS + 1}, RNN_EINVAL},
         {{.tbptt_step = 2, .tbptt_window = 4}, RNN_EINVAL}, /* compiled without one */
         {{.dim = 2}, RNN_EINVAL},
+        {{.report = 2}, RNN_EINVAL},
         {{.threads = -1}, RNN_EINVAL},
         {{.device = "tpu"}, RNN_EDEVICE},
         {{.optimizer = &fake_model}, RNN_EINVAL},
@@ -592,6 +593,7 @@ static void test_counters_are_set_before_each_chunk(void)
     run(e, 2);
     CHECK(rnn_set_scalar(e, "epoch", 1) == RNN_EINVAL, "a counter was set");
     CHECK(rnn_set_scalar(e, "nothing", 1) == RNN_EINVAL, "unknown");
+    CHECK(rnn_set_scalar(e, "optimizer.lr", NAN) == RNN_EINVAL, "no number");
     CHECK(rnn_get_scalar(e, "nothing", &last) == RNN_EINVAL, "unknown");
     CHECK(rnn_set_parameter(e, "a", (float[]){1, 2}, 2) == RNN_EINVAL, "wrong size");
     CHECK(rnn_set_parameter(e, "b", (float[]){1}, 1) == RNN_EINVAL, "unknown");
