@@ -259,11 +259,13 @@ static int list_events(const Listing *l)
         RNN_EVENT_LIST(X)
 #undef X
     };
+    static const char *registered[] = {"VALIDATION_COMPLETED", "EPOCH", "OWN"};
     static const Table table = {3, {"event", "counter", "from"}, {28, 16}, false};
     print_titles(l, &table);
     for (int i = 0; i < COUNT(events); i++)
         print_row(l, &table,
                   (const char *[]){events[i].name, events[i].counter, events[i].whose});
+    print_row(l, &table, registered); /* by the trainer of a spec */
     return EXIT_DONE;
 }
 

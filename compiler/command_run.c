@@ -27,8 +27,13 @@ Unit *command_unit(Arena *arena, const CommandLine *c, int *status)
             names[n] = targets[n].name;
         const char *near =
             c->options.target ? diag_nearest(c->options.target, names, n) : NULL;
-        fprintf(stderr, "rnnc: %s%s%s%s\n", why ? why : "unknown target",
-                near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+        if (c->options.target)
+            fprintf(stderr, "rnnc %s: unknown target '%s'%s%s%s\n", c->command,
+                    c->options.target,
+                    near ? "; did you mean '" : "; rnnc list targets names them",
+                    near ? near : "", near ? "'?" : "");
+        else
+            fprintf(stderr, "rnnc %s: %s\n", c->command, why);
         *status = c->options.target ? EXIT_USAGE : EXIT_MACHINE;
         return NULL;
     }

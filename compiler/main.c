@@ -197,6 +197,15 @@ static int run_command(const Command *command, int argc, char **argv)
     return status;
 }
 
+/* Behind a spec, a trainer's command has help of its own. */
+static bool wants_help(const Command *command, int argc, char **argv)
+{
+    bool found = false;
+    for (int i = 0; i < argc && (i == 0 || !command->hands_on); i++)
+        found = found || str_eq(argv[i], "--help") || str_eq(argv[i], "-h");
+    return found;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2 || str_eq(argv[1], "--help") || str_eq(argv[1], "-h")) {
@@ -212,6 +221,10 @@ int main(int argc, char **argv)
         names[i] = commands[i].name;
         if (!str_eq(argv[1], commands[i].name))
             continue;
+        if (wants_help(&commands[i], argc - 2, argv + 2)) {
+            print_help(stdout);
+            return EXIT_DONE;
+        }
         if (argc > 2 && argv[2][0] != '-')
             return run_command(&commands[i], argc - 2, argv + 2);
         fprintf(stderr, "rnnc %s: %s comes first: rnnc %s %s [OPTION…]\n", argv[1],

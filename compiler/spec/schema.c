@@ -184,29 +184,51 @@ static void wrong(Check *c, const Value *v, const char *expected)
                found(c, v->t));
 }
 
-/* Limits are "low..high", either may be left out. A long double holds every int64_t where a
-   double makes 2^53 of 2^53 + 1. */
-static bool within(const char *limits, long double value)
+/* Limits are "low..high", either may be left out; with < beside the dots the bound itself
+   is none of them: "0<..<1". A long double holds every int64_t where a double makes 2^53 of
+   2^53 + 1. */
+typedef struct {
+    const char *low, *high; /* as written, "" for none */
+    bool above, below;      /* the bound is not among them */
+} Limits;
+
+static Limits limits_of(Check *c, const char *text)
 {
-    const char *dots = strstr(limits, "..");
-    return !dots || ((dots == limits || value >= strtod(limits, NULL)) &&
-                     (!dots[2] || value <= strtod(dots + 2, NULL)));
+    Limits l = {.low = "", .high = ""};
+    const char *dots = strstr(text, "..");
+    if (!dots)
+        return l;
+    l.above = dots > text && dots[-1] == '<';
+    l.below = dots[2] == '<';
+    l.low = arena_copy(c->arena, text, (size_t)(dots - text - l.above));
+    l.high = dots + 2 + l.below;
+    return l;
+}
+
+static bool within(const Limits *l, long double value)
+{
+    double low = strtod(l->low, NULL), high = strtod(l->high, NULL);
+    bool from = !*l->low || (l->above ? value > low : value >= low);
+    bool to = !*l->high || (l->below ? value < high : value <= high);
+    return from && to;
 }
 
 static void check_limits(Check *c, const Value *v, long double value)
 {
-    const char *dots = strstr(v->limits, "..");
-    if (within(v->limits, value))
+    const Limits l = limits_of(c, v->limits);
+    if (within(&l, value))
         return;
-    int low = (int)(dots - v->limits);
-    if (!dots[2])
-        diag_error(c->d, v->loc, "%s is %s; it must be at least %.*s", v->path, v->t->text,
-                   low, v->limits);
-    else if (strtod(v->limits, NULL) == strtod(dots + 2, NULL))
-        diag_error(c->d, v->loc, "%s is %s; it must be %s", v->path, v->t->text, dots + 2);
+    const char *is = arena_print(c->arena, "%s is %s; it must be", v->path, v->t->text);
+    if (!*l.high)
+        diag_error(c->d, v->loc, "%s %s %s", is, l.above ? "more than" : "at least", l.low);
+    else if (l.above || l.below)
+        diag_error(c->d, v->loc, "%s %s %s and %s %s", is,
+                   l.above ? "more than" : "at least", l.low,
+                   l.below ? "less than" : "at most", l.high);
+    else if (strtod(l.low, NULL) == strtod(l.high, NULL))
+        diag_error(c->d, v->loc, "%s %s", is, l.high);
     else
-        diag_error(c->d, v->loc, "%s is %s; it must be from %.*s to %s", v->path,
-                   v->t->text, low, v->limits, dots + 2);
+        diag_error(c->d, v->loc, "%s from %s to %s", is, l.low, l.high);
 }
 
 static void check_integer(Check *c, const Value *v)
@@ -301,10 +323,10 @@ static void check_word(Check *c, const Value *v)
 
 static void check_every(Check *c, const Value *v)
 {
-    static const char limits[] = "1..9007199254740992";
+    const Limits limits = limits_of(c, "1..9007199254740992");
     int64_t value;
     if (!is_word(c, v) &&
-        !(tree_integer(v->t, &value) && within(limits, (long double)value)))
+        !(tree_integer(v->t, &value) && within(&limits, (long double)value)))
         wrong_word(c, v, " or a number from 1 to 9007199254740992");
 }
 
@@ -603,6 +625,16 @@ static void check_input_file(Check *c, const Value *v)
     check_text(c, v);
 }
 
+/* Two shares in order; each by itself is right. */
+static void check_part(Check *c, const Tree *part, const char *path)
+{
+    double from, to;
+    if (part && part->kind == TREE_LIST && part->n == 2 &&
+        tree_real(part->child[0], &from) && tree_real(part->child[1], &to) && from >= to)
+        diag_error(c->d, part->loc, "%s.part takes nothing: from %s to %s", path,
+                   part->child[0]->text, part->child[1]->text);
+}
+
 /* One of the ways to name the data, not two. */
 static void check_source(Check *c, const Value *v)
 {
@@ -613,6 +645,7 @@ static void check_source(Check *c, const Value *v)
     check_map(c, v);
     if (v->t->kind != TREE_MAP)
         return;
+    check_part(c, tree_get(v->t, "part"), v->path);
     for (int i = 0; i < v->t->n; i++) {
         const char *key = v->t->key[i];
         bool is_way = false, is_input = inputs && !is_missing(inputs, key);

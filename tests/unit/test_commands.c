@@ -84,7 +84,9 @@ static void test_every_list_names_what_it_should(void)
         {"keys", {"tbptt.step", "train.epochs", "data.*.batch"}},
         {"passes", {"read ", "grad ", "fuse ", "place "}},
         {"targets", {"x86-64-v3", "x86-64-v4", "aarch64"}},
-        {"events", {"EPOCH_COMPLETED", "TIME_ITERATION_STARTED", "STATE_RESET"}},
+        {"events",
+         {"EPOCH_COMPLETED", "TIME_ITERATION_STARTED", "STATE_RESET",
+          "VALIDATION_COMPLETED"}},
     };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         int status = RUN("list", lists[i].what);
@@ -109,6 +111,16 @@ static void test_an_unknown_list_is_a_mistake_of_usage(void)
 {
     int status = RUN("list", "cell");
     CHECK(status == 2 && says("did you mean 'cells'?"), "status %d: %s", status, output);
+}
+
+static void test_each_command_has_help(void)
+{
+    int status = RUN("build", "--help");
+    CHECK(status == 0 && says("usage: rnnc COMMAND"), "status %d: %s", status, output);
+    status = RUN("check", in_root("tests/parity/lstm_mse_sgd.yaml"), "--help");
+    CHECK(status == 0 && says("usage: rnnc COMMAND"), "status %d: %s", status, output);
+    status = RUN("check", in_root("tests/parity/lstm_mse_sgd.yaml"), "--target", "z80");
+    CHECK(status == 2 && says("unknown target 'z80'"), "status %d: %s", status, output);
 }
 
 static void test_check_says_what_a_spec_is(void)
@@ -381,6 +393,7 @@ int main(int argc, char **argv)
     test_every_list_names_what_it_should();
     test_a_list_of_a_folder_is_that_of_the_library_made_of_it();
     test_an_unknown_list_is_a_mistake_of_usage();
+    test_each_command_has_help();
     test_check_says_what_a_spec_is();
     test_check_takes_overrides();
     test_check_lists_the_numbers_that_may_change_and_no_counters();
