@@ -102,6 +102,7 @@ static const char *value_of(Reading *r, const char *name)
     return r->argv[++r->at];
 }
 
+/* A key of the spec, or, of a run, a number of the model (rnn.dropout): the trainer's. */
 static void add_override(Reading *r, const char *text)
 {
     const char *equals = strchr(text, '=');
@@ -109,9 +110,14 @@ static void add_override(Reading *r, const char *text)
         fail(r, "--set wants KEY=VALUE, not", text);
         return;
     }
+    const char *path = arena_copy(r->arena, text, (size_t)(equals - text));
+    if (str_eq(r->c->command, "run") && spec_path_is_number(r->arena, path)) {
+        r->c->rest[r->c->n_rest++] = arena_print(r->arena, "--set=%s", text);
+        return;
+    }
     Override *o =
         PUSH(r->arena, r->override, r->c->options.n_override, r->override_capacity);
-    o->path = arena_copy(r->arena, text, (size_t)(equals - text));
+    o->path = path;
     o->value = equals + 1;
 }
 

@@ -108,6 +108,27 @@ static const char *nearest_number(const struct rnn_model *m, const char *key)
     return near;
 }
 
+/* Is it a key of specs, so that a trainer could be built with it? Of a loss, an optimizer
+   and groups --set changes arguments at most. */
+static bool is_key_of_specs(const char *key)
+{
+    static const struct {
+        const char *name;
+        int dots; /* at most; -1: any */
+    } sections[] = {{"name", 0},   {"dtype", 0},      {"inputs", -1}, {"model", -1},
+                    {"cells", -1}, {"functions", -1}, {"losses", -1}, {"optimizers", -1},
+                    {"loss", 0},   {"metrics", -1},   {"groups", 0},  {"optimizer", 1},
+                    {"tbptt", -1}};
+    size_t length = strcspn(key, ".");
+    int dots = 0;
+    for (const char *c = key; *c; c++)
+        dots += *c == '.';
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
+        if (strncmp(key, sections[i].name, length) == 0 && !sections[i].name[length])
+            return sections[i].dots < 0 || dots <= sections[i].dots;
+    return false;
+}
+
 static int refuse_key(struct rnn__trainer *t, const char *key, const char *value,
                       struct rnn__fault *f)
 {
@@ -117,11 +138,14 @@ static int refuse_key(struct rnn__trainer *t, const char *key, const char *value
                           "--set %s: there is no such number; did you mean '%s'?", key,
                           near);
     const char *spec = json_string_value(json_object_get(t->json, "spec"));
-    rnn__fault(
-        f, RNN_EINVAL,
-        "--set %s: is compiled into this program; build another: rnnc build %s --set "
-        "%s=%s -o PATH",
-        key, spec ? spec : "SPEC", key, value);
+    if (is_key_of_specs(key))
+        rnn__fault(
+            f, RNN_EINVAL,
+            "--set %s: is compiled into this program; build another: rnnc build %s --set "
+            "%s=%s -o PATH",
+            key, spec ? spec : "SPEC", key, value);
+    else
+        rnn__fault(f, RNN_EINVAL, "--set %s: there is no such key or number", key);
     rnn__fault_add(f,
                    "\nkeys that may change now: train.*, data.*, tbptt.step, tbptt.carry, "
                    "tbptt.report");

@@ -196,6 +196,9 @@ int64_t spec_integer(const Spec *spec, const char *path, int64_t otherwise);
 double spec_real(const Spec *spec, const char *path, double otherwise);
 bool spec_flag(const Spec *spec, const char *path, bool otherwise);
 const char *spec_text(const Spec *spec, const char *path, const char *otherwise);
+/* Does --set PATH mean a number that the model reads while it runs (rnn.dropout,
+   groups.0.lr), since no spec has such a key? */
+bool spec_path_is_number(Arena *arena, const char *path);
 
 /* One row of the schema, for `rnnc list keys`. */
 typedef struct {

@@ -74,3 +74,12 @@ const char *spec_text(const Spec *spec, const char *path, const char *otherwise)
     const Tree *t = value_of(spec, path, &room);
     return t && t->kind == TREE_SCALAR ? t->text : otherwise;
 }
+
+bool spec_path_is_number(Arena *arena, const char *path)
+{
+    size_t length = strcspn(path, ".");
+    const Key *section = schema_find(arena_copy(arena, path, length));
+    bool has_keys =
+        section && !str_eq(section->type, "expression") && !str_eq(section->type, "list");
+    return path[length] && !has_keys && !schema_find(path);
+}

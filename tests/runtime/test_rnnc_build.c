@@ -168,6 +168,22 @@ static void test_a_trainer_refuses_numbers_out_of_their_range(void)
     CHECK(status == 0, "status %d: %s", status, written("err.txt"));
 }
 
+/* A number that no key of the spec is: rnnc run takes it as a built trainer does. */
+static void test_a_run_sets_numbers_of_the_model(void)
+{
+    static const char model[] = "model=rnn = gru(x, hidden=4, layers=2, dropout=0.5)";
+    const char *loss = "loss=mean(rnn^2) + mean(y^2)", *number = "--set=rnn.dropout=0.25";
+    int status = RUN(rnnc, "run", spec, "info", "--set", model, "--set", loss, number);
+    CHECK(status == 0, "status %d: %s", status, written("err.txt"));
+    status = RUN(rnnc, "run", spec, "info", "--set", model, "--set", loss, "--set",
+                 "rnn.dropout=1.5");
+    CHECK(status == 2 && strstr(written("err.txt"), "'1.5' is not a number from 0 to 1"),
+          "status %d: %s", status, written("err.txt"));
+    status = RUN(rnnc, "run", spec, "info", "--set", "rnn.dropout=0.5");
+    CHECK(status == 2 && strstr(written("err.txt"), "there is no such key or number"),
+          "status %d: %s", status, written("err.txt"));
+}
+
 static void test_the_same_spec_gives_the_same_bytes(void)
 {
     const char *again = built("again");
@@ -427,6 +443,7 @@ int main(int argc, char **argv)
     test_a_learned_start_is_updated_by_any_of_the_chunks();
     test_a_trainer_of_doubles_keeps_all_digits_in_its_files();
     test_a_trainer_refuses_numbers_out_of_their_range();
+    test_a_run_sets_numbers_of_the_model();
     test_check_and_info_count_doubles();
     test_a_trainer_refuses_keys_that_are_compiled_in();
     test_the_same_spec_gives_the_same_bytes();

@@ -209,6 +209,8 @@ static void test_exit_status_tells_whose_mistake_it_was(void)
         {2, "--set model=5", "rnnc build specs/bigram.yaml --set model=5"},
         {2, "--set optimizer.lr=fast", "not a number"},
         {2, "--set optimizer.lrr=1", "no such number; did you mean 'optimizer.lr'?"},
+        {2, "--set rnn.dropout=0.5", "there is no such key or number\nkeys that may"},
+        {2, "--set optimizer.head.bias.lr=0.5", "there is no such key or number"},
         {2, "--set optimizer.lr", "not KEY=VALUE"},
         {2, "--init x --resume", "exclude"},
         {3, "--set train.epoch=5", "train: unknown key 'epoch'; did you mean 'epochs'?"},
