@@ -344,23 +344,44 @@ static const char *value_print(const Summary *s, const Tree *t)
     return out.text;
 }
 
-/* What the spec gives, then the defaults of what it leaves out. */
-static void print_section(const Summary *s, const char *section, const char *rows)
+/* What the spec gives, then the defaults of what it leaves out. given: NULL for nothing. */
+static void print_keys(const Summary *s, const char *section, const char *rows,
+                       const Tree *given)
 {
-    const Tree *given = spec_tree(s->u->spec, section);
     const char *name, *separator = "  otherwise ";
     fprintf(s->out, "%s\n", section);
     for (int i = 0; given && i < given->n; i++)
         fprintf(s->out, "  %-28s %s\n", given->key[i], value_print(s, given->child[i]));
     for (int i = 0; i < n_spec_key; i++) {
-        if (!is_key_of(&spec_keys[i], rows, &name) || tree_get(given, name) ||
-            !*spec_keys[i].otherwise)
+        if (!is_key_of(&spec_keys[i], rows, &name) || (given && tree_get(given, name)) ||
+            !*spec_keys[i].otherwise || str_eq(spec_keys[i].otherwise, "required"))
             continue;
         fprintf(s->out, "%s%s %s", separator, name, spec_keys[i].otherwise);
         separator = ", ";
     }
     if (separator[0] == ',')
         fprintf(s->out, "\n");
+}
+
+static void print_section(const Summary *s, const char *section, const char *rows)
+{
+    print_keys(s, section, rows, spec_tree(s->u->spec, section));
+}
+
+/* Each handler as a section of its own, by the path that --set takes. */
+static void print_handlers(const Summary *s)
+{
+    const Tree *list = spec_tree(s->u->spec, "train.handlers");
+    for (int i = 0; list && i < list->n; i++) {
+        const Tree *entry = list->child[i];
+        bool is_name = entry->kind == TREE_SCALAR;
+        const char *name = is_name ? entry->text : entry->key[0];
+        const Tree *options =
+            is_name || entry->child[0]->kind != TREE_MAP ? NULL : entry->child[0];
+        if (is_name || entry->child[0]->kind != TREE_SCALAR) /* {NAME: false} */
+            print_keys(s, arena_print(s->arena, "train.handlers.%s", name),
+                       arena_print(s->arena, "train.handlers[].%s", name), options);
+    }
 }
 
 static void print_settings(const Summary *s)
@@ -371,6 +392,7 @@ static void print_settings(const Summary *s)
     for (int i = 0; data && i < data->n; i++)
         print_section(s, arena_print(s->arena, "data.%s", data->key[i]), "data.*");
     print_section(s, "train", "train");
+    print_handlers(s);
     const char *title = "numbers that --set changes in a built trainer\n";
     for (int i = 0; i < s->u->graph->n_scalar; i++) {
         const Scalar *scalar = &s->u->graph->scalar[i];

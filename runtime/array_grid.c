@@ -83,11 +83,15 @@ static int check_lead(struct rnn__arrays *s, const struct rnn__field *field,
 
 /* ---- the grid ---- */
 
-static int too_few(const struct rnn__arrays *s, struct rnn__fault *f)
+/* used: the steps that the settings choose. */
+static int too_few(const struct rnn__arrays *s, int64_t used, struct rnn__fault *f)
 {
-    return rnn__fault(f, RNN_EDATA, "%s: %lld steps are too few for %lld streams (%s)",
-                      s->field[0].array.name, (long long)s->lead[1],
-                      (long long)s->grid.rows, s->setup.where);
+    rnn__fault(f, RNN_EDATA, "%s: %lld steps are too few for %lld streams (%s)",
+               s->field[0].array.name, (long long)used, (long long)s->grid.rows,
+               s->setup.where);
+    return s->ahead
+               ? rnn__fault_add(f, ", %lld of them ahead of the rest", (long long)s->ahead)
+               : f->code;
 }
 
 /* Of `n` things the part that the settings choose. */
@@ -109,7 +113,7 @@ static int lay_series(struct rnn__arrays *s, struct rnn__fault *f)
     s->grid.steps = used > s->ahead ? (used - s->ahead) / s->grid.rows : 0;
     s->row_stride = s->grid.steps;
     s->step_stride = 1;
-    return s->grid.steps < 1 ? too_few(s, f) : 0;
+    return s->grid.steps < 1 ? too_few(s, used, f) : 0;
 }
 
 static int no_steps(const struct rnn__arrays *s, struct rnn__fault *f)

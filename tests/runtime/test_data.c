@@ -275,7 +275,7 @@ static void test_options_of_series_and_sequences_do_not_mix(void)
     refuse(&xy_model, "{\"x\": \"x.npy\", \"y\": \"y.npy\", \"length\": 2}",
            "length: cuts streams");
     refuse(&xy_model, "{\"x\": \"x.npy\", \"y\": \"y.npy\", \"streams\": 8, \"ahead\": 16}",
-           "too few for 8 streams");
+           "too few for 8 streams (data.train), 16 of them ahead of the rest");
     refuse(&xy_model, "{\"x\": \"x.npy\", \"y\": \"y.npy\"}",
            "has shape [23, 2], but input 'x' needs [N, T, 2]");
     write_arrays(false);

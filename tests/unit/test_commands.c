@@ -142,6 +142,17 @@ static void test_check_takes_overrides(void)
     CHECK(status == 0 && says("truncated after 3 steps"), "status %d: %s", status, output);
 }
 
+static void test_check_shows_defaults_of_handlers(void)
+{
+    int status = RUN("check", in_root("tests/parity/lstm_mse_sgd.yaml"), "--set",
+                     "train.handlers.checkpoint.every=5", "--set",
+                     "train.handlers.early_stopping.patience=2");
+    CHECK(status == 0 && says("train.handlers.checkpoint\n") && says("otherwise keep 2"),
+          "status %d: %s", status, output);
+    CHECK(says("otherwise threshold 0, threshold_mode abs, cumulative false\n"), "%s",
+          output);
+}
+
 static void test_check_lists_the_numbers_that_may_change_and_no_counters(void)
 {
     int status = RUN("check", in_root("tests/parity/lstm_mse_sgd.yaml"), "--set",
@@ -396,6 +407,7 @@ int main(int argc, char **argv)
     test_each_command_has_help();
     test_check_says_what_a_spec_is();
     test_check_takes_overrides();
+    test_check_shows_defaults_of_handlers();
     test_check_lists_the_numbers_that_may_change_and_no_counters();
     test_check_says_mistakes_and_ends_with_3();
     test_data_that_cannot_tell_a_length_are_told();
