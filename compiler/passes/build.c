@@ -87,6 +87,23 @@ static void warn_of_unused_inputs(Build *b, const bool *used)
     }
 }
 
+/* Nothing in them has been looked at but their keys. */
+static void warn_of_uncalled(Build *b)
+{
+    static const char *const kinds[] = {[DEF_CELL] = "cell",
+                                        [DEF_FUNCTION] = "function",
+                                        [DEF_LOSS] = "loss",
+                                        [DEF_OPTIMIZER] = "optimizer"};
+    for (int i = 0; i < b->spec->n_def; i++) {
+        const Def *def = &b->spec->def[i];
+        if (!def->library && !b->called[i])
+            diag_warning(b->d, def->loc,
+                         "%s '%s' is never called: its lines were not "
+                         "checked",
+                         kinds[def->kind], def->name);
+    }
+}
+
 /* What neither the output nor a loss or metric depends on; of a state, what the step before
    has left in it. */
 static void warn_of_unused(Build *b)
@@ -159,6 +176,7 @@ Graph *build_pass(Arena *arena, Diag *d, const Spec *spec)
                .gradient_norm = NO_NODE};
     b.g->dtype = str_eq(spec_text(spec, "dtype", "f32"), "f64") ? RNN_F64 : RNN_F32;
     b.use = NEW_ARRAY(arena, uint8_t *, spec->n_def);
+    b.called = NEW_ARRAY(arena, bool, spec->n_def);
     Scope *model = scope_new(&b, NULL, spec->model, (Loc){0});
     model->naming = root;
     build_model(model);
@@ -175,6 +193,7 @@ Graph *build_pass(Arena *arena, Diag *d, const Spec *spec)
         return NULL;
     mark_loss_inputs(&b);
     warn_of_unused(&b);
+    warn_of_uncalled(&b);
     warn_of_untaken_branches(&b);
     return b.g;
 }

@@ -74,9 +74,17 @@ void call_end(Scope *callee, Call *call)
     }
 }
 
+void call_note(Build *b, const Def *def)
+{
+    const Spec *spec = b->spec;
+    if (def >= spec->def && def < spec->def + spec->n_def)
+        b->called[def - spec->def] = true;
+}
+
 bool call_is_recursive(Scope *s, const Def *def, Loc loc)
 {
     int depth = 0;
+    call_note(s->b, def);
     for (const Scope *c = s; c; c = c->caller, depth++) {
         if (c->def != def)
             continue;

@@ -429,6 +429,7 @@ void optimizer_build(Scope *model)
     const Def *def = find_optimizer(model, e);
     if (!def)
         return;
+    call_note(b, def);
     Phase phase = b->g->phase;
     Reach *reach = classify(b);
     b->g->phase = PHASE_UPDATE;

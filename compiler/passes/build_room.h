@@ -177,6 +177,7 @@ struct Build {
     int n_call;
     int depth;
     uint8_t **use; /* [definition][argument]: Use + 1, once found */
+    bool *called;  /* [definition] */
     int n_decl, decl_capacity;
     const VarDecl **decl; /* by parameter: its overrides stand there */
     NodeId start, training;
@@ -322,6 +323,8 @@ bool call_has_inputs_only(Scope *callee, const Call *call);
  */
 void call_bind_arg(Scope *callee, int arg, Value v, const Expr *e, Scope *from);
 bool call_is_recursive(Scope *s, const Def *def, Loc loc);
+/* From now on the definition is one that is called. */
+void call_note(Build *b, const Def *def);
 Value call_cell(Scope *s, const Expr *e, const Def *def, const char *bind);
 Value call_function(Scope *s, const Def *def, int n, const Value *positional,
                     const Expr *e);
