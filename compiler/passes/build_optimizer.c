@@ -92,25 +92,31 @@ static const char *const common_args[] = {"clip_norm", "clip_value", "accumulate
 
 static Course course_new(Update *u, const char *counter, NodeId touched)
 {
-    static const Naming names = {.prefix = "optimizer"};
     Build *b = u->b;
     Course c = {.touched = touched};
     c.outer = scope_new(b, NULL, NULL, u->e->loc);
     c.outer->update = true;
     scope_bind(c.outer, PLACE_INPUT, "k", value_node(add_counter(b->g, counter, touched)));
-    c.base = scope_new(b, c.outer, u->def, u->e->loc);
-    c.base->scalars = &names;
-    c.base->scalar_defaults = true;
-    c.base->update = true;
-    Call call = call_begin(c.outer, u->e);
+    return c;
+}
+
+/* The definition's arguments; they may use gradient_norm, so gradients stand before. */
+static void bind_arguments(Update *u, Course *c)
+{
+    static const Naming names = {.prefix = "optimizer"};
+    c->base = scope_new(u->b, c->outer, u->def, u->e->loc);
+    c->base->scalars = &names;
+    c->base->scalar_defaults = true;
+    c->base->update = true;
+    Call call = call_begin(c->outer, u->e);
     for (int i = 0; i < COUNT(common_args); i++)
         call_skip(&call, common_args[i]);
     if (call.n_positional)
-        build_error(c.outer, u->e->loc, "arguments of '%s' go by name: lr=…", u->def->name);
-    call_bind_given(c.base, &call);
-    call_bind_defaults(c.base, false);
-    call_end(c.base, &call);
-    return c;
+        build_error(c->outer, u->e->loc, "arguments of '%s' go by name: lr=…",
+                    u->def->name);
+    call_bind_given(c->base, &call);
+    call_bind_defaults(c->base, false);
+    call_end(c->base, &call);
 }
 
 static void copy_bindings(Scope *to, const Scope *from)
@@ -220,6 +226,10 @@ static void make_gradients(Update *u)
     bool clips;
     Value limit = bound_arg(u, "clip_value", &clips);
     Scope *s = u->shared.outer;
+    if (u->b->gradient_norm != NO_NODE)
+        build_error(s, u->e->loc,
+                    "clip_value comes before gradient_norm is taken: it cannot "
+                    "depend on it");
     for (int i = 0; i < g->n_param; i++) {
         Attr attr = {.index = i, .shape = g->param[i].shape};
         if (!g->param[i].trained)
@@ -413,6 +423,7 @@ static void update_all(Update *u, const Reach *reach)
                 touched = tbptt_any_start(b);
             NodeId its = u->gathers ? start_of_any_chunk(u, i, touched) : touched;
             own = course_new(u, arena_print(b->arena, "k.%s", b->g->param[i].name), its);
+            bind_arguments(u, &own);
         }
         update_param(u, &own, i);
         if (diag_errors(b->d) > errors || b->stopped)
@@ -440,8 +451,9 @@ void optimizer_build(Scope *model)
     Update u = {.b = b, .def = def, .e = e};
     int errors = diag_errors(b->d);
     u.shared = course_new(&u, "k", NO_NODE);
-    make_accumulate(&u);
     make_gradients(&u);
+    bind_arguments(&u, &u.shared);
+    make_accumulate(&u);
     make_clip(&u);
     warn_of_groups(b);
     if (diag_errors(b->d) == errors)

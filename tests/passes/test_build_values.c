@@ -406,6 +406,26 @@ static void test_adam_updates_as_the_paper(void)
     CHECK_NEAR(chunk_value(p, g->gradient_norm), raw, "norm");
 }
 
+/* A schedule by the norm of the gradients, and clipping by the same norm. */
+static void test_arguments_may_use_the_gradients_norm(void)
+{
+    Graph *g =
+        build_good(arena, "rnnc: 1\n"
+                          "inputs: {x: [1], y: [1]}\n"
+                          "model:\n"
+                          "  params: {w: [1]}\n"
+                          "  step: |\n"
+                          "    y2 = w * x\n"
+                          "loss: mse(y2, y)\n"
+                          "optimizer: sgd(lr=0.1 * gradient_norm, clip_norm=1)\n" DATA);
+    Interp *p = prepare(g, false);
+    double raw = -3;
+    interp_set(p, gradient_leaf(g, 0), &raw, NULL);
+    CHECK_NEAR(chunk_value(p, g->gradient_norm), 3.0, "norm");
+    CHECK_NEAR(chunk_value(p, g->param[0].next),
+               noise(100, 0) + 0.1 * 3 * 3 * fmin(1, 1 / (3 + 1e-6)), "w");
+}
+
 static void test_a_start_that_no_row_used_is_left_alone(void)
 {
     Graph *g = build_good(arena, "rnnc: 1\n"
@@ -445,6 +465,7 @@ int main(void)
     test_dropout_is_inverted_and_off_outside_training();
     test_first_values_are_what_init_says();
     test_adam_updates_as_the_paper();
+    test_arguments_may_use_the_gradients_norm();
     test_a_start_that_no_row_used_is_left_alone();
     arena_free(arena);
     return check_result();
