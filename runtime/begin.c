@@ -71,6 +71,8 @@ static int lock_folders(struct rnn__trainer *t, struct rnn__fault *f)
     if (rnn__io->stat(t->out, &st) == 0) {
         if (S_ISDIR(st.st_mode))
             code = rnn__folder_lock(t->out, true, &t->lock, f);
+        if (!code && t->lock >= 0)
+            code = rnn__folder_settle(t->out, f);
     } else if (errno != ENOENT && errno != ENOTDIR)
         code = rnn__fault_errno(f, t->out, "cannot be examined");
     if (!code && t->moves && rnn__io->stat(t->source, &st) == 0)
@@ -186,35 +188,29 @@ static int stage_spec(const struct rnn__trainer *t, const char *path, struct rnn
     struct rnn__string s = {0};
     rnn__put(&s, "%s", t->config->spec_text);
     put_given(&s, t->options);
-    int code = s.failed
-                   ? rnn__fault_memory(f)
-                   : rnn__stage_file(path, &(struct rnn__piece){s.text, s.length}, 1, f);
-    free(s.text);
-    return code;
+    return rnn__stage_text(path, &s, f);
 }
 
-/* The spec in its place, and the first state of a run that takes that of another, whose
-   checkpoints are there: both, or neither. */
-static int keep_first(struct rnn__trainer *t, bool takes, struct rnn__fault *f)
+/* The spec in its place; and, where there are n checkpoints of another run, which --resume
+   would take for this one's, the first of this one in theirs. */
+static int put_first(struct rnn__trainer *t, const struct rnn__found *list, int n,
+                     struct rnn__fault *f)
 {
     bool has_spec = t->config->spec_text != NULL;
     char *spec = rnn__path_join(t->out, "spec.yaml");
     int code = spec ? 0 : rnn__fault_memory(f);
     if (!code && has_spec)
         code = stage_spec(t, spec, f);
-    if (!code) {
-        code = takes ? rnn__save_first(t, f) : 0;
-        int committed = has_spec ? rnn__commit_file(spec, code != 0, f) : 0;
-        if (committed && !code && takes)
-            rnn__io->unlink(t->last_checkpoint);
-        code = code ? code : committed;
-    }
+    if (!code && n > 0)
+        code = rnn__take_over(t, list, n, has_spec ? spec : NULL, f);
+    else if (!code && has_spec)
+        code = rnn__commit_file(spec, f);
+    if (code && spec)
+        rnn__drop_file(spec);
     free(spec);
     return code;
 }
 
-/* A new run's, where there are another's checkpoints, which --resume would take for this
-   one's: they go when this one's first is safe. */
 static int take_place(struct rnn__trainer *t, struct rnn__fault *f)
 {
     struct rnn__found *list = NULL;
@@ -222,11 +218,7 @@ static int take_place(struct rnn__trainer *t, struct rnn__fault *f)
     if (!t->source || t->moves)
         code = rnn__folder_list(t->out, &list, &n, f);
     if (!code)
-        code = keep_first(t, n > 0, f);
-    for (int i = 0; i < n && !code; i++)
-        if (list[i].is_run && strcmp(list[i].path, t->last_checkpoint) != 0 &&
-            rnn__io->unlink(list[i].path) != 0 && errno != ENOENT)
-            code = rnn__fault_errno(f, list[i].path, "cannot be removed");
+        code = put_first(t, list, n, f);
     rnn__found_free(list, n);
     return code;
 }

@@ -31,29 +31,40 @@ struct checkpoints {
 
 enum { NO_SET = -1 };
 
-/* Writes the present state under the name of its place; what the logs hold of it is safe
-   before. */
-static int save(struct rnn__trainer *t, struct rnn__place place, int set,
-                struct rnn__fault *f)
+/* Writes the present state, which is that of `place`, to a file; what the logs hold of it
+   is safe before. */
+static int write_state(struct rnn__trainer *t, struct rnn__place place, int set,
+                       const char *path, struct rnn__fault *f)
 {
-    int code = rnn__checkpoint_sound(t, f);
+    int code = path ? rnn__checkpoint_sound(t, f) : rnn__fault_memory(f);
     if (code)
         return code;
     t->marks = rnn__marks_at(t, place) | (set == NO_SET ? 0 : 1u << set);
-    char *name = rnn__checkpoint_path(t, place);
     rnn__flush_files(t, true);
-    code = name ? rnn__checkpoint_save(t, name, f) : rnn__fault_memory(f);
-    if (code) {
-        free(name);
-        return code;
-    }
+    return rnn__checkpoint_save(t, path, f);
+}
+
+/* The present state is safe under its name, which is taken over. */
+static int note_saved(struct rnn__trainer *t, struct rnn__place place, char *name)
+{
     t->saved_chunks = rnn_state_of(t->engine)->time_iteration;
     t->saved_pending = place.pending;
     free(t->last_checkpoint);
     t->last_checkpoint = name;
-    if (rnn__marks_set(t, place, t->marks) == 0)
+    return rnn__marks_set(t, place, t->marks);
+}
+
+/* Writes the present state under the name of its place. */
+static int save(struct rnn__trainer *t, struct rnn__place place, int set,
+                struct rnn__fault *f)
+{
+    char *name = rnn__checkpoint_path(t, place);
+    int code = write_state(t, place, set, name, f);
+    if (code)
+        free(name);
+    else if (note_saved(t, place, name) == 0)
         rnn__sets_prune(t, name);
-    return 0;
+    return code;
 }
 
 static int write_best(struct checkpoints *c, struct rnn__fault *f)
@@ -146,9 +157,30 @@ int rnn__save_last(struct rnn__trainer *t, struct rnn__fault *f)
     return save(t, place, NO_SET, f);
 }
 
-int rnn__save_first(struct rnn__trainer *t, struct rnn__fault *f)
+int rnn__write_first(struct rnn__trainer *t, char **path, struct rnn__fault *f)
 {
-    return save_now(t, NO_SET, f);
+    struct rnn__place place;
+    struct rnn__string s = {0};
+    *path = NULL;
+    int code = rnn__checkpoint_place(t, &place, f);
+    if (code)
+        return code;
+    *path = rnn__checkpoint_path(t, place);
+    rnn__put(&s, "%s%s", *path ? *path : "", RNN__NEW);
+    code = !*path || s.failed ? rnn__fault_memory(f)
+                              : write_state(t, place, NO_SET, s.text, f);
+    free(s.text);
+    return code;
+}
+
+void rnn__first_written(struct rnn__trainer *t, char *path)
+{
+    struct rnn__place place;
+    struct rnn__fault f = {0};
+    if (rnn__checkpoint_place(t, &place, &f) == 0)
+        note_saved(t, place, path);
+    else
+        free(path);
 }
 
 /* One handler has the plain names, further ones those of their figures. */

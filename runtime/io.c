@@ -378,37 +378,54 @@ int rnn__stage_file(const char *path, const struct rnn__piece *piece, int n_piec
     return code;
 }
 
-int rnn__commit_file(const char *path, bool gives_up, struct rnn__fault *f)
+int rnn__commit_file(const char *path, struct rnn__fault *f)
 {
     char *beside = name_beside(path);
     if (!beside)
         return rnn__fault_memory(f);
     int code = 0;
-    if (!gives_up && rnn__io->rename(beside, path) != 0)
+    if (rnn__io->rename(beside, path) != 0)
         code = rnn__fault_errno(f, path, "cannot be replaced");
-    if (gives_up || code)
+    free(beside);
+    return code ? code : sync_folder_of(path, f);
+}
+
+void rnn__drop_file(const char *path)
+{
+    char *beside = name_beside(path);
+    if (beside)
         rnn__io->unlink(beside);
     free(beside);
-    return code || gives_up ? code : sync_folder_of(path, f);
 }
 
 int rnn__write_file(const char *path, const struct rnn__piece *piece, int n_piece,
                     struct rnn__fault *f)
 {
     int code = rnn__stage_file(path, piece, n_piece, f);
-    return code ? code : rnn__commit_file(path, false, f);
+    if (!code && (code = rnn__commit_file(path, f)) != 0)
+        rnn__drop_file(path);
+    return code;
+}
+
+int rnn__stage_text(const char *path, struct rnn__string *s, struct rnn__fault *f)
+{
+    int code = s->failed
+                   ? rnn__fault_memory(f)
+                   : rnn__stage_file(path, &(struct rnn__piece){s->text, s->length}, 1, f);
+    free(s->text);
+    *s = (struct rnn__string){0};
+    return code;
 }
 
 int rnn__write_text(const char *folder, const char *name, struct rnn__string *s,
                     struct rnn__fault *f)
 {
     char *path = rnn__path_join(folder, name);
-    int code = s->failed || !path
-                   ? rnn__fault_memory(f)
-                   : rnn__write_file(path, &(struct rnn__piece){s->text, s->length}, 1, f);
+    s->failed = s->failed || !path;
+    int code = rnn__stage_text(path, s, f);
+    if (!code && (code = rnn__commit_file(path, f)) != 0)
+        rnn__drop_file(path);
     free(path);
-    free(s->text);
-    *s = (struct rnn__string){0};
     return code;
 }
 

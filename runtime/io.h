@@ -117,12 +117,14 @@ bool rnn__same_file(const struct stat *a, const struct stat *b);
 int rnn__write_file(const char *path, const struct rnn__piece *piece, int n_piece,
                     struct rnn__fault *f);
 /* Its two halves, for a file that waits for another: written beside and synced; then put in
-   its place, or, with `gives_up`, removed. */
+   its place. What is not to be put there, or could not be, is dropped. */
 int rnn__stage_file(const char *path, const struct rnn__piece *piece, int n_piece,
                     struct rnn__fault *f);
-int rnn__commit_file(const char *path, bool gives_up, struct rnn__fault *f);
+int rnn__commit_file(const char *path, struct rnn__fault *f);
+void rnn__drop_file(const char *path);
 
-/* rnn__write_file of a text in a folder, which is freed; RNN_ENOMEM if it is not whole. */
+/* The same of a text, which is freed; RNN_ENOMEM if it is not whole. */
+int rnn__stage_text(const char *path, struct rnn__string *s, struct rnn__fault *f);
 int rnn__write_text(const char *folder, const char *name, struct rnn__string *s,
                     struct rnn__fault *f);
 

@@ -7,6 +7,8 @@
  *     checkpoint_best.safetensors         of the handler's `best`
  *     checkpoint_….safetensors.tmp, report.html.tmp …
  *                                         left by a run that was killed; removed
+ *     checkpoint_….safetensors.incoming, .aside
+ *                                         while the folder changes hands, see take_over.c
  *     .lock                               held by the trainer that writes here
  *
  * The name alone tells how far a checkpoint is, so that one whose bytes are damaged has
@@ -65,6 +67,9 @@ bool rnn__folder_same(const char *a, const char *b)
 
 static const char prefix[] = "checkpoint_", best[] = "checkpoint_best",
                   suffix[] = ".safetensors", beside[] = ".tmp";
+static const char *const end_of[] = {
+    [RNN__IN_PLACE] = "", [RNN__INCOMING] = RNN__NEW, [RNN__ASIDE] = RNN__OLD};
+enum { N_STANDING = sizeof end_of / sizeof *end_of };
 
 /* A whole number that `text` begins with, and what is behind it; false: there is none. */
 static bool read_number(const char *text, int64_t *out, const char **end)
@@ -78,19 +83,36 @@ static bool read_number(const char *text, int64_t *out, const char **end)
     return errno == 0;
 }
 
-/* Whether the name is a checkpoint's, and how far that is. */
-static bool read_name(const char *name, struct rnn__place *place)
+/* Whether the name ends in ".safetensors" and `end`; `*stem` is its length without. */
+static bool ends_in(const char *name, const char *end, size_t *stem)
+{
+    size_t n = strlen(name), m = sizeof suffix - 1, k = strlen(end);
+    if (n < m + k || strncmp(name + n - k - m, suffix, m) != 0 ||
+        strcmp(name + n - k, end) != 0)
+        return false;
+    *stem = n - m - k;
+    return true;
+}
+
+/* Whether the name is a checkpoint's, how far that is, and where it stands. */
+static bool read_name(const char *name, struct rnn__found *found)
 {
     const char *at = name + sizeof prefix - 1;
-    size_t n = strlen(name), m = sizeof suffix - 1;
-    *place = (struct rnn__place){.iteration = -1, .chunk = INT64_MAX};
-    if (strncmp(name, prefix, sizeof prefix - 1) != 0 || n < sizeof prefix - 1 + m ||
-        strcmp(name + n - m, suffix) != 0)
+    struct rnn__place *place = &found->place;
+    size_t stem = 0;
+    int i = 0;
+    while (i < N_STANDING && !ends_in(name, end_of[i], &stem))
+        i++;
+    *found = (struct rnn__found){.place = {.iteration = -1, .chunk = INT64_MAX}};
+    if (i == N_STANDING || strncmp(name, prefix, sizeof prefix - 1) != 0 ||
+        stem < sizeof prefix - 1)
         return false;
+    found->standing = (enum rnn__standing)i;
     if (read_number(at, &place->iteration, &at) && strncmp(at, "_chunk_", 7) == 0)
         read_number(at + 7, &place->chunk, &at);
-    if (strcmp(at, suffix) != 0)
+    if (at != name + stem)
         *place = (struct rnn__place){.iteration = -1};
+    found->is_run = place->iteration >= 0 || strncmp(name, best, sizeof best - 1) == 0;
     return true;
 }
 
@@ -131,24 +153,23 @@ static int by_place(const void *a, const void *b)
 }
 
 static int add_found(struct rnn__found **list, int *n, const char *folder, const char *name,
-                     struct rnn__place place)
+                     struct rnn__found found)
 {
     void *grown = realloc(*list, ((size_t)*n + 1) * sizeof **list);
     if (!grown)
         return RNN_ENOMEM;
     *list = grown;
-    (*list)[*n] = (struct rnn__found){.place = place, .path = rnn__path_join(folder, name)};
-    (*list)[*n].is_run = place.iteration >= 0 || strncmp(name, best, sizeof best - 1) == 0;
-    if (!(*list)[*n].path)
+    (*list)[*n] = found;
+    if (!((*list)[*n].path = rnn__path_join(folder, name)))
         return RNN_ENOMEM;
     ++*n;
     return 0;
 }
 
-int rnn__folder_list(const char *folder, struct rnn__found **list, int *n,
-                     struct rnn__fault *f)
+int rnn__folder_list_all(const char *folder, struct rnn__found **list, int *n,
+                         struct rnn__fault *f)
 {
-    struct rnn__place place;
+    struct rnn__found found;
     int code = 0;
     *list = NULL;
     *n = 0;
@@ -163,8 +184,8 @@ int rnn__folder_list(const char *folder, struct rnn__found **list, int *n,
     if (!dir)
         return rnn__fault_errno(f, folder, "cannot be read");
     for (struct dirent *d; !code && (d = readdir(dir));)
-        if (read_name(d->d_name, &place))
-            code = add_found(list, n, folder, d->d_name, place);
+        if (read_name(d->d_name, &found))
+            code = add_found(list, n, folder, d->d_name, found);
     closedir(dir);
     if (code) {
         rnn__found_free(*list, *n);
@@ -175,6 +196,30 @@ int rnn__folder_list(const char *folder, struct rnn__found **list, int *n,
     if (*n)
         qsort(*list, (size_t)*n, sizeof **list, by_place);
     return 0;
+}
+
+bool rnn__found_incoming(const struct rnn__found *list, int n)
+{
+    int i = 0;
+    while (i < n && list[i].standing != RNN__INCOMING)
+        i++;
+    return i < n;
+}
+
+int rnn__folder_list(const char *folder, struct rnn__found **list, int *n,
+                     struct rnn__fault *f)
+{
+    int n_all, code = rnn__folder_list_all(folder, list, &n_all, f);
+    bool is_old_run = rnn__found_incoming(*list, n_all);
+    *n = 0;
+    for (int i = 0; i < n_all; i++) {
+        enum rnn__standing standing = (*list)[i].standing;
+        if (standing == RNN__IN_PLACE || (standing == RNN__ASIDE && is_old_run))
+            (*list)[(*n)++] = (*list)[i];
+        else
+            free((*list)[i].path);
+    }
+    return code;
 }
 
 void rnn__found_free(struct rnn__found *list, int n)

@@ -279,15 +279,27 @@ void rnn__folder_unlock(int *lock);
 /* Whether both are there, and one. */
 bool rnn__folder_same(const char *a, const char *b);
 
+/* What stands behind ".safetensors" in a checkpoint's name while a folder changes hands. */
+#define RNN__NEW ".incoming"
+#define RNN__OLD ".aside"
+enum rnn__standing { RNN__IN_PLACE, RNN__INCOMING, RNN__ASIDE };
+
 struct rnn__found {
     struct rnn__place place;
     char *path;
     bool is_run; /* a run's, not what a user has put there */
+    enum rnn__standing standing;
 };
 /* The checkpoints of a folder by their names, oldest first, those without a number before
-   all; an absent folder has none. */
+   all; an absent folder has none. Those set aside are among them while the run whose they
+   are still has the folder. */
 int rnn__folder_list(const char *folder, struct rnn__found **list, int *n,
                      struct rnn__fault *f);
+/* Also those that are none of the folder's yet, or no more. */
+int rnn__folder_list_all(const char *folder, struct rnn__found **list, int *n,
+                         struct rnn__fault *f);
+/* Whether one of all of them waits to be put in its place. */
+bool rnn__found_incoming(const struct rnn__found *list, int n);
 void rnn__found_free(struct rnn__found *list, int n);
 /* NULL: no memory. */
 char *rnn__checkpoint_path(const struct rnn__trainer *t, struct rnn__place place);
@@ -295,6 +307,15 @@ char *rnn__checkpoint_path(const struct rnn__trainer *t, struct rnn__place place
 bool rnn__is_own_file(const char *name);
 /* Removes what killed runs left half written of such files. */
 void rnn__folder_sweep(const char *folder);
+
+/* ---- take_over.c ---- */
+
+/* Ends what a killed run left undone of taking the locked folder. RNN_EIO. */
+int rnn__folder_settle(const char *folder, struct rnn__fault *f);
+/* The present state, and the staged file `spec` (NULL: none), in place of the n checkpoints
+   of another run: both are there, or the folder is as it was. */
+int rnn__take_over(struct rnn__trainer *t, const struct rnn__found *list, int n,
+                   const char *spec, struct rnn__fault *f);
 
 /* ---- checkpoint_sets.c ---- */
 
@@ -387,7 +408,10 @@ void rnn__log_validation(struct rnn__trainer *t);
 int rnn__save_last(struct rnn__trainer *t, struct rnn__fault *f);
 /* Writes a checkpoint behind each chunk in which one was asked for by a signal. */
 int rnn__hang_wish(struct rnn__trainer *t, struct rnn__fault *f);
-/* Leaves the run's present state as a checkpoint. */
-int rnn__save_first(struct rnn__trainer *t, struct rnn__fault *f);
+/* Writes the run's present state beside its place, as *path + RNN__NEW; *path is NULL or
+   freed by the caller. */
+int rnn__write_first(struct rnn__trainer *t, char **path, struct rnn__fault *f);
+/* That is in its place, and the run's newest; `path` is taken over. */
+void rnn__first_written(struct rnn__trainer *t, char *path);
 
 #endif

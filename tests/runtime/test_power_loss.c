@@ -16,6 +16,9 @@
  *
  * runs each STEP-th of the states that differ to its end; all of them without one.
  *
+ * A run that takes the folder of another is recorded as well: at each instant the newest
+ * checkpoint is the other's newest, or this run's, and that from when it is told of.
+ *
  * Controls: the same run without the syncs of files, or of folders, must fail.
  */
 #include "trainer.h"
@@ -48,7 +51,9 @@ struct op {
 
 static struct op op[OPS_MAX];
 static int n_op, n_node, node_of_fd[1024];
-enum { NO_NODE = -1, FOLDER = -2, ABOVE = -3 };
+static char name_of[NODES_MAX][NAME_BYTES]; /* that it was made with */
+static bool takes_over;                     /* the folder is another run's before */
+enum { NO_NODE = -1, FOLDER = -2, ABOVE = -3, OTHER_PLACE = 8999 };
 
 static struct op *add(enum what what)
 {
@@ -76,7 +81,6 @@ static int64_t place_of(const char *name)
 
 static int seen_open(const char *path, int flags, mode_t mode)
 {
-    static char name_of[NODES_MAX][NAME_BYTES];
     struct stat st;
     const char *name = name_in_folder(path);
     bool is_new = name && (flags & O_CREAT) && rnn__io_system.stat(path, &st) != 0;
@@ -117,11 +121,18 @@ static int seen_ftruncate(int fd, off_t bytes)
     return rnn__io_system.ftruncate(fd, bytes);
 }
 
+static bool is_checkpoint(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot && strcmp(dot, ".safetensors") == 0;
+}
+
 /* A checkpoint is told of as saved when its folder has been synced. */
 static void note_saved(void)
 {
     const struct op *last = &op[n_op - 1];
-    int64_t place = last->what == RENAME ? place_of(last->to) : -1;
+    bool is_new = last->what == RENAME && is_checkpoint(last->to);
+    int64_t place = is_new ? place_of(last->to) : -1;
     add(SYNC_FOLDER);
     if (place >= 0)
         add(SAVED)->place = place;
@@ -154,14 +165,14 @@ static int seen_mkdir(const char *path, mode_t mode)
     return rnn__io_system.mkdir(path, mode);
 }
 
-static void record(void)
+static void record(const char *line)
 {
     struct rnn__io seen = rnn__io_system;
     seen.open = seen_open, seen.write = seen_write, seen.ftruncate = seen_ftruncate;
     seen.fsync = seen_fsync, seen.rename = seen_rename, seen.unlink = seen_unlink;
     seen.mkdir = seen_mkdir;
     rnn__io = &seen;
-    int status = run_settings(trainer_settings, "--quiet --out f");
+    int status = run_settings(trainer_settings, line);
     rnn__io = &rnn__io_system;
     CHECK(status == 0, "%s", errors);
 }
@@ -187,6 +198,7 @@ static struct op
     pending[64]; /* of names, since the folder was synced; RENAME has its node */
 static int n_pending;
 static bool made, made_safe;               /* the folder itself */
+static int n_before;                       /* nodes that were there before */
 static int64_t told;                       /* the newest place told of as saved */
 static bool drop_syncs, drop_folder_syncs; /* the controls */
 
@@ -274,6 +286,23 @@ static void step(const struct op *o)
     }
 }
 
+/* What the folder "before" holds, under the names of the first nodes, is on the disk. */
+static void put_before(void)
+{
+    for (int i = 0; i < n_before; i++) {
+        char path[NAME_BYTES + 8];
+        struct stat st;
+        snprintf(path, sizeof path, "before/%s", name_of[i]);
+        CHECK(stat(path, &st) == 0, "%s", path);
+        node[i].now = scratch_read(path);
+        node[i].n_now = st.st_size;
+        sync_node(&node[i]);
+        set(&now, name_of[i], i);
+    }
+    safe = now;
+    made = made_safe = n_before > 0;
+}
+
 static void begin_disk(void)
 {
     for (int i = 0; i < NODES_MAX; i++) {
@@ -284,7 +313,7 @@ static void begin_disk(void)
     now = safe = (struct names){0};
     n_pending = 0;
     told = -1;
-    made = made_safe = false;
+    put_before();
 }
 
 /* ---- one state, on a disk ---- */
@@ -355,8 +384,8 @@ static uint64_t put_state(const struct names *names)
     return sum;
 }
 
-/* The newest checkpoint of the state that is whole. */
-static int64_t newest_place(void)
+/* Whether the newest checkpoint of the state that is whole is one that may be. */
+static bool newest_is_good(int64_t *place)
 {
     struct rnn__options options = {.program = "trainer"};
     struct rnn__trainer t = {.options = &options};
@@ -366,9 +395,12 @@ static int64_t newest_place(void)
     int code = rnn__checkpoint_newest(&t, "c", &s, &f);
     dup2(kept, 2);
     close(kept);
-    int64_t place = code == 0 ? place_of(s.path + 2) : -1;
+    *place = code == 0 ? place_of(s.path + 2) : -1;
+    const char *seed = code == 0 ? rnn__safetensors_metadata(&s, "seed") : NULL;
+    bool is_other = takes_over && seed && strcmp(seed, "9") != 0;
     rnn__safetensors_close(&s);
-    return place;
+    return is_other ? told < 0 && *place == OTHER_PLACE
+                    : *place >= told && (!takes_over || *place >= 0);
 }
 
 static uint64_t seen_sum[1 << 16];
@@ -390,15 +422,15 @@ static void check_state(const struct names *names, int k)
     uint64_t sum = put_state(names) | 1;
     if (!is_new_state(sum ^ (uint64_t)told << 40))
         return;
-    int64_t newest = newest_place();
-    bool good = newest >= told;
+    int64_t newest;
+    bool good = newest_is_good(&newest);
     n_state++;
     n_wrong += !good;
     if (is_control)
         return;
     CHECK(good, "after operation %d of %d: the newest is %lld, told of was %lld", k, n_op,
           (long long)newest, (long long)told);
-    if (n_state % run_each)
+    if (takes_over || n_state % run_each)
         return;
     n_run++;
     CHECK(run_settings(trainer_settings, trainer_line("c")) == 0, "operation %d: %s", k,
@@ -442,6 +474,41 @@ static void test_the_power_may_go_after_any_operation(void)
     }
 }
 
+/* ---- a folder that changes hands ---- */
+
+static void clear_ops(void)
+{
+    for (int i = 0; i < n_op; i++)
+        free(op[i].data);
+    memset(op, 0, sizeof op);
+    n_op = n_node = 0;
+}
+
+/* Another run's files, as the first nodes. */
+static void begin_before(void)
+{
+    DIR *dir = opendir("before");
+    for (struct dirent *d; dir && (d = readdir(dir));)
+        if (d->d_name[0] != '.')
+            snprintf(name_of[n_before++], NAME_BYTES, "%.63s", d->d_name);
+    if (dir)
+        closedir(dir);
+    n_node = n_before;
+}
+
+static void test_the_power_may_go_while_a_folder_changes_hands(void)
+{
+    clear_ops();
+    is_control = false;
+    rnn__io_system.rename("f", "before");
+    CHECK(run_settings(trainer_settings, "--quiet --out f") == 0, "%s", errors);
+    begin_before();
+    takes_over = true;
+    record("--quiet --out f --overwrite --seed 9 --max-iterations 1");
+    test_the_power_may_go_after_any_operation();
+    CHECK(n_state > 100, "%d states", n_state);
+}
+
 /* ---- controls ---- */
 
 static void test_without_syncs_it_would_be_noticed(void)
@@ -462,13 +529,14 @@ int main(int argc, char **argv)
     run_each = argc > 1 ? atoi(argv[1]) : 1;
     scratch_open_in_memory();
     command_begin();
-    record();
+    record("--quiet --out f");
     test_the_power_may_go_after_any_operation();
     printf("%d operations, %d states, %d gone on with\n", n_op, n_state, n_run);
     CHECK(n_state > 1000 && n_run > 100, "%d states, %d runs", n_state, n_run);
     test_without_syncs_it_would_be_noticed();
+    test_the_power_may_go_while_a_folder_changes_hands();
+    clear_ops();
+    n_before = 0;
     begin_disk();
-    for (int i = 0; i < n_op; i++)
-        free(op[i].data);
     return command_end();
 }

@@ -246,7 +246,7 @@ static void test_a_run_that_cannot_begin_changes_nothing(void)
 static void test_a_run_that_cannot_take_the_folder_leaves_the_older_one(void)
 {
     static const char *const blocked[] = {"runs/o/spec.yaml.tmp",
-                                          "runs/o/checkpoint_0.safetensors.tmp"};
+                                          "runs/o/checkpoint_0.safetensors.incoming.tmp"};
     CHECK(run("--out runs/o --quiet --max-iterations 2") == 0, "%s", errors);
     char *log = scratch_read("runs/o/log.jsonl"), *spec = scratch_read("runs/o/spec.yaml");
     for (int i = 0; i < 2; i++) {
@@ -267,6 +267,26 @@ static void test_a_run_that_cannot_take_the_folder_leaves_the_older_one(void)
     CHECK(same_file("runs/o/log.jsonl", "runs/whole/log.jsonl"), "logs differ");
     free(log);
     free(spec);
+}
+
+/* What a kill leaves of a new run that takes the folder: before the instant that it does,
+   and behind. */
+static void test_a_folder_half_taken_is_settled(void)
+{
+    static const char last[] = "runs/h/checkpoint_8.safetensors",
+                      aside[] = "runs/h/checkpoint_8.safetensors.aside",
+                      incoming[] = "runs/h/checkpoint_0.safetensors.incoming";
+    CHECK(run("--out runs/h --quiet") == 0, "%s", errors);
+    rename(last, aside);
+    scratch_write(incoming, "x", 1);
+    CHECK(run("eval --out runs/h --quiet") == 0, "%s", errors);
+    CHECK(scratch_exists(aside) && scratch_exists(incoming), "eval changes the folder");
+    CHECK(run("--resume runs/h") == 0 && strstr(errors, last), "%s", errors);
+    CHECK(scratch_exists(last) && !scratch_exists(aside) && !scratch_exists(incoming),
+          "the older run's are not back");
+    rename(last, aside);
+    CHECK(run("--resume runs/h --quiet --max-iterations 6") == 0, "%s", errors);
+    CHECK(!scratch_exists(last) && !scratch_exists(aside), "the older run's are left");
 }
 
 static void test_a_new_run_does_not_take_the_place_of_another(void)
@@ -355,6 +375,7 @@ int main(void)
     test_a_run_at_work_is_not_gone_on_with_elsewhere();
     test_a_run_that_cannot_begin_changes_nothing();
     test_a_run_that_cannot_take_the_folder_leaves_the_older_one();
+    test_a_folder_half_taken_is_settled();
     test_a_new_run_does_not_take_the_place_of_another();
     test_one_file_has_one_writer();
     test_settings_name_files_of_the_runs_folder();
