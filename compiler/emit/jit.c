@@ -98,7 +98,6 @@ static bool add_process_symbols(Jit *jit)
 
 static bool jit_open(Jit *jit)
 {
-    llvm_begin();
     return check(jit->diag, "just-in-time compiler",
                  LLVMOrcCreateLLJIT(&jit->lljit, NULL)) &&
            add_process_symbols(jit);
@@ -118,7 +117,10 @@ Jit *jit_new(EmitModule *m, Diag *d)
 {
     Jit *jit = NEW(m->e.arena, Jit);
     jit->diag = d;
-    if (jit_open(jit) && add_module(jit, m) && (jit->model = find(jit, m->symbol)))
+    llvm_begin();
+    bool good = jit_open(jit) && add_module(jit, m) && (jit->model = find(jit, m->symbol));
+    llvm_end();
+    if (good)
         return jit;
     jit_free(jit);
     return NULL;
@@ -187,6 +189,7 @@ static unsigned late_set(Call call)
 /* Compiles the set and keeps its procedures; where that fails, one that fails for each. */
 static void compile_late(Jit *jit, unsigned set)
 {
+    llvm_begin();
     bool good = add_parts(jit, 1, &set);
     for (int call = 0; call < N_PROCEDURE; call++) {
         if (!(set & 1u << call))
@@ -194,6 +197,7 @@ static void compile_late(Jit *jit, unsigned set)
         rnn_procedure *f = good ? procedure(jit, (Call)call) : NULL;
         atomic_store_explicit(&jit->late[call], f ? f : not_compiled, memory_order_release);
     }
+    llvm_end();
     diag_flush(jit->diag);
 }
 
@@ -276,7 +280,10 @@ Jit *jit_plan(Arena *arena, Diag *d, const Plan *plan, const struct rnn_model *t
     jit->model = &jit->own;
     pthread_mutex_init(&jit->lock, NULL);
     set_procedures(jit);
-    if (jit_open(jit) && (!trains_now || compile_training(jit)))
+    llvm_begin();
+    bool good = jit_open(jit) && (!trains_now || compile_training(jit));
+    llvm_end();
+    if (good)
         return jit;
     jit_free(jit);
     return NULL;
@@ -288,8 +295,11 @@ void jit_free(Jit *jit)
 {
     if (!jit)
         return;
-    if (jit->lljit)
+    if (jit->lljit) {
+        llvm_begin();
         LLVMConsumeError(LLVMOrcDisposeLLJIT(jit->lljit));
+        llvm_end();
+    }
     if (jit->plan)
         pthread_mutex_destroy(&jit->lock);
     jit->lljit = NULL;

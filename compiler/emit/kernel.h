@@ -141,10 +141,12 @@ struct EmitModule {
     const char *symbol;
 };
 
-/* Makes LLVM know its targets and our options; again is fine. */
+/* Around LLVM's work, which has abort() called for want of memory: it knows its targets and
+   our options, and its end is a documented exit status. They nest. */
 void llvm_begin(void);
+void llvm_end(void);
 /* The machine of the target, its layout and triple set on the module; false after an error.
- */
+   LLVM is at work until emit_free. */
 bool machine_open(EmitModule *m, Diag *d);
 /* The tables, with what is known of the plan's code. */
 struct rnn_model emit_describe(Arena *arena, const Plan *plan,

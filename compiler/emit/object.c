@@ -56,26 +56,37 @@ static void on_fatal(const char *why)
     _exit(EXIT_BUG);
 }
 
-static void guard(void)
-{
-    struct sigaction action = {.sa_handler = on_abort};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGABRT, &action, NULL);
-    LLVMInstallFatalErrorHandler(on_fatal);
-}
-
 static void initialize(void)
 {
-    guard();
+    LLVMInstallFatalErrorHandler(on_fatal);
     initialize_targets();
     set_options();
 }
 
-/* Parts are compiled by whichever thread comes first. */
+/* Between is LLVM at work, in as many places at once as `n_within`; all other time abort()
+   is what it was: a program that has a trainer in it may listen itself. */
+static pthread_mutex_t within = PTHREAD_MUTEX_INITIALIZER;
+static int n_within;
+static struct sigaction abort_before;
+
 void llvm_begin(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static pthread_once_t once = PTHREAD_ONCE_INIT; /* whichever thread comes first */
+    struct sigaction action = {.sa_handler = on_abort};
+    sigemptyset(&action.sa_mask);
+    pthread_mutex_lock(&within);
+    if (n_within++ == 0)
+        sigaction(SIGABRT, &action, &abort_before);
+    pthread_mutex_unlock(&within);
     pthread_once(&once, initialize);
+}
+
+void llvm_end(void)
+{
+    pthread_mutex_lock(&within);
+    if (--n_within == 0)
+        sigaction(SIGABRT, &abort_before, NULL);
+    pthread_mutex_unlock(&within);
 }
 
 /* Takes LLVM's message into d; always false. */
@@ -93,8 +104,10 @@ bool machine_open(EmitModule *m, Diag *d)
     LLVMTargetRef target;
     char *why = NULL;
     llvm_begin();
-    if (LLVMGetTargetFromTriple(t->triple, &target, &why))
+    if (LLVMGetTargetFromTriple(t->triple, &target, &why)) {
+        llvm_end();
         return report(d, t->name, why);
+    }
     m->machine =
         LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features,
                                 LLVMCodeGenLevelLess, LLVMRelocPIC, LLVMCodeModelDefault);
@@ -111,6 +124,7 @@ void emit_free(EmitModule *m)
         return;
     LLVMDisposeTargetMachine(m->machine);
     ir_close(&m->e.ir);
+    llvm_end();
 }
 
 /* ---- files ---- */

@@ -11,6 +11,8 @@
 
 #include "graph/describe.h"
 
+#include <signal.h>
+
 static const char spec[] = "rnnc: 1\nname: late\ninputs: {x: [2], y: [1]}\nmodel: |\n"
                            "  rnn = gru(x, hidden=5)\n  head = linear(rnn, size=1)\n"
                            "loss: mse(head, y)\noptimizer: adam(lr=0.01)\n";
@@ -59,6 +61,30 @@ static void code_close(Code *c)
 static void spoil(Code *c) { c->target->triple = "none-of-these"; }
 
 static int run(const char *line) { return run_settings(settings, line); }
+
+/* abort() is LLVM's word for want of memory while it is at work, and no longer. */
+static void check_abort(const char *when)
+{
+    struct sigaction now;
+    sigaction(SIGABRT, NULL, &now);
+    CHECK(now.sa_handler == SIG_IGN, "%s: abort() is listened to", when);
+}
+
+static void test_the_programs_own_abort_is_left_to_it(void)
+{
+    signal(SIGABRT, SIG_IGN);
+    Code c = code_open(true);
+    check_abort("compiled");
+    CHECK(run_settings(settings, "--quiet --out aborts") == 0, "%s", errors);
+    check_abort("run, with what is compiled late");
+    code_close(&c);
+    c = code_open(false);
+    spoil(&c);
+    CHECK(run_settings(settings, "--quiet --out refused") != 0, "%s", errors);
+    check_abort("LLVM has refused");
+    code_close(&c);
+    signal(SIGABRT, SIG_DFL);
+}
 
 static void test_a_run_whose_late_code_fails_is_resumed_without_a_difference(void)
 {
@@ -127,6 +153,7 @@ int main(void)
     scratch_open();
     if (chdir(scratch_folder) != 0)
         return 1;
+    test_the_programs_own_abort_is_left_to_it(); /* first: LLVM is begun there */
     test_a_run_whose_late_code_fails_is_resumed_without_a_difference();
     test_info_compiles_nothing();
     test_a_command_that_does_not_train_has_code_enough();
