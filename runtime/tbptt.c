@@ -486,10 +486,17 @@ static void publish_metrics(rnn_engine *e, struct rnn__tbptt *t)
             number[t->metric_number[i]].value = t->metric[i];
 }
 
-static void clear_metrics(struct rnn__tbptt *t)
+/* An epoch in which nothing counts has no figures, not those of the one before. */
+static void clear_metrics(rnn_engine *e, struct rnn__tbptt *t)
 {
+    struct rnn__number *number = e->metrics.number;
     t->epoch_loss_sum = t->epoch_weight_sum = 0;
     memset(t->running, 0, (size_t)t->model->n_running * sizeof *t->running);
+    if (!t->trains)
+        number[t->loss_number].value = NAN;
+    for (int32_t i = 0; i < t->model->n_metric; i++)
+        if (t->metric_number[i] >= 0)
+            number[t->metric_number[i]].value = NAN;
 }
 
 /* ---- the process ---- */
@@ -564,7 +571,7 @@ static int begin_batch(rnn_engine *e, struct rnn__tbptt *t, void *batch)
     if (status < 0)
         return status;
     if (e->state.iter_counter == 1 && !goes_on(e))
-        clear_metrics(t);
+        clear_metrics(e, t);
     t->stage = RNN__CHUNK_NEXT;
     t->first_chunk = true;
     if (goes_on(e)) {

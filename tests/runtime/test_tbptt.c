@@ -641,6 +641,38 @@ static void test_an_evaluator_shares_parameters_and_changes_none(void)
     rnn_close(e);
 }
 
+static bool nothing_counts;
+
+static int eval_or_nothing(struct rnn_chunk *c, int thread)
+{
+    int status = fake_eval(c, thread);
+    if (nothing_counts && thread == 0)
+        c->weight = c->loss = 0;
+    return status;
+}
+
+static void test_a_run_in_which_nothing_counts_has_no_figures(void)
+{
+    struct rnn_model m = fake_model;
+    m.eval = eval_or_nothing;
+    make_data(8, 2);
+    rnn_engine *e = NULL, *evaluator = NULL;
+    CHECK(rnn_tbptt_trainer(&e, &m, NULL) == 0, "%s", rnn_engine_error(NULL));
+    rnn_tbptt_evaluator(&evaluator, e, NULL);
+    for (int i = 0; i < 2; i++) {
+        double loss = -1, ten = -1;
+        nothing_counts = i;
+        rnn_engine_run(evaluator, &data, &(rnn_run_options){.restart = true});
+        rnn_metric_get(evaluator, "loss", &loss);
+        rnn_metric_get(evaluator, "ten_losses", &ten);
+        CHECK(isnan(loss) == nothing_counts && isnan(ten) == nothing_counts,
+              "run %d: loss %g, ten_losses %g", i, loss, ten);
+    }
+    nothing_counts = false;
+    rnn_close(evaluator);
+    rnn_close(e);
+}
+
 /* Rows continue from batch to batch, but not from run to run. */
 static void test_a_restarted_run_carries_no_state_in(void)
 {
@@ -940,6 +972,7 @@ int main(void)
     test_counters_are_set_before_each_chunk();
     test_the_seed_makes_the_parameters();
     test_an_evaluator_shares_parameters_and_changes_none();
+    test_a_run_in_which_nothing_counts_has_no_figures();
     test_a_restarted_run_carries_no_state_in();
     test_forward_carries_its_state_over_calls();
     test_forward_leaves_a_batch_in_progress_alone();
