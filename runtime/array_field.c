@@ -126,7 +126,8 @@ static int bad_value(const struct rnn__arrays *s, const struct rnn__field *field
                                    rnn__ndarray_text(&field->array, element, text), f);
 }
 
-/* Whether its values count steps of a sequence, which then has as many. */
+/* Whether its values count steps of a sequence, which then has as many in the file: with
+   targets ahead more than are gone through. */
 static bool counts_steps(const struct rnn__arrays *s, const struct rnn__field *field)
 {
     return s->setup.lengths && field->input->kind == RNN_INTEGER &&
@@ -137,14 +138,14 @@ static int check_lengths(const struct rnn__arrays *s, const struct rnn__field *f
                          const struct rnn__run *run, const int32_t *values,
                          struct rnn__fault *f)
 {
-    int64_t n = run->n * run->take, i = 0;
-    while (i < n && values[i] <= s->grid.steps)
+    int64_t n = run->n * run->take, steps = s->grid.steps + s->ahead, i = 0;
+    while (i < n && values[i] <= steps)
         i++;
     if (i == n)
         return 0;
     name_place(s, field, run->first + i / run->take * run->stride + i % run->take, f);
     return rnn__fault_add(f, "%d steps count, of a sequence of %lld", (int)values[i],
-                          (long long)s->grid.steps);
+                          (long long)steps);
 }
 
 static bool needs_check(const struct rnn__arrays *s, const struct rnn__field *field)

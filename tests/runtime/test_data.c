@@ -327,14 +327,21 @@ static void test_masks_are_for_models_that_have_them(void)
 static void test_lengths_beyond_a_sequence_are_told(void)
 {
     static const char all[] = "{\"x\": \"x.npy\", \"y\": \"y.npy\", \"n\": \"n.npy\"}";
+    static const char ahead[] =
+        "{\"x\": \"x.npy\", \"y\": \"y.npy\", \"n\": \"n.npy\", \"ahead\": 1}";
     const uint8_t n[N] = {0, 1, 2, 3, 3};
+    const int8_t negative[N] = {0, 1, -1};
     rnn_source_run run;
     write_arrays(false);
     lengths = "n";
     refuse(&reals, all, "n.npy: row 3: 4 steps count, of a sequence of 3");
     npy_write("n.npy", 1, npy_header("|u1", "(5,)"), n, sizeof n);
-    CHECK(open_run(&run, &reals, all) == 0, "%s", run.sentence);
-    rnn_source_close(&run);
+    for (int i = 0; i < 2; i++) { /* of the file's steps, whatever targets take of them */
+        CHECK(open_run(&run, &reals, i ? ahead : all) == 0, "%s", run.sentence);
+        rnn_source_close(&run);
+    }
+    npy_write("n.npy", 1, npy_header("|i1", "(5,)"), negative, sizeof negative);
+    refuse(&reals, all, "n.npy: row 2: is -1; integers must be 0 to");
     lengths = NULL;
 }
 
