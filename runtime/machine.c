@@ -8,6 +8,7 @@
 #include "machine.h"
 #include "io.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -94,23 +95,47 @@ static int first_sibling(const char *folder, int processor)
 
 int rnn__cores_of(const char *folder, const bool *may, int n)
 {
-    bool seen[CPU_SETSIZE] = {false}; /* by a core's first processor */
+    bool *seen = calloc((size_t)n + 1, sizeof *seen); /* by a core's first processor */
     int n_core = 0;
-    for (int i = 0; i < n && i < CPU_SETSIZE; i++) {
+    for (int i = 0; seen && i < n; i++) {
         int core = may[i] ? first_sibling(folder, i) : i;
         n_core += may[i] && !seen[core];
         seen[core] = seen[core] || may[i];
     }
+    free(seen);
     return n_core > 0 ? n_core : 1;
+}
+
+static int ask_system(size_t bytes, void *set) { return sched_getaffinity(0, bytes, set); }
+
+/* How many there may be only the system knows: it refuses (EINVAL) a set too small. */
+bool *rnn__processors(rnn__affinity *ask, int *n)
+{
+    enum { MOST = 1 << 20 };
+    for (int room = CPU_SETSIZE; room <= MOST; room *= 2) {
+        cpu_set_t *set = CPU_ALLOC((size_t)room);
+        bool *may = calloc((size_t)room, sizeof *may);
+        size_t bytes = CPU_ALLOC_SIZE((size_t)room);
+        bool good = set && may && ask(bytes, set) == 0;
+        bool more = set && may && !good && errno == EINVAL;
+        for (int i = 0; good && i < room; i++)
+            may[i] = CPU_ISSET_S((size_t)i, bytes, set);
+        CPU_FREE(set);
+        *n = room;
+        if (good)
+            return may;
+        free(may);
+        if (!more)
+            break;
+    }
+    return NULL;
 }
 
 int rnn__core_count(void)
 {
-    cpu_set_t set;
-    bool may[CPU_SETSIZE] = {false};
-    if (sched_getaffinity(0, sizeof set, &set) != 0)
-        return 1;
-    for (size_t i = 0; i < CPU_SETSIZE; i++)
-        may[i] = CPU_ISSET(i, &set);
-    return rnn__cores_of("/sys/devices/system/cpu", may, CPU_SETSIZE);
+    int n = 0;
+    bool *may = rnn__processors(ask_system, &n);
+    int cores = may ? rnn__cores_of("/sys/devices/system/cpu", may, n) : 1;
+    free(may);
+    return cores;
 }

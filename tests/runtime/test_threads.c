@@ -9,7 +9,9 @@
 #include "scratch.h"
 #include "threads.h"
 
+#include <errno.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -102,9 +104,42 @@ static void test_threads_of_one_core_count_once(void)
     scratch_close();
 }
 
+/* A machine of more processors than a cpu_set_t has room for. */
+static int ask_large(size_t bytes, void *set)
+{
+    errno = EINVAL;
+    if (bytes < 4096 / 8)
+        return -1;
+    memset(set, 0, bytes);
+    memset((char *)set + 3000 / 8, 1, 1);
+    return 0;
+}
+
+static int ask_in_vain(size_t bytes, void *set)
+{
+    (void)bytes, (void)set;
+    errno = EINVAL;
+    return -1;
+}
+
+static void test_processors_beyond_a_thousand_are_seen(void)
+{
+    int n = 0, count_may = 0;
+    bool *may = rnn__processors(ask_large, &n);
+    CHECK(may && n == 4096 && may[3000], "of %d", n);
+    for (int i = 0; may && i < n; i++)
+        count_may += may[i];
+    CHECK(count_may == 1, "%d", count_may);
+    free(may);
+    may = rnn__processors(ask_in_vain, &n);
+    CHECK(!may, "of %d", n);
+    free(may);
+}
+
 int main(void)
 {
     test_threads_meet();
     test_threads_of_one_core_count_once();
+    test_processors_beyond_a_thousand_are_seen();
     return check_result();
 }
