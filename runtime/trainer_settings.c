@@ -133,19 +133,22 @@ static int refuse_key(struct rnn__trainer *t, const char *key, const char *value
                       struct rnn__fault *f)
 {
     const char *near = nearest_number(t->model, key);
-    if (near)
-        return rnn__fault(f, RNN_EINVAL,
-                          "--set %s: there is no such number; did you mean '%s'?", key,
-                          near);
     const char *spec = json_string_value(json_object_get(t->json, "spec"));
-    if (is_key_of_specs(key))
-        rnn__fault(
-            f, RNN_EINVAL,
-            "--set %s: is compiled into this program; build another: rnnc build %s --set "
-            "%s=%s -o PATH",
-            key, spec ? spec : "SPEC", key, value);
+    bool is_known = is_key_of_specs(key);
+    if (near)
+        rnn__fault(f, RNN_EINVAL, "--set %s: there is no such number; did you mean '%s'?",
+                   key, near);
     else
-        rnn__fault(f, RNN_EINVAL, "--set %s: there is no such key or number", key);
+        rnn__fault(f, RNN_EINVAL, "--set %s: %s", key,
+                   is_known ? "is compiled into this program; build another"
+                            : "there is no such key or number");
+    if (near && is_known)
+        rnn__fault_add(f, " if it is compiled into this program, build another");
+    if (is_known)
+        rnn__fault_add(f, ": rnnc build %s --set %s=%s -o PATH", spec ? spec : "SPEC", key,
+                       value);
+    if (near)
+        return f->code;
     rnn__fault_add(f,
                    "\nkeys that may change now: train.*, data.*, tbptt.step, tbptt.carry, "
                    "tbptt.report");

@@ -211,6 +211,9 @@ static void test_exit_status_tells_whose_mistake_it_was(void)
         {2, "--set optimizer.lrr=1", "no such number; did you mean 'optimizer.lr'?"},
         {2, "--set rnn.dropout=0.5", "there is no such key or number\nkeys that may"},
         {2, "--set optimizer.head.bias.lr=0.5", "there is no such key or number"},
+        {2, "--set optimizer.lrr=1",
+         "if it is compiled into this program, build another: rnnc "
+         "build specs/bigram.yaml --set optimizer.lrr=1"},
         {2, "--set optimizer.lr", "not KEY=VALUE"},
         {2, "--init x --resume", "exclude"},
         {3, "--set train.epoch=5", "train: unknown key 'epoch'; did you mean 'epochs'?"},
