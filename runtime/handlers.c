@@ -8,6 +8,7 @@
  * are there without being asked for.
  */
 #include "engine.h"
+#include "log.h"
 #include "trainer.h"
 
 #include <stdio.h>
@@ -65,7 +66,7 @@ const char *rnn__training_metric(const struct rnn__trainer *t, int i)
 int rnn__check_figure(struct rnn__trainer *t, const char *where, const char *key,
                       const char *name, struct rnn__fault *f)
 {
-    enum { MOST = 64 };
+    enum { MOST = RNN__FIELDS_MAX };
     char text[MOST][128];
     const char *list[2 * MOST + 1] = {"loss"}, *metric;
     int n = 1;
@@ -310,8 +311,11 @@ int rnn__handlers_add(struct rnn__trainer *t, struct rnn__fault *f)
     t->validated = rnn_register_event(t->engine, "VALIDATION_COMPLETED", "epoch");
     if (t->validated < 0)
         return rnn__trainer_failed(t, t->engine, t->validated, f);
-    json_array_foreach(list, at,
-                       entry) if ((code = check_entry(entry, f)) != 0) return code;
+    json_array_foreach(list, at, entry)
+    {
+        if ((code = check_entry(entry, f)) != 0)
+            return code;
+    }
     for (int i = 0; i < N_KIND && !code; i++)
         code = add_kind(t, &kind_list[i], list, f);
     return code ? code : rnn__hang_wish(t, f);

@@ -17,17 +17,26 @@
 #include <string.h>
 #include <time.h>
 
-enum { METRICS_MAX = 16, VALUES_MAX = 12 };
+enum { VALUES_MAX = 12 };
 
 struct rnn__report {
     struct rnn__trainer *t;
     double begin;
     int64_t chunks_before, iterations_before;
     int n_metric, n_training; /* the evaluator's, "loss" first; of training's epochs */
-    struct rnn__curve loss, valid[METRICS_MAX], training[METRICS_MAX];
-    bool loss_told, valid_told[METRICS_MAX]; /* by a log of the time before */
-    bool training_told[METRICS_MAX];
+    struct rnn__curve loss, *valid, *training;
+    bool loss_told, *valid_told, *training_told; /* by a log of the time before */
 };
+
+static void report_free(void *user)
+{
+    struct rnn__report *r = user;
+    free(r->valid);
+    free(r->training);
+    free(r->valid_told);
+    free(r->training_told);
+    free(r);
+}
 
 /* ---- curves ---- */
 
@@ -97,13 +106,15 @@ static void read_log(struct rnn__report *r, const char *path, int64_t bytes)
     struct stat st;
     bool told = bytes > 0 && rnn__io->stat(path, &st) == 0 && S_ISREG(st.st_mode);
     FILE *file = told ? fopen(path, "r") : NULL; /* to open a pipe waits for a writer */
-    char line[8192];
-    while (file && ftell(file) < bytes && fgets(line, sizeof line, file)) {
+    char *line = NULL;
+    size_t room = 0;
+    while (file && ftell(file) < bytes && getline(&line, &room, file) > 0) {
         json_error_t error;
         json_t *object = json_loads(line, 0, &error);
         add_line(r, object);
         json_decref(object);
     }
+    free(line);
     if (file)
         fclose(file);
 }
@@ -132,23 +143,43 @@ static int read_logs(struct rnn__report *r, struct rnn__fault *f)
     return 0;
 }
 
+static int make_curves(struct rnn__curve **curve, bool **told, int n)
+{
+    *curve = calloc((size_t)n + 1, sizeof **curve);
+    *told = calloc((size_t)n + 1, sizeof **told);
+    return *curve && *told ? 0 : RNN_ENOMEM;
+}
+
+/* A curve for each figure of a validation, and of training's epochs. */
+static int find_figures(struct rnn__report *r, const struct rnn__trainer *t)
+{
+    while (t->evaluator && rnn_metric_at(t->evaluator, r->n_metric, NULL))
+        r->n_metric++;
+    while (rnn__training_metric(t, r->n_training))
+        r->n_training++;
+    int code = make_curves(&r->valid, &r->valid_told, r->n_metric);
+    if (!code)
+        code = make_curves(&r->training, &r->training_told, r->n_training);
+    for (int i = 0; i < r->n_metric && !code; i++)
+        r->valid[i].name = rnn_metric_at(t->evaluator, i, NULL);
+    for (int i = 0; i < r->n_training && !code; i++)
+        r->training[i].name = rnn__training_metric(t, i);
+    return code;
+}
+
 int rnn__report_begin(struct rnn__trainer *t, struct rnn__fault *f)
 {
     struct rnn__report *r = calloc(1, sizeof *r);
-    const char *name;
-    int code = rnn__attach(t, r, free, f);
+    int code = rnn__attach(t, r, report_free, f);
     if (code)
         return code;
+    if (find_figures(r, t) != 0)
+        return rnn__fault_memory(f);
     t->report_of_run = r;
     r->t = t;
     r->begin = rnn__seconds();
     r->chunks_before = rnn_state_of(t->engine)->time_iteration;
     r->iterations_before = rnn_state_of(t->engine)->iteration;
-    while (t->evaluator && r->n_metric < METRICS_MAX &&
-           (name = rnn_metric_at(t->evaluator, r->n_metric, NULL)))
-        r->valid[r->n_metric++].name = name;
-    while (r->n_training < METRICS_MAX && (name = rnn__training_metric(t, r->n_training)))
-        r->training[r->n_training++].name = name;
     code = read_logs(r, f);
     if (!code)
         code = rnn__hang(t, RNN_ITERATION_COMPLETED, NULL, add_iteration, r, f);
@@ -220,8 +251,9 @@ static void put_last(struct rnn__string *s, const char *prefix,
 {
     char what[160];
     for (int i = 0; i < n; i++) {
+        bool told = !*prefix && strcmp(curve[i].name, "loss") == 0; /* of iterations */
         snprintf(what, sizeof what, "last %s%s", prefix, curve[i].name);
-        if (curve[i].n > 0)
+        if (curve[i].n > 0 && !told)
             put_fact(s, what, "%.5g", curve[i].y[curve[i].n - 1]);
     }
 }
@@ -298,11 +330,21 @@ static void put_charts(struct rnn__string *s, const struct rnn__report *r)
     struct rnn__chart chart = loss_chart(r);
     rnn__chart_put(s, &chart);
     for (int i = 0; i < r->n_training; i++)
-        put_metric(s, r, r->training[i].name);
+        if (strcmp(r->training[i].name, "loss") != 0)
+            put_metric(s, r, r->training[i].name);
     for (int i = 0; i < r->n_metric; i++)
         if (strcmp(r->valid[i].name, "loss") != 0 &&
             !find_curve(r->training, r->n_training, r->valid[i].name))
             put_metric(s, r, r->valid[i].name);
+}
+
+/* What the curve has at x; NaN: nothing. */
+static double value_at(const struct rnn__curve *c, double x)
+{
+    int i = c->n - 1;
+    while (i >= 0 && c->x[i] > x)
+        i--;
+    return i >= 0 && c->x[i] == x ? c->y[i] : NAN;
 }
 
 /* The newest validations, the last one first. */
@@ -320,11 +362,10 @@ static void put_validations(struct rnn__string *s, const struct rnn__report *r)
     rnn__put(s, "</tr>\n");
     for (int k = n - 1; k >= 0 && k >= n - VALUES_MAX; k--) {
         rnn__put(s, "<tr><td>%.0f</td>", r->valid[0].x[k]);
-        for (int i = 0; i < r->n_metric; i++)
-            if (k < r->valid[i].n)
-                rnn__put(s, "<td>%.6g</td>", r->valid[i].y[k]);
-            else
-                rnn__put(s, "<td></td>");
+        for (int i = 0; i < r->n_metric; i++) {
+            double value = value_at(&r->valid[i], r->valid[0].x[k]);
+            rnn__put(s, isnan(value) ? "<td></td>" : "<td>%.6g</td>", value);
+        }
         rnn__put(s, "</tr>\n");
     }
     rnn__put(s, "</table></div>\n");

@@ -40,7 +40,7 @@ static int run(const char *json, const char *line) { return run_settings(json, l
 
 static char *contents(const char *path, size_t *n)
 {
-    static char text[1 << 18];
+    static char text[1 << 21];
     FILE *f = fopen(path, "rb");
     *n = f ? fread(text, 1, sizeof text - 1, f) : 0;
     text[*n] = '\0';
@@ -48,6 +48,29 @@ static char *contents(const char *path, size_t *n)
     if (f)
         fclose(f);
     return text;
+}
+
+/* As many as a spec may have. */
+static void test_the_last_of_many_metrics_is_watched_and_reported(void)
+{
+    enum { MANY = 250 };
+    static char name[MANY][8];
+    static struct rnn_metric metrics[MANY];
+    struct rnn_model m = bigram;
+    size_t n;
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name[i], sizeof name[i], "m%d", i);
+        metrics[i] = (struct rnn_metric){name[i], .in_training = true};
+    }
+    m.n_metric = MANY, m.metric = metrics;
+    command_model = &m;
+    CHECK(run(SETTINGS("{\"early_stopping\": {\"on\": \"valid.m249\", \"mode\": \"max\", "
+                       "\"patience\": 9}}"),
+              "train --quiet --out runs/many") == 0,
+          "%s", errors);
+    command_model = &bigram;
+    const char *page = contents("runs/many/report.html", &n);
+    CHECK(strstr(page, "last m249") && strstr(page, "last valid.m249"), "m249 is left out");
 }
 
 /* ---- mistakes ---- */
@@ -98,6 +121,35 @@ static void test_a_table_has_a_column_for_each_figure(void)
         CHECK((line[strlen(line) - 1] != ',') == of_epoch, "%s", line);
     }
     CHECK(rows == 24 + 8 + 4 + 4 && valid == 4, "%d rows, %d validations", rows, valid);
+}
+
+/* The loss of an epoch's line is the metric's. */
+static void test_a_metric_of_the_name_loss_is_the_epochs_loss(void)
+{
+    static const struct rnn_metric named[] = {{"loss", .in_training = true}};
+    struct rnn_model m = bigram;
+    size_t n;
+    m.metric = named;
+    command_model = &m;
+    CHECK(run(SETTINGS("{\"log\": {\"format\": \"csv\"}}, {\"log\": {}}, \"progress\""),
+              "train --out runs/loss") == 0,
+          "%s", errors);
+    command_model = &bigram;
+    const char *progress = strstr(errors, "Epoch [4/4]: [2/2]");
+    CHECK(progress && count(progress, " loss=") == 1, "%s", errors);
+    char *text = contents("runs/loss/log.csv", &n), *line = strtok(text, "\n");
+    CHECK_TEXT(line, "event,epoch,iteration,time_iteration,chunk,loss,valid.loss");
+    char last[256] = "", value[64] = "";
+    while ((line = strtok(NULL, "\n")))
+        if (strncmp(line, "epoch_completed,", 16) == 0)
+            snprintf(last, sizeof last, "%s", line);
+    CHECK(sscanf(last, "epoch_completed,4,8,24,,%63[^,],", value) == 1, "%s", last);
+    text = contents("runs/loss/log.jsonl", &n);
+    text = strstr(text, "\"event\": \"epoch_completed\", \"epoch\": 4");
+    const char *metric = text ? strstr(text, "\"loss\": ") : NULL;
+    CHECK(metric && strncmp(metric + 8, value, strlen(value)) == 0, "%s, not %s", value,
+          text);
+    CHECK(count(contents("runs/loss/report.html", &n), "last loss") == 0, "told twice");
 }
 
 /* CRC-32C bit by bit: not the runtime's. */
@@ -542,8 +594,10 @@ int main(void)
 {
     scratch_open();
     command_begin();
+    test_the_last_of_many_metrics_is_watched_and_reported();
     test_a_figure_or_event_that_does_not_exist_is_a_mistake();
     test_a_table_has_a_column_for_each_figure();
+    test_a_metric_of_the_name_loss_is_the_epochs_loss();
     test_tensorboards_records_are_framed_and_summed();
     test_a_log_into_a_pipe_is_read_or_refused();
     test_a_run_that_logs_into_a_pipe_is_resumed();
