@@ -1,17 +1,18 @@
 /*
  * handler_log.c — the run as lines: what is logged, when.
  *
- *     {"event": "time_iteration_completed", "epoch": 1, "iteration": 1, "time_iteration":
- * 3, "chunk": 2, "loss": 1.23}
+ *     {"event": "time_iteration_completed", "epoch": 1, "iteration": 1,
+ *      "time_iteration": 3, "chunk": 2, "loss": 1.23}
  *     {"event": "iteration_completed", "epoch": 1, "iteration": 1, "output": 1.31}
  *     {"event": "validation", "epoch": 1, "iteration": 50, "loss": 1.4, "accuracy": 0.5}
- *     {"event": "epoch_completed", "epoch": 1, "iteration": 50, "output": 1.31, "accuracy":
- * 0.4}
+ *     {"event": "epoch_completed", "epoch": 1, "iteration": 50, "output": 1.31,
+ *      "accuracy": 0.4}
  *
- * as JSON, as a table (csv) or for TensorBoard; log_formats.c has how each is written.
- * Numbers are printed so that they read back exactly. JSON and csv hold no times: two
- * runs of the same seed have the same log. The run's own log.jsonl holds iterations and
- * epochs, and of many iterations ever fewer; `every: chunk` and --log FILE have all.
+ * as JSON (each on one line), as a table (csv) or for TensorBoard; log_formats.c has how
+ * each is written. Numbers are printed so that they read back exactly. JSON and csv hold no
+ * times: two runs of the same seed have the same log. The run's own log.jsonl holds
+ * iterations and epochs, and of many iterations ever fewer; `every: chunk` and --log FILE
+ * have all.
  */
 #include "log.h"
 

@@ -53,9 +53,8 @@ static void put_bar(struct rnn__string *s, double done)
     rnn__put(s, "|");
 }
 
-/* Batches of the epoch, the one on its way by its steps; those done when it began, to
- * *at_begin.
- */
+/* Batches of the epoch, the one on its way by its steps; to *at_begin those done when it
+   began. */
 static double batches_done(const struct progress *p, const rnn_engine_state *state,
                            double *at_begin)
 {
@@ -96,7 +95,8 @@ static void put_metrics(struct progress *p, struct rnn__string *s)
     double value;
     const char *name;
     for (int i = 0; (name = rnn_metric_at(p->t->engine, i, &value)); i++)
-        rnn__put(s, " %s=%.5g", name, value);
+        if (strcmp(name, "loss") != 0) /* the line has one */
+            rnn__put(s, " %s=%.5g", name, value);
 }
 
 static void put_speed(struct progress *p, struct rnn__string *s,

@@ -42,6 +42,16 @@ static void put_json(struct rnn__log *log, const struct rnn__line *line)
     rnn__out_put(log->out, "}\n");
 }
 
+/* A run's line begins with its loss, "loss" or "output"; a metric of the name "loss" stands
+   in its place where a format has one such figure. */
+static int loss_of(const struct rnn__line *line)
+{
+    int i = line->n_field - 1;
+    while (i > 0 && strcmp(line->field[i].name, "loss") != 0)
+        i--;
+    return i;
+}
+
 /* ---- csv: empty where a line has no such figure ---- */
 
 static const char *metric_of(const struct rnn__log *log, int i)
@@ -56,7 +66,8 @@ static void begin_csv(struct rnn__log *log)
     for (int i = 0; (name = metric_of(log, i)); i++)
         rnn__out_put(log->out, ",valid.%s", name);
     for (int i = 0; (name = rnn__training_metric(log->t, i)); i++)
-        rnn__out_put(log->out, ",%s", name);
+        if (strcmp(name, "loss") != 0)
+            rnn__out_put(log->out, ",%s", name);
     rnn__out_put(log->out, "\n");
 }
 
@@ -70,7 +81,7 @@ static void put_cell(struct rnn__log *log, const struct rnn__line *line, int fro
             put_number(log, line->field[i].value);
 }
 
-/* A run's line begins with its loss, "loss" or "output"; a validation's are all metrics. */
+/* A validation's fields are all metrics. */
 static void put_csv(struct rnn__log *log, const struct rnn__line *line)
 {
     const char *name;
@@ -80,11 +91,12 @@ static void put_csv(struct rnn__log *log, const struct rnn__line *line)
                  (long long)line->iteration, (long long)line->time_iteration);
     if (line->chunk != RNN_NONE)
         rnn__out_put(log->out, "%lld", (long long)line->chunk);
-    put_cell(log, line, valid ? n : 0, line->field[0].name);
+    put_cell(log, line, valid ? n : 0, line->field[loss_of(line)].name);
     for (int i = 0; (name = metric_of(log, i)); i++)
         put_cell(log, line, valid ? 0 : n, name);
     for (int i = 0; (name = rnn__training_metric(log->t, i)); i++)
-        put_cell(log, line, valid ? n : 1, name);
+        if (strcmp(name, "loss") != 0)
+            put_cell(log, line, valid ? n : 1, name);
     rnn__out_put(log->out, "\n");
 }
 
@@ -187,8 +199,8 @@ static void put_value(struct message *summary, const char *prefix, const char *n
 static void put_tensorboard(struct rnn__log *log, const struct rnn__line *line)
 {
     static const struct {
-        const char *event, *prefix,
-            *first; /* first: the first field's name; NULL: its own */
+        const char *event, *prefix;
+        const char *loss; /* the name of its loss; NULL: all are metrics */
     } tags[] = {
         {"time_iteration_completed", "chunk/", "loss"},
         {"iteration_completed", "iteration/", "loss"},
@@ -203,10 +215,12 @@ static void put_tensorboard(struct rnn__log *log, const struct rnn__line *line)
     put_key(&m, 2, WIRE_VARINT);
     put_varint(
         &m, (uint64_t)(line->chunk != RNN_NONE ? line->time_iteration : line->iteration));
-    for (int i = 0; i < line->n_field; i++)
+    const char *loss_name = tags[at].loss;
+    int loss = loss_of(line);
+    for (int i = loss_name && loss > 0 ? 1 : 0; i < line->n_field; i++)
         if (!isnan(line->field[i].value))
             put_value(&summary, tags[at].prefix,
-                      tags[at].first && i == 0 ? tags[at].first : line->field[i].name,
+                      loss_name && i == loss ? loss_name : line->field[i].name,
                       line->field[i].value);
     put_bytes(&m, 5, summary.bytes, summary.n);
     put_record(log, &m);
