@@ -1,6 +1,6 @@
 /*
  * commands.h — the commands of rnnc: each takes what the command line said and returns the
- * exit status (4-runtime's list); base.h has two more.
+ * exit status (docs/language.md lists them); base.h has two more.
  */
 #ifndef RNNC_COMMANDS_H
 #define RNNC_COMMANDS_H

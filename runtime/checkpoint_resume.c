@@ -52,8 +52,10 @@ static bool is_good(const json_t *json, int i)
     if (metadata_list[i].is_list)
         return json_is_array(json);
     bool good = json_is_object(json);
-    json_object_foreach((json_t *)(uintptr_t)json, name, value) good =
-        good && metadata_list[i].member(value);
+    json_object_foreach((json_t *)(uintptr_t)json, name, value)
+    {
+        good = good && metadata_list[i].member(value);
+    }
     return good;
 }
 
@@ -178,7 +180,7 @@ static int damaged_progress(const struct rnn__safetensors *s, const char *name,
 }
 
 /* The handler that the pending event goes on with, by its name, which is the value's. Older
- * versions wrote its handle, which says nothing in a run with others. */
+   versions wrote its handle, which says nothing in a run with others. */
 static int read_handler(const struct rnn__safetensors *s, json_t *value, rnn_state_dict *d,
                         struct rnn__fault *f)
 {
@@ -263,8 +265,11 @@ static int load_metrics(struct rnn__trainer *t, const struct rnn__safetensors *s
     const char *name;
     json_t *value, *metrics = rnn__checkpoint_json(s, "metrics");
     int code = 0;
-    json_object_foreach(metrics, name, value) if (!code) code =
-        rnn_metric_set(t->engine, name, exact_value(value));
+    json_object_foreach(metrics, name, value)
+    {
+        if (!code)
+            code = rnn_metric_set(t->engine, name, exact_value(value));
+    }
     json_decref(metrics);
     return code ? rnn__trainer_failed(t, t->engine, code, f) : 0;
 }

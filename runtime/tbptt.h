@@ -36,8 +36,7 @@ struct rnn__shared {
     void *params, *grads, *optimizer; /* reals of the model, as all void * below */
     double *optimizer_scalars, *scalars;
     void *workspace;
-    void
-        *gathered; /* the sum of the gradients that wait; NULL: the model does not gather */
+    void *gathered; /* sum of the gradients that wait; NULL: the model does not gather */
     uint64_t seed;
     struct rnn__team *team;
 };
@@ -76,9 +75,8 @@ struct rnn__tbptt {
     double *running;        /* [n_running] the sums that they are made of */
     double *figures_before; /* both, running first, as they lie, before the chunk */
     double epoch_loss_sum, epoch_weight_sum;
-    int loss_number; /* an evaluator's */
-    int *
-        metric_number; /* [n_metric] where they stand among the engine's metrics; -1: not */
+    int loss_number;    /* an evaluator's */
+    int *metric_number; /* [n_metric] its place among the engine's metrics; -1: none */
 };
 
 /* The trainer behind an engine; NULL when it has none. */
