@@ -334,12 +334,17 @@ static const char *value_print(const Summary *s, const Tree *t)
         return t->text;
     Text out = {.arena = s->arena};
     text_add(&out, "[");
-    for (int i = 0; i < t->n; i++)
-        text_add(&out, "%s%s%s", i ? ", " : "", t->kind == TREE_MAP ? t->key[i] : "",
-                 t->kind == TREE_LIST && t->child[i]->kind == TREE_SCALAR
-                     ? t->child[i]->text
-                 : t->kind == TREE_LIST && t->child[i]->n ? t->child[i]->key[0]
-                                                          : "");
+    for (int i = 0; i < t->n; i++) {
+        const Tree *part = t->child[i];
+        bool is_entry = t->kind == TREE_LIST && part->kind == TREE_MAP && part->n;
+        bool is_off = is_entry && part->child[0]->kind == TREE_SCALAR; /* {NAME: false} */
+        text_add(&out, "%s%s%s%s", i ? ", " : "",
+                 t->kind == TREE_MAP                                 ? t->key[i]
+                 : t->kind == TREE_LIST && part->kind == TREE_SCALAR ? part->text
+                 : is_entry                                          ? part->key[0]
+                                                                     : "",
+                 is_off ? ": " : "", is_off ? part->child[0]->text : "");
+    }
     text_add(&out, "]");
     return out.text;
 }

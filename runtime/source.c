@@ -153,8 +153,8 @@ int rnn__describe_bad_value(const struct rnn_input *input, const char *value,
     switch (input->kind) {
     case RNN_REAL:
         return rnn__fault_add(f,
-                              "is %s; reals must be finite ('nan: allow' lets them in, "
-                              "'nan: mask' passes over them)",
+                              "is %s; reals must be finite ('nan: allow' lets a file's in, "
+                              "'nan: mask' passes over them, in predict too)",
                               value);
     case RNN_FLAG: return rnn__fault_add(f, "is %s; flags are 0 or 1", value);
     case RNN_INTEGER:

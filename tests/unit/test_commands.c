@@ -144,13 +144,15 @@ static void test_check_takes_overrides(void)
 
 static void test_check_shows_defaults_of_handlers(void)
 {
-    int status = RUN("check", in_root("tests/parity/lstm_mse_sgd.yaml"), "--set",
-                     "train.handlers.checkpoint.every=5", "--set",
-                     "train.handlers.early_stopping.patience=2");
+    const char *spec = in_root("tests/parity/lstm_mse_sgd.yaml");
+    int status = RUN("check", spec, "--set", "train.handlers.checkpoint.every=5", "--set",
+                     "train.handlers.early_stopping.patience=2", "--set",
+                     "train.handlers.progress=false");
     CHECK(status == 0 && says("train.handlers.checkpoint\n") && says("otherwise keep 2"),
           "status %d: %s", status, output);
     CHECK(says("otherwise threshold 0, threshold_mode abs, cumulative false\n"), "%s",
           output);
+    CHECK(says("progress: false]") && !says("train.handlers.progress"), "%s", output);
 }
 
 static void test_check_lists_the_numbers_that_may_change_and_no_counters(void)
