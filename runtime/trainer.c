@@ -231,6 +231,12 @@ static void report_end(struct rnn__trainer *t)
         fprintf(stderr,
                 "%s: %" PRId64 " iterations, %" PRId64 " chunks; last state in %s\n",
                 t->options->program, s->iteration, s->time_iteration, t->last_checkpoint);
+    if (!t->options->quiet && s->last_event == RNN_COMPLETED && s->iteration > 0 &&
+        s->output.null)
+        fprintf(stderr,
+                "%s: note: no step of the last batch counted in the loss, so it taught "
+                "nothing: tbptt.burn_in, tbptt.lengths or weights leave none\n",
+                t->options->program);
 }
 
 static int diverged(struct rnn__trainer *t, struct rnn__fault *f)

@@ -184,6 +184,14 @@ static void test_a_run_sets_numbers_of_the_model(void)
           "status %d: %s", status, written("err.txt"));
 }
 
+static void test_a_run_without_any_loss_says_so(void)
+{
+    int status =
+        RUN(rnnc, "run", spec, "--out", scratch_path("warm"), "--set", "tbptt.burn_in=100");
+    CHECK(status == 0 && strstr(written("err.txt"), "no step of the last batch counted"),
+          "status %d: %s", status, written("err.txt"));
+}
+
 static void test_the_same_spec_gives_the_same_bytes(void)
 {
     const char *again = built("again");
@@ -444,6 +452,7 @@ int main(int argc, char **argv)
     test_a_trainer_of_doubles_keeps_all_digits_in_its_files();
     test_a_trainer_refuses_numbers_out_of_their_range();
     test_a_run_sets_numbers_of_the_model();
+    test_a_run_without_any_loss_says_so();
     test_check_and_info_count_doubles();
     test_a_trainer_refuses_keys_that_are_compiled_in();
     test_the_same_spec_gives_the_same_bytes();
