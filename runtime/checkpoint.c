@@ -75,52 +75,75 @@ static bool has_training_metrics(const struct rnn_model *m)
     return has && m->n_running > 0;
 }
 
+static void add_params(struct rnn__tensors *list, const char *prefix,
+                       const struct rnn_model *m, void *block, struct rnn__string *s)
+{
+    for (int i = 0; block && i < m->n_param; i++)
+        add_tensor(list, prefix, m->param[i].name, tensor_of(m, &m->param[i], block), s);
+}
+
+static void add_optimizer(struct rnn__tensors *list, const struct rnn_model *m,
+                          const rnn_blocks *b, struct rnn__string *s)
+{
+    for (int i = 0; i < m->n_optimizer; i++)
+        add_tensor(list, "optimizer.", m->optimizer[i].name,
+                   tensor_of(m, &m->optimizer[i], b->optimizer), s);
+    for (int i = 0; i < m->n_optimizer_scalar; i++)
+        add_tensor(list, "optimizer.", m->optimizer_scalar[i].name,
+                   (struct rnn__tensor){
+                       .dtype = RNN__F64, .size = 1, .data = b->optimizer_scalars + i},
+                   s);
+}
+
+static void add_states(struct rnn__tensors *list, const char *prefix,
+                       const struct rnn_model *m, void *block, struct rnn__string *s)
+{
+    for (int i = 0; block && i < m->n_state; i++)
+        add_tensor(list, prefix, m->state[i].name, state_of(m, &m->state[i], block), s);
+}
+
+static struct rnn__tensor running_of(const struct rnn_model *m, double *running)
+{
+    return (struct rnn__tensor){.dtype = RNN__F64,
+                                .rank = 1,
+                                .dim = {m->n_running},
+                                .size = m->n_running,
+                                .data = running};
+}
+
+/* Room for as many as there may be. */
+static bool make_room(struct rnn__tensors *list, const struct rnn__trainer *t)
+{
+    const struct rnn_model *m = t->model;
+    size_t most = 2 * (size_t)m->n_param + (size_t)m->n_optimizer +
+                  (size_t)m->n_optimizer_scalar + 2 * (size_t)m->n_state + 2;
+    for (const struct rnn__kept *k = t->kept; k; k = k->next)
+        most++;
+    *list = (struct rnn__tensors){.tensor = calloc(most, sizeof *list->tensor),
+                                  .name = calloc(most, sizeof *list->name)};
+    return list->tensor && list->name;
+}
+
 int rnn__tensors_list(struct rnn__trainer *t, struct rnn__tensors *list,
                       struct rnn__fault *f)
 {
     const struct rnn_model *m = t->model;
     rnn_blocks b;
     struct rnn__string s = {0};
-    size_t most = 2 * (size_t)m->n_param + (size_t)m->n_optimizer +
-                  (size_t)m->n_optimizer_scalar + 2 * (size_t)m->n_state + 2;
-    for (const struct rnn__kept *k = t->kept; k; k = k->next)
-        most++;
     int code = rnn_get_blocks(t->engine, &b);
     if (code)
         return rnn__trainer_failed(t, t->engine, code, f);
-    *list = (struct rnn__tensors){.tensor = calloc(most, sizeof *list->tensor),
-                                  .name = calloc(most, sizeof *list->name)};
-    if (!list->tensor || !list->name)
+    if (!make_room(list, t))
         return rnn__fault_memory(f);
-    for (int i = 0; i < m->n_param; i++)
-        add_tensor(list, "", m->param[i].name, tensor_of(m, &m->param[i], b.params), &s);
+    add_params(list, "", m, b.params, &s);
     list->n_param = list->n;
-    for (int i = 0; i < m->n_optimizer; i++)
-        add_tensor(list, "optimizer.", m->optimizer[i].name,
-                   tensor_of(m, &m->optimizer[i], b.optimizer), &s);
-    for (int i = 0; i < m->n_optimizer_scalar; i++)
-        add_tensor(list, "optimizer.", m->optimizer_scalar[i].name,
-                   (struct rnn__tensor){
-                       .dtype = RNN__F64, .size = 1, .data = b.optimizer_scalars + i},
-                   &s);
-    for (int i = 0; i < m->n_state; i++)
-        add_tensor(list, "state.", m->state[i].name, state_of(m, &m->state[i], b.state),
-                   &s);
-    for (int i = 0; b.gathered && i < m->n_param; i++)
-        add_tensor(list, "gathered.", m->param[i].name,
-                   tensor_of(m, &m->param[i], b.gathered), &s);
-    for (int i = 0; b.window && i < m->n_state; i++)
-        add_tensor(list, "window.", m->state[i].name, state_of(m, &m->state[i], b.window),
-                   &s);
+    add_optimizer(list, m, &b, &s);
+    add_states(list, "state.", m, b.state, &s);
+    add_params(list, "gathered.", m, b.gathered, &s);
+    add_states(list, "window.", m, b.window, &s);
     list->n_model = list->n;
     if (has_training_metrics(m))
-        add_tensor(list, "metrics.", "running",
-                   (struct rnn__tensor){.dtype = RNN__F64,
-                                        .rank = 1,
-                                        .dim = {m->n_running},
-                                        .size = m->n_running,
-                                        .data = b.running},
-                   &s);
+        add_tensor(list, "metrics.", "running", running_of(m, b.running), &s);
     for (const struct rnn__kept *k = t->kept; k; k = k->next)
         add_tensor(list, "", k->tensor.name, k->tensor, &s);
     return s.failed ? rnn__fault_memory(f) : 0;
