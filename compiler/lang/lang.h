@@ -61,6 +61,8 @@ struct Expr {
     int n_arg;
     const Expr **arg;
     const char **name; /* EXPR_CALL: NULL or the argument's name */
+    const Loc
+        *begin; /* EXPR_CALL: where the argument begins, with its name if it has one */
     Loc loc;
 };
 

@@ -111,7 +111,8 @@ static const Expr *node(Parser *p, const Expr *e)
 typedef struct {
     const Expr **arg;
     const char **name;
-    int n, cap_arg, n_name, cap_name;
+    Loc *begin; /* of a call's */
+    int n, cap_arg, n_name, cap_name, n_begin, cap_begin;
 } Args;
 
 static void add_arg(Parser *p, Args *a, const Expr *e, const char *name)
@@ -220,9 +221,11 @@ static bool call_argument(Parser *p, Args *args)
     const Expr *e = binary(p, LEVEL_OR);
     if (e && e->kind == EXPR_ELLIPSIS)
         return fail(p, e->loc, "'...' stands alone in a shape: [...]");
-    if (e)
-        add_arg(p, args, e, name);
-    return e;
+    if (!e)
+        return false;
+    add_arg(p, args, e, name);
+    *PUSH(p->arena, args->begin, args->n_begin, args->cap_begin) = first->loc;
+    return true;
 }
 
 static const Expr *call(Parser *p, const Expr *callee)
@@ -242,6 +245,7 @@ static const Expr *call(Parser *p, const Expr *callee)
                            .text = callee->text,
                            .arg = args.arg,
                            .name = args.name,
+                           .begin = args.begin,
                            .n_arg = args.n,
                            .loc = callee->loc});
 }

@@ -64,7 +64,7 @@ void call_end(Scope *callee, Call *call)
         bool twice = false;
         for (int k = 0; k < n; k++)
             twice = twice || str_eq(known[k], name);
-        Loc loc = call->e->arg[i]->loc;
+        Loc loc = call->e->begin[i];
         if (twice)
             build_error(call->from, loc, "argument '%s' of '%s' is given twice", name,
                         def->name);

@@ -138,6 +138,9 @@ static void warn_of_bare_product(Scope *s, const Expr *e, const Value *left)
 static Value binary_value(Scope *s, const Expr *e)
 {
     bool logical = e->op == TOKEN_AND || e->op == TOKEN_OR;
+    const Expr *right = e->arg[1];
+    if (e->op == TOKEN_DIV && right->kind == EXPR_NUMBER && right->number == 0)
+        return build_error(s, right->loc, "division by 0");
     Value a = logical ? truth_operand(s, e->arg[0]) : expr_value(s, e->arg[0]);
     Value b = logical ? truth_operand(s, e->arg[1]) : expr_value(s, e->arg[1]);
     if (a.kind == VALUE_ERROR || b.kind == VALUE_ERROR)

@@ -257,7 +257,7 @@ static bool option_value(Scope *s, const Expr *e, const Builtin *f, int i, Value
 {
     if (!str_eq(e->name[i], f->option) &&
         !(f->run == run_dropout && str_eq(e->name[i], "p"))) {
-        build_error(s, e->arg[i]->loc, "'%s' has no argument '%s'%s", f->name, e->name[i],
+        build_error(s, e->begin[i], "'%s' has no argument '%s'%s", f->name, e->name[i],
                     f->option ? build_hint(s->b, e->name[i], &f->option, 1) : "");
         return false;
     }

@@ -145,6 +145,14 @@ static void test_nodes_know_where_they_stand(void)
     CHECK(inner->target[0]->primed && inner->target[0]->loc.length == 2, "c'");
 }
 
+static void test_arguments_begin_with_their_names(void)
+{
+    const Expr *call = parse("f(a + b, size=2)");
+    CHECK(call->begin[0].column == 3 && call->begin[1].column == 10, "columns %d and %d",
+          call->begin[0].column, call->begin[1].column);
+    CHECK(call->begin[1].length == 4, "length %d", call->begin[1].length);
+}
+
 static void test_blocks_hold_all_statements(void)
 {
     bool ok;
@@ -243,6 +251,7 @@ int main(void)
     test_printing_reads_back_with_the_fewest_brackets();
     test_numbers_keep_their_kind_and_value();
     test_nodes_know_where_they_stand();
+    test_arguments_begin_with_their_names();
     test_blocks_hold_all_statements();
     test_depth_and_length_are_capped();
     test_a_block_reports_every_bad_line();
