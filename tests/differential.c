@@ -807,8 +807,12 @@ static bool same_bits(const Course *c, Runner *r, const char *how)
 
 /* ---- the trial ---- */
 
-static Runner *compile(const Course *c, const Target *target, bool fuse)
+static Runner *compile(const Course *c, const Target *level, bool fuse)
 {
+    Target *target = NEW(c->arena, Target);
+    *target = *level;
+    if (c->t->cramped)
+        target->l1_bytes = 64, target->l2_bytes = 1024;
     Unit *u = trial_unit(c->arena, c->t, target, fuse, NULL);
     if (!u)
         return NULL;

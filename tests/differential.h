@@ -20,6 +20,7 @@ typedef struct {
     const char *text;    /* the spec */
     int64_t steps, rows; /* compiled for */
     uint64_t seed;
+    bool cramped; /* for caches that hold next to nothing: the plan of a large model */
 } Trial;
 
 typedef enum {

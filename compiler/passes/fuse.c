@@ -228,7 +228,7 @@ static void begin_procedure(Fuse *f, ProcId id)
     f->state_buffer = NEW_ARRAY(arena, int, f->g->n_state + 1);
     f->is_root = NEW_ARRAY(arena, bool, n);
     Roots root = find_roots(f);
-    f->s = schedule_make(arena, f->g, f->stages, f->p->fuse, root.id, root.n, f->given);
+    f->s = schedule_make(arena, f->p, f->g, f->stages, root.id, root.n, f->given);
 }
 
 static void make_procedure(Fuse *f, ProcId id)

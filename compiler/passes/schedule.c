@@ -152,11 +152,16 @@ static void find_users(Arena *arena, Schedule *s)
 
 /* ---- the schedule ---- */
 
-Schedule *schedule_make(Arena *arena, const Graph *g, const Stages *stages, bool fuse,
+/* Half of a first-level cache: a row of such a value is not worth keeping for later. */
+static int64_t large(const PlanTarget *t) { return t->l1_bytes / 2 / t->real_bytes; }
+
+Schedule *schedule_make(Arena *arena, const Plan *p, const Graph *g, const Stages *stages,
                         const NodeId *root, int n_root, bool *given)
 {
     Schedule *s = NEW(arena, Schedule);
-    *s = (Schedule){.g = g, .stages = stages, .fuse = fuse, .given = given};
+    const bool fuse = p->fuse;
+    *s = (Schedule){
+        .g = g, .stages = stages, .fuse = fuse, .large = large(&p->target), .given = given};
     s->needed = NEW_ARRAY(arena, bool, g->n_node + 1);
     s->slot = NEW_ARRAY(arena, Slot, g->n_node + 1);
     for (NodeId id = 0; id < g->n_node; id++)

@@ -44,6 +44,7 @@ typedef struct {
     const Graph *g;
     const Stages *stages;
     bool fuse;
+    int64_t large; /* elements: what a scan rather has at hand, see schedule_large.c */
     bool *needed;  /* by node */
     bool *given;   /* by node: stands in memory before the procedure starts (persistent) */
     Slot *slot;    /* by node */
@@ -58,8 +59,9 @@ typedef struct {
     NodeId *user;
 } Schedule;
 
-/* roots: what the procedure must leave behind. given: flags of nodes that stand already. */
-Schedule *schedule_make(Arena *arena, const Graph *g, const Stages *stages, bool fuse,
+/* For the plan's target, fused or not. roots: what the procedure must leave behind. given:
+   flags of nodes that stand already. */
+Schedule *schedule_make(Arena *arena, const Plan *p, const Graph *g, const Stages *stages,
                         const NodeId *root, int n_root, bool *given);
 
 /* ---- schedule_sums.c ---- */

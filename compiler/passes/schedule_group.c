@@ -1,8 +1,9 @@
 /*
  * schedule_group.c — groups: inside a time stage maps and scans alternate.
  *
- * A scan that needs a map comes behind it, a map that needs a scan behind that. Then cheap
- * maps go into the scan that alone reads them.
+ * A scan that needs a map comes behind it, a map that needs a scan behind that. Then large
+ * maps go into a scan beside them (schedule_large.c), cheap ones into the scan that alone
+ * reads them.
  */
 #include "passes/schedule_room.h"
 
@@ -36,8 +37,7 @@ static void find_subs(Schedule *s)
     }
 }
 
-/* Whether some node of the group reads `value` straight from memory. */
-static bool group_reads(const Schedule *s, const Slot *group, NodeId value)
+bool schedule_group_reads(const Schedule *s, const Slot *group, NodeId value)
 {
     NodeId base = view_base(s->g, value);
     for (int i = s->users_at[base]; i < s->users_at[base + 1]; i++) {
@@ -98,7 +98,7 @@ static OperandOf operand_of(const Joinable *j, const Node *user, int k, const Sl
     const Schedule *s = j->s;
     NodeId value = graph_unspread(s->g, user->arg[k]), base = view_base(s->g, value);
     const bool square = user->n_arg == 2 && user->arg[0] == user->arg[1];
-    if (op_is_inline(s->g->node[base].op) || group_reads(s, scan, value) ||
+    if (op_is_inline(s->g->node[base].op) || schedule_group_reads(s, scan, value) ||
         same_group(&s->slot[base], scan))
         return OPERAND_THERE;
     if (value != base || !is_cheap_map(s, base) || count_users(s, base) != 1 + square)
@@ -148,6 +148,8 @@ static void join_scans(Arena *arena, Schedule *s)
 void schedule_find_groups(Arena *arena, Schedule *s)
 {
     find_subs(s);
-    if (s->fuse)
+    if (s->fuse) {
+        schedule_move_large(arena, s);
         join_scans(arena, s);
+    }
 }

@@ -4,6 +4,7 @@
  *     schedule.c        which nodes a procedure needs, in which order, who uses whom
  *     schedule_stage.c  stages
  *     schedule_group.c  groups of a time stage: maps and scans
+ *     schedule_large.c  which maps a scan computes because of what they read or make
  *     schedule_nest.c   nests
  *     schedule_sweep.c  sweeps, and all of it in one line
  *     schedule_sums.c   what sums over points compute on their way, and share
@@ -44,6 +45,13 @@ static inline bool same_nest(const Slot *a, const Slot *b)
 {
     return same_group(a, b) && a->nest == b->nest;
 }
+
+/* ---- schedule_group.c, _large.c ---- */
+
+/* Whether some node of the group reads `value` straight from memory. */
+bool schedule_group_reads(const Schedule *s, const Slot *group, NodeId value);
+/* When groups are numbered. */
+void schedule_move_large(Arena *arena, Schedule *s);
 
 /* ---- the others, in the order in which schedule_make calls them ---- */
 

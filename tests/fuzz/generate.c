@@ -578,5 +578,6 @@ Trial generate_trial(Arena *arena, uint64_t seed, int lines)
                    .text = t.text,
                    .steps = steps,
                    .rows = rows,
-                   .seed = seed};
+                   .seed = seed,
+                   .cramped = seed % 2 == 0};
 }
