@@ -202,6 +202,12 @@ bool rnn__found_not_finite(rnn_engine *e);
 /* The averages' block, laid out as the parameters'; NULL: there are none. */
 void *rnn__ema_block(const rnn_engine *e);
 
+/* ---- engine_start.c ---- */
+
+/* Sets the state, phase and data that the run goes on with; 0 or RNN_EINVAL. */
+int rnn__engine_start(rnn_engine *e, const rnn_iterable *data, const rnn_run_options *o);
+static inline int64_t rnn__divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 /* ---- state.c ---- */
 
 void rnn__numbers_free(rnn_engine *e, struct rnn__numbers *numbers);

@@ -15,10 +15,9 @@
  *
  * and the batch's output is the mean. This is create_supervised_tbptt_trainer's
  * update, with what it lacks: counters on its events, a place for handlers between
- * backward and step, and a stop between chunks. With the optimizer's
- * `accumulate` n an update is made of the mean of n chunks' gradients, and of the fewer
- * that are left when an epoch ends. That stop is why the process is
- * resumable: it returns RNN_PAUSED, keeps `stage` and `step0`, and is called again.
+ * backward and step (tbptt_update.c), and a stop between chunks. That stop is why the
+ * process is resumable: it returns RNN_PAUSED, keeps `stage` and `step0`, and is called
+ * again.
  * What is needed to go on after a restart of the program lies in attributes that the
  * state dict keeps (enum rnn__kept).
  *
@@ -59,7 +58,7 @@ const char *const rnn__kept_names[RNN__KEPT_COUNT] = {
     [RNN__KEPT_STARTS] = "tbptt.starts",
 };
 
-static double *kept(rnn_engine *e, enum rnn__kept what)
+double *rnn__tbptt_kept(rnn_engine *e, enum rnn__kept what)
 {
     const struct rnn__tbptt *t = e->trainer;
     return &e->attributes.number[t->kept[what]].value;
@@ -79,7 +78,7 @@ static double epoch_of(rnn_engine *e) { return (double)e->state.epoch; }
 static double iteration_of(rnn_engine *e) { return (double)e->state.iteration; }
 static double time_iteration_of(rnn_engine *e) { return (double)e->state.time_iteration; }
 static double chunk_of(rnn_engine *e) { return (double)e->state.chunk; }
-static double loss_of(rnn_engine *e) { return *kept(e, RNN__KEPT_LOSS); }
+static double loss_of(rnn_engine *e) { return *rnn__tbptt_kept(e, RNN__KEPT_LOSS); }
 
 static double epochs_of(rnn_engine *e)
 {
@@ -275,8 +274,8 @@ static bool begin_history(rnn_engine *e, struct rnn__tbptt *t)
     t->given = false;
     if (t->window[0])
         memcpy(t->window[0], t->state[0], state_bytes(t->model));
-    *kept(e, RNN__KEPT_WINDOW) = (double)t->window0;
-    *kept(e, RNN__KEPT_STARTS) = which;
+    *rnn__tbptt_kept(e, RNN__KEPT_WINDOW) = (double)t->window0;
+    *rnn__tbptt_kept(e, RNN__KEPT_STARTS) = which;
     return memchr(t->start, 1, (size_t)t->batch.rows) != NULL;
 }
 
@@ -299,8 +298,8 @@ static void move_window(rnn_engine *e, struct rnn__tbptt *t)
         t->window[1] = left;
     }
     set_starts(t, RNN__START_NONE);
-    *kept(e, RNN__KEPT_WINDOW) = (double)(t->window0 = next);
-    *kept(e, RNN__KEPT_STARTS) = RNN__START_NONE;
+    *rnn__tbptt_kept(e, RNN__KEPT_WINDOW) = (double)(t->window0 = next);
+    *rnn__tbptt_kept(e, RNN__KEPT_STARTS) = RNN__START_NONE;
 }
 
 /* Rows that this batch does not have keep their state. */
@@ -334,92 +333,15 @@ static void pass_over(rnn_engine *e, struct rnn__tbptt *t)
 {
     if (t->window0 < t->step0) { /* they started in older steps */
         set_starts(t, RNN__START_NONE);
-        *kept(e, RNN__KEPT_STARTS) = RNN__START_NONE;
+        *rnn__tbptt_kept(e, RNN__KEPT_STARTS) = RNN__START_NONE;
     }
     if (t->window[0])
         memcpy(t->window[0], t->state[0], state_bytes(t->model));
     t->window0 = t->step0 + t->steps;
-    *kept(e, RNN__KEPT_WINDOW) = (double)t->window0;
+    *rnn__tbptt_kept(e, RNN__KEPT_WINDOW) = (double)t->window0;
 }
 
-/* ---- an update of several chunks ---- */
-
-/* How many chunks make an update. */
-static double chunks_wanted(const struct rnn__tbptt *t)
-{
-    double n = t->accumulate < 0 ? 1 : t->shared->scalars[t->accumulate];
-    return n > 1 ? n : 1;
-}
-
-static void gather(rnn_engine *e, struct rnn__tbptt *t)
-{
-    void *sum = t->shared->gathered;
-    enum rnn_dtype dtype = t->model->dtype;
-    bool first = *kept(e, RNN__KEPT_GATHERED) == 0;
-    for (int64_t i = 0; i < t->model->params_size; i++) {
-        double before = first ? 0 : rnn_real_at(sum, dtype, i);
-        double added = rnn_real_at(t->shared->grads, dtype, i);
-        rnn_real_set(sum, dtype, i, first ? added : before + added);
-    }
-    bool starts = memchr(t->start, 1, (size_t)t->batch.rows) != NULL;
-    *kept(e, RNN__KEPT_TOUCHED) = starts || (!first && *kept(e, RNN__KEPT_TOUCHED) != 0);
-    *kept(e, RNN__KEPT_GATHERED) += 1;
-}
-
-static int update(rnn_engine *e, struct rnn__tbptt *t)
-{
-    int status = rnn__tbptt_run(e, t, t->model->update);
-    return status < 0 ? status : rnn__fire(e, RNN_OPTIM_STEP_COMPLETED);
-}
-
-/* The update by the mean of the gradients that wait, as one of the last chunk; a row
-   started in it if one did in any. */
-static int update_gathered(rnn_engine *e, struct rnn__tbptt *t)
-{
-    double n = *kept(e, RNN__KEPT_GATHERED);
-    enum rnn_dtype dtype = t->model->dtype;
-    for (int64_t i = 0; i < t->model->params_size; i++)
-        rnn_real_set(t->shared->grads, dtype, i,
-                     rnn_real_at(t->shared->gathered, dtype, i) / n);
-    uint8_t start = t->start[0];
-    t->start[0] = start || *kept(e, RNN__KEPT_TOUCHED) != 0;
-    *kept(e, RNN__KEPT_GATHERED) = 0;
-    int status = update(e, t);
-    t->start[0] = start;
-    return status;
-}
-
-static bool is_last_of_epoch(const rnn_engine *e, const struct rnn__tbptt *t)
-{
-    const rnn_engine_state *s = &e->state;
-    return s->iter_counter == s->epoch_length && t->step0 + t->steps >= t->batch.steps;
-}
-
-/* An epoch that ended sooner than it was known to: what is left waits for nothing. */
-int rnn__tbptt_end_epoch(rnn_engine *e)
-{
-    return *kept(e, RNN__KEPT_GATHERED) > 0 ? update_gathered(e, e->trainer) : 0;
-}
-
-/* Gradient and update apart. A chunk without a loss, or with one that is not finite, has no
-   gradient and counts as none of those that make an update. */
-static int train_in_two(rnn_engine *e, struct rnn__tbptt *t)
-{
-    double wanted = chunks_wanted(t);
-    int status = rnn__tbptt_run(e, t, t->model->grad);
-    bool counts = t->chunk.finite && t->chunk.weight > 0;
-    if (status == 0 && counts)
-        status = rnn__fire(e, RNN_BACKWARD_COMPLETED);
-    if (status < 0)
-        return status;
-    if (wanted <= 1 && *kept(e, RNN__KEPT_GATHERED) == 0)
-        return counts ? update(e, t) : 0;
-    if (counts)
-        gather(e, t);
-    double gathered = *kept(e, RNN__KEPT_GATHERED);
-    bool due = gathered >= wanted || (gathered > 0 && is_last_of_epoch(e, t));
-    return due ? update_gathered(e, t) : 0;
-}
+/* ---- its loss, and in training its update ---- */
 
 static int compute(rnn_engine *e, struct rnn__tbptt *t)
 {
@@ -434,10 +356,7 @@ static int compute(rnn_engine *e, struct rnn__tbptt *t)
         t->chunk.state_in = t->window[0];
     if (!t->trains)
         return rnn__tbptt_run(e, t, t->model->eval);
-    bool watched = rnn_has_handler(e, NULL, RNN_BACKWARD_COMPLETED) ||
-                   rnn_has_handler(e, NULL, RNN_OPTIM_STEP_COMPLETED);
-    bool gathers = chunks_wanted(t) > 1 || *kept(e, RNN__KEPT_GATHERED) > 0;
-    return watched || gathers ? train_in_two(e, t) : rnn__tbptt_run(e, t, t->model->train);
+    return rnn__tbptt_train(e, t);
 }
 
 /* ---- sums ---- */
@@ -450,17 +369,17 @@ static void add_loss(rnn_engine *e, const struct rnn__tbptt *t)
     if (e->state.output.null)
         return;
     double weight = t->options.report == RNN_REPORT_WEIGHTED ? c->weight : 1;
-    *kept(e, RNN__KEPT_LOSS_SUM) += c->loss * weight;
-    *kept(e, RNN__KEPT_WEIGHT_SUM) += weight;
-    *kept(e, RNN__KEPT_LOSS) = c->loss;
+    *rnn__tbptt_kept(e, RNN__KEPT_LOSS_SUM) += c->loss * weight;
+    *rnn__tbptt_kept(e, RNN__KEPT_WEIGHT_SUM) += weight;
+    *rnn__tbptt_kept(e, RNN__KEPT_LOSS) = c->loss;
 }
 
 static rnn_output mean_loss(rnn_engine *e)
 {
-    double weight = *kept(e, RNN__KEPT_WEIGHT_SUM);
+    double weight = *rnn__tbptt_kept(e, RNN__KEPT_WEIGHT_SUM);
     if (!(weight > 0))
         return (rnn_output){.null = true};
-    return (rnn_output){.value = *kept(e, RNN__KEPT_LOSS_SUM) / weight};
+    return (rnn_output){.value = *rnn__tbptt_kept(e, RNN__KEPT_LOSS_SUM) / weight};
 }
 
 static void add_metrics(struct rnn__tbptt *t)
@@ -504,19 +423,20 @@ static void clear_metrics(rnn_engine *e, struct rnn__tbptt *t)
 /* The first batch after a loaded state may be one of which chunks are done already. */
 static bool goes_on(rnn_engine *e)
 {
-    return e->loaded && *kept(e, RNN__KEPT_STEP) != 0 &&
-           *kept(e, RNN__KEPT_ITERATION) == (double)e->state.iteration;
+    return e->loaded && *rnn__tbptt_kept(e, RNN__KEPT_STEP) != 0 &&
+           *rnn__tbptt_kept(e, RNN__KEPT_ITERATION) == (double)e->state.iteration;
 }
 
 /* The place to go on from is a file's: it may be none, or leave no room in the workspace
    for the next chunk, when step and window were others in the run that left it. */
 static int check_place(rnn_engine *e, const struct rnn__tbptt *t)
 {
-    double step = *kept(e, RNN__KEPT_STEP), window = *kept(e, RNN__KEPT_WINDOW);
+    double step = *rnn__tbptt_kept(e, RNN__KEPT_STEP),
+           window = *rnn__tbptt_kept(e, RNN__KEPT_WINDOW);
     const rnn_tbptt_options *o = &t->options;
     if (!rnn__counts_to(step, (double)t->batch.steps) || !rnn__counts_to(window, step) ||
-        !rnn__counts_to(*kept(e, RNN__KEPT_CHUNK), step) ||
-        !rnn__counts_to(*kept(e, RNN__KEPT_STARTS), RNN__START_GIVEN))
+        !rnn__counts_to(*rnn__tbptt_kept(e, RNN__KEPT_CHUNK), step) ||
+        !rnn__counts_to(*rnn__tbptt_kept(e, RNN__KEPT_STARTS), RNN__START_GIVEN))
         return rnn__fail(
             e, RNN_EFORMAT,
             "the state to go on from is at step %.15g, its window at step %.15g, of a "
@@ -554,13 +474,13 @@ int rnn__tbptt_check_state(rnn_engine *e, const rnn_state_dict *d)
 static bool continues_state(rnn_engine *e, const struct rnn__tbptt *t)
 {
     bool has_before = e->state.iteration > 1 || e->loaded || t->given;
-    return t->options.carry && has_before && *kept(e, RNN__KEPT_CARRIED) != 0;
+    return t->options.carry && has_before && *rnn__tbptt_kept(e, RNN__KEPT_CARRIED) != 0;
 }
 
 /* A file may say what the batch has not got. */
 static enum rnn__starts resumed_starts(rnn_engine *e, const struct rnn__tbptt *t)
 {
-    int which = (int)*kept(e, RNN__KEPT_STARTS);
+    int which = (int)*rnn__tbptt_kept(e, RNN__KEPT_STARTS);
     return which == RNN__START_GIVEN && !t->batch.start ? RNN__START_NONE
                                                         : (enum rnn__starts)which;
 }
@@ -578,8 +498,8 @@ static int begin_batch(rnn_engine *e, struct rnn__tbptt *t, void *batch)
         status = check_place(e, t);
         if (status < 0)
             return status;
-        t->step0 = (int64_t)*kept(e, RNN__KEPT_STEP);
-        t->window0 = (int64_t)*kept(e, RNN__KEPT_WINDOW);
+        t->step0 = (int64_t)*rnn__tbptt_kept(e, RNN__KEPT_STEP);
+        t->window0 = (int64_t)*rnn__tbptt_kept(e, RNN__KEPT_WINDOW);
         set_starts(t, resumed_starts(e, t));
         t->fresh = t->given = false;
         t->first_chunk = false;
@@ -587,9 +507,9 @@ static int begin_batch(rnn_engine *e, struct rnn__tbptt *t, void *batch)
     }
     t->step0 = 0;
     t->fresh = !continues_state(e, t);
-    *kept(e, RNN__KEPT_ITERATION) = (double)e->state.iteration;
-    *kept(e, RNN__KEPT_STEP) = *kept(e, RNN__KEPT_CHUNK) = 0;
-    *kept(e, RNN__KEPT_LOSS_SUM) = *kept(e, RNN__KEPT_WEIGHT_SUM) = 0;
+    *rnn__tbptt_kept(e, RNN__KEPT_ITERATION) = (double)e->state.iteration;
+    *rnn__tbptt_kept(e, RNN__KEPT_STEP) = *rnn__tbptt_kept(e, RNN__KEPT_CHUNK) = 0;
+    *rnn__tbptt_kept(e, RNN__KEPT_LOSS_SUM) = *rnn__tbptt_kept(e, RNN__KEPT_WEIGHT_SUM) = 0;
     return 0;
 }
 
@@ -597,7 +517,7 @@ static int start_chunk(rnn_engine *e, struct rnn__tbptt *t)
 {
     int64_t left = t->batch.steps - t->step0;
     t->steps = left < t->options.tbptt_step ? left : t->options.tbptt_step;
-    e->state.chunk = (int64_t)*kept(e, RNN__KEPT_CHUNK);
+    e->state.chunk = (int64_t)*rnn__tbptt_kept(e, RNN__KEPT_CHUNK);
     bool begins = t->first_chunk || t->fresh || t->given;
     bool starts = begins && begin_history(e, t);
     int status = starts ? rnn__fire(e, RNN_STATE_RESET) : 0;
@@ -631,11 +551,11 @@ static int finish_chunk(rnn_engine *e, struct rnn__tbptt *t)
         swap_states(t);
         move_window(e, t);
         t->first_chunk = false;
-        *kept(e, RNN__KEPT_CARRIED) = 1;
+        *rnn__tbptt_kept(e, RNN__KEPT_CARRIED) = 1;
     }
     t->step0 += t->steps;
-    *kept(e, RNN__KEPT_STEP) = (double)t->step0;
-    *kept(e, RNN__KEPT_CHUNK) += 1;
+    *rnn__tbptt_kept(e, RNN__KEPT_STEP) = (double)t->step0;
+    *rnn__tbptt_kept(e, RNN__KEPT_CHUNK) += 1;
     e->chunk_open = false;
     t->stage = RNN__CHUNK_NEXT;
     return rnn__fire(e, RNN_TIME_ITERATION_COMPLETED);

@@ -1,6 +1,7 @@
 /*
- * tbptt.h — a trainer's or evaluator's memory, shared by tbptt.c (the loop), tbptt_make.c
- * (making one) and access.c (reading and writing from outside).
+ * tbptt.h — a trainer's or evaluator's memory, shared by tbptt.c (the loop), tbptt_update.c
+ * (gradient and update), tbptt_make.c (making one) and access.c (reading and writing from
+ * outside).
  */
 #ifndef RNN_TBPTT_H
 #define RNN_TBPTT_H
@@ -89,6 +90,12 @@ int rnn__tbptt_fill_chunk(rnn_engine *e, struct rnn__tbptt *t, int64_t step0,
                           int64_t steps);
 /* Runs a procedure of the model on the team. */
 int rnn__tbptt_run(rnn_engine *e, struct rnn__tbptt *t, rnn_procedure *procedure);
+
+/* A number of the state dict. */
+double *rnn__tbptt_kept(rnn_engine *e, enum rnn__kept what);
+
+/* Gradient and update of the chunk that is filled. (tbptt_update.c) */
+int rnn__tbptt_train(rnn_engine *e, struct rnn__tbptt *t);
 
 /* The loop, as the engine calls it. */
 int rnn__tbptt_process(rnn_engine *e, void *batch, rnn_output *output, void *user);
