@@ -3,9 +3,10 @@
  * the place of another run's checkpoints, however many there are.
  *
  *     1  the new one is written as checkpoint_0.safetensors.incoming
- *     2  each old one is renamed, checkpoint_8.safetensors to
- * checkpoint_8.safetensors.aside 3  the new one is renamed to checkpoint_0.safetensors: the
- * instant 4  spec.yaml is replaced 5  the old ones are removed
+ *     2  each old one is renamed: checkpoint_8.safetensors.aside
+ *     3  the new one is renamed to checkpoint_0.safetensors: the instant
+ *     4  spec.yaml is replaced
+ *     5  the old ones are removed
  *
  * The folder is synced behind each step. So names alone say whose the folder is, whenever a
  * run is killed or the power goes: while something ends in .incoming, what ends in .aside
