@@ -201,6 +201,14 @@ static int read_handler(const struct rnn__safetensors *s, json_t *value, rnn_sta
     return 0;
 }
 
+/* The first checkpoint of a run that takes another's folder is from before the engine is
+   told how many epochs there are. */
+static void set_limit(const struct rnn__trainer *t, rnn_state_dict *d)
+{
+    if (d->max_epochs == RNN_NONE && d->max_iters == RNN_NONE && d->iteration == 0)
+        d->max_epochs = t->epochs;
+}
+
 static int load_progress(struct rnn__trainer *t, const struct rnn__safetensors *s,
                          struct rnn__fault *f)
 {
@@ -229,6 +237,7 @@ static int load_progress(struct rnn__trainer *t, const struct rnn__safetensors *
         json_decref(progress);
         return code;
     }
+    set_limit(t, &d);
     add_new_entries(t, s, &d);
     const json_t *output = json_object_get(progress, RNN__OUTPUT_KEY);
     d.output = (rnn_output){.value = exact_value(output), .null = !json_is_string(output)};

@@ -289,6 +289,23 @@ static void test_a_folder_half_taken_is_settled(void)
     CHECK(!scratch_exists(last) && !scratch_exists(aside), "the older run's are left");
 }
 
+/* Until its next checkpoint such a run goes on from the first, which is from before it was
+   told how many epochs there are. */
+static void test_a_folder_just_taken_is_gone_on_with(void)
+{
+    static const char blocked[] = "runs/j/checkpoint_1.safetensors.tmp";
+    CHECK(run("--out runs/j --quiet --max-iterations 2 --seed 9") == 0, "%s", errors);
+    CHECK(mkdir(blocked, 0777) == 0, "mkdir");
+    CHECK(run("--out runs/j --overwrite --quiet --max-iterations 1") == 5, "%s", errors);
+    CHECK(scratch_exists("runs/j/checkpoint_0.safetensors"), "no first checkpoint");
+    rmdir(blocked);
+    CHECK(run("--resume runs/j --quiet") == 0, "%s", errors);
+    CHECK(same_file("runs/j/log.jsonl", "runs/whole/log.jsonl"), "logs differ");
+    CHECK(
+        same_file("runs/j/checkpoint_8.safetensors", "runs/whole/checkpoint_8.safetensors"),
+        "checkpoints differ");
+}
+
 static void test_a_new_run_does_not_take_the_place_of_another(void)
 {
     CHECK(run("--out runs/whole --quiet --seed 9") == 2, "%s", errors);
@@ -376,6 +393,7 @@ int main(void)
     test_a_run_that_cannot_begin_changes_nothing();
     test_a_run_that_cannot_take_the_folder_leaves_the_older_one();
     test_a_folder_half_taken_is_settled();
+    test_a_folder_just_taken_is_gone_on_with();
     test_a_new_run_does_not_take_the_place_of_another();
     test_one_file_has_one_writer();
     test_settings_name_files_of_the_runs_folder();
