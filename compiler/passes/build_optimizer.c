@@ -4,10 +4,11 @@
  * Arguments are evaluated once for all parameters (schedules and bias corrections read
  * counters, which are wide: doubles, once an update), then overridden parameter by
  * parameter. `k` counts updates from 1. A parameter that the loss reaches only through
- * states' values at the start gets a gradient only from chunks in which a row starts: it
+ * states' values at the start gets a gradient only from chunks in which a row starts; one
+ * that it reaches only n steps later, from chunks of more than n steps. Such a parameter
  * has a `k` of its own, and in other chunks keeps its value and all of its states, as
  * PyTorch skips parameters whose gradient is None. After a burn-in, whose steps pass no
- * gradient on, it never has one.
+ * gradient on, what states start from never has one.
  */
 #include "passes/build_room.h"
 
@@ -31,22 +32,39 @@ typedef struct {
 
 /* ---- which parameters ---- */
 
-typedef enum { REACH_NEVER, REACH_START, REACH_ALWAYS } Reach;
+/* By how many steps the loss that a parameter is in comes later, at least; -1: never. */
+typedef struct {
+    int step;  /* from a step */
+    int start; /* from what states start from, where that is sooner */
+} Reach;
 
 /* Leaves without an update what no gradient reaches. */
 static Reach *classify(Build *b)
 {
     Graph *g = b->g;
-    bool *step = reach_from(b, &g->loss, 1, (ReachRule){.gradient = true});
-    bool *any = reach_from(b, &g->loss, 1, (ReachRule){.entry = true, .gradient = true});
+    int *step = reach_steps(b, &g->loss, 1, (ReachRule){.gradient = true});
+    int *any = reach_steps(b, &g->loss, 1, (ReachRule){.entry = true, .gradient = true});
     Reach *reach = NEW_ARRAY(b->arena, Reach, g->n_param);
     for (int i = 0; i < g->n_param; i++) {
         Param *p = &g->param[i];
-        bool at_start = any[p->leaf] && b->tbptt.warm == NO_NODE;
-        reach[i] = step[p->leaf] ? REACH_ALWAYS : at_start ? REACH_START : REACH_NEVER;
-        p->trained = p->trained && reach[i] != REACH_NEVER;
+        int from_step = step[p->leaf], from_any = any[p->leaf];
+        bool sooner = from_step < 0 || from_any < from_step;
+        reach[i] = (Reach){from_step, sooner && b->tbptt.warm == NO_NODE ? from_any : -1};
+        p->trained = p->trained && (reach[i].step >= 0 || reach[i].start >= 0);
     }
     return reach;
+}
+
+/* Flag: the chunk is one that gives it a gradient; NO_NODE: every chunk is. */
+static NodeId touches(Build *b, Reach r)
+{
+    NodeId later = r.step > 0 ? tbptt_more_steps(b, r.step) : NO_NODE;
+    if (r.step == 0 || r.start < 0)
+        return later;
+    NodeId start = tbptt_any_start(b);
+    if (r.start > 0)
+        start = graph_map2(b->g, OP_AND, start, tbptt_more_steps(b, r.start));
+    return later == NO_NODE ? start : graph_map2(b->g, OP_OR, start, later);
 }
 
 /* ---- states ---- */
@@ -397,31 +415,29 @@ static void warn_of_groups(Build *b)
     }
 }
 
-/* Of the chunks of an update only the last one's resets are seen: a row that started anew
-   within another is known by the gradient that it left, which is 0 without. */
-static NodeId start_of_any_chunk(Update *u, int param, NodeId start)
+/* Of the chunks of an update only the last one's steps and resets are seen: that another
+   touched the parameter is known by the gradient that it left, which is 0 without. */
+static NodeId touch_of_any_chunk(Update *u, int param, NodeId last)
 {
     Graph *g = u->b->g;
     NodeId gradient = u->b->gradient[param];
     uint32_t all = (1u << g->node[gradient].shape.rank) - 1;
     NodeId most = graph_reduce(g, OP_MAX_OF, graph_map1(g, OP_ABS, gradient), all);
     NodeId is_moved = graph_map2(g, OP_LT, graph_constant(g, 0), most);
-    return graph_map2(g, OP_OR, start, is_moved);
+    return graph_map2(g, OP_OR, last, is_moved);
 }
 
 static void update_all(Update *u, const Reach *reach)
 {
     Build *b = u->b;
-    NodeId touched = NO_NODE;
     for (int i = 0; i < b->g->n_param; i++) {
         if (!b->g->param[i].trained)
             continue;
         int errors = diag_errors(b->d);
         Course own = u->shared;
-        if (reach[i] == REACH_START) {
-            if (touched == NO_NODE)
-                touched = tbptt_any_start(b);
-            NodeId its = u->gathers ? start_of_any_chunk(u, i, touched) : touched;
+        NodeId touched = touches(b, reach[i]);
+        if (touched != NO_NODE) {
+            NodeId its = u->gathers ? touch_of_any_chunk(u, i, touched) : touched;
             own = course_new(u, arena_print(b->arena, "k.%s", b->g->param[i].name), its);
             bind_arguments(u, &own);
         }

@@ -1,7 +1,8 @@
 /*
  * build_reach.c — what nodes depend on, by a walk over operands. A state is followed to
- * what the step leaves in it and, when asked, to its value at the start, be it the chunk's
- * or a reset's.
+ * what the step leaves in it, one step back, and, when asked, to its value at the start, be
+ * it the chunk's or a reset's. Nearer steps are walked first, so each node is met as few
+ * steps back as there are ways to it.
  */
 #include "graph/ops.h"
 #include "passes/build_room.h"
@@ -10,23 +11,26 @@ typedef struct {
     const Graph *g;
     const NodeId *resets; /* [n_node]: a state's leaf, where this node starts it anew */
     ReachRule rule;
-    bool *seen;
-    NodeId *stack;
-    int n;
+    int *steps;     /* by node: how many steps back it was met first; NOT_MET */
+    NodeId *stack;  /* of this step */
+    NodeId *before; /* met one step further back */
+    int n, n_before, step;
 } Walk;
+
+enum { NOT_MET = -1 };
 
 static void visit(Walk *w, NodeId node)
 {
-    if (node == NO_NODE || w->seen[node])
+    if (node == NO_NODE || w->steps[node] != NOT_MET)
         return;
-    w->seen[node] = true;
+    w->steps[node] = w->step;
     w->stack[w->n++] = node;
 }
 
 static void visit_operands(Walk *w, const Node *n)
 {
     if (n->op == OP_STATE) {
-        visit(w, w->g->state[n->attr.index].next);
+        w->before[w->n_before++] = w->g->state[n->attr.index].next;
         if (w->rule.entry)
             visit(w, w->g->state[n->attr.index].entry);
         return;
@@ -55,15 +59,40 @@ static const NodeId *find_resets(const Build *b)
     return resets;
 }
 
-bool *reach_from(Build *b, const NodeId *root, int n_root, ReachRule rule)
+/* All of this step, then what the step before left. */
+static void walk(Walk *w)
+{
+    while (w->n > 0 || w->n_before > 0) {
+        while (w->n > 0)
+            visit_operands(w, &w->g->node[w->stack[--w->n]]);
+        const int n = w->n_before;
+        w->n_before = 0;
+        w->step++;
+        for (int i = 0; i < n; i++)
+            visit(w, w->before[i]);
+    }
+}
+
+int *reach_steps(Build *b, const NodeId *root, int n_root, ReachRule rule)
 {
     const Graph *g = b->g;
     Walk w = {.g = g, .rule = rule, .resets = find_resets(b)};
-    w.seen = NEW_ARRAY(b->arena, bool, g->n_node);
+    w.steps = NEW_ARRAY(b->arena, int, g->n_node);
     w.stack = NEW_ARRAY(b->arena, NodeId, g->n_node);
+    w.before = NEW_ARRAY(b->arena, NodeId, g->n_node);
+    for (NodeId id = 0; id < g->n_node; id++)
+        w.steps[id] = NOT_MET;
     for (int i = 0; i < n_root; i++)
         visit(&w, root[i]);
-    while (w.n)
-        visit_operands(&w, &g->node[w.stack[--w.n]]);
-    return w.seen;
+    walk(&w);
+    return w.steps;
+}
+
+bool *reach_from(Build *b, const NodeId *root, int n_root, ReachRule rule)
+{
+    const int *steps = reach_steps(b, root, n_root, rule);
+    bool *met = NEW_ARRAY(b->arena, bool, b->g->n_node);
+    for (NodeId id = 0; id < b->g->n_node; id++)
+        met[id] = steps[id] != NOT_MET;
+    return met;
 }

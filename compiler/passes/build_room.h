@@ -353,6 +353,8 @@ void tbptt_count_new(Build *b);
 NodeId tbptt_counted(Build *b, NodeId per_step);
 /* Flag without axes: some row starts a sequence in this chunk. */
 NodeId tbptt_any_start(Build *b);
+/* Flag without axes: the chunk has more than n steps. */
+NodeId tbptt_more_steps(Build *b, int n);
 
 /* build_use.c */
 typedef enum {
@@ -399,6 +401,8 @@ typedef struct {
 } ReachRule;
 /* [n_node]: true for what the roots depend on; states are followed to `next`. */
 bool *reach_from(Build *b, const NodeId *root, int n_root, ReachRule rule);
+/* [n_node]: by how many steps, at least, what a node computes is used later; -1: never. */
+int *reach_steps(Build *b, const NodeId *root, int n_root, ReachRule rule);
 
 /* build_ignored.c: an error for each class whose value to ignore the loss would see. */
 void refuse_bare_reads(Build *b);

@@ -184,6 +184,14 @@ NodeId tbptt_counted(Build *b, NodeId per_step)
     return graph_map3(g, OP_WHERE, b->tbptt.counts, per_step, graph_constant(g, 0));
 }
 
+NodeId tbptt_more_steps(Build *b, int n)
+{
+    Graph *g = b->g;
+    Attr counted = {.axes = AXIS_TIME, .wide = true};
+    NodeId steps = graph_map1(g, OP_NARROW, graph_add(g, OP_EXTENT, 0, NULL, &counted));
+    return graph_map2(g, OP_LT, graph_constant(g, n), steps);
+}
+
 NodeId tbptt_any_start(Build *b)
 {
     Graph *g = b->g;

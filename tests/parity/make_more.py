@@ -4,8 +4,8 @@
     pip install torch pytorch-ignite safetensors numpy
     python3 make_more.py OUT [CASE ...]
 
-Matrix states, a surrogate gradient, tied weights, a learned initial state (whose optimizer skips the
-chunks in which it gets no gradient), odd sizes, layers without biases.
+Matrix states, a surrogate gradient, tied weights, parameters whose optimizer skips the chunks in which
+they get no gradient (a learned initial state, what writes a memory that is read first), odd sizes, layers without biases.
 """
 import math
 
@@ -106,6 +106,24 @@ class Stack(nn.Module):
         return self.head(y), hidden
 
 
+class LateWrite(nn.Module):
+    """A memory read before it is written: a chunk of one step gives what writes it no gradient."""
+
+    def __init__(self, inputs, size, outputs):
+        super().__init__()
+        self.size = size
+        self.Wq, self.Ww = base.weight(size, inputs), base.weight(size, inputs)
+        self.head = nn.Linear(size, outputs)
+
+    def forward(self, x, M=None):
+        M = x.new_zeros(x.shape[1], self.size) if M is None else M
+        outs = []
+        for x_t in x:
+            outs.append(M + torch.tanh(x_t @ self.Wq.T))
+            M = 0.5 * M + torch.tanh(x_t @ self.Ww.T)
+        return self.head(torch.stack(outs)), M
+
+
 mse, optim = nn.functional.mse_loss, torch.optim
 CASES = {
     "matrix_memory": dict(model=lambda: FastWeights(6, 5, 7, 3), opt=lambda p: optim.Adam(p, lr=2e-3), loss=mse,
@@ -116,6 +134,8 @@ CASES = {
                          step=9, data=(2, 31, 4), x=("classes", 13), y=("classes", 13), epochs=2),
     "learned_start": dict(model=lambda: LearnedStart(4, 11, 2), opt=lambda p: optim.Adam(p, lr=1e-2), loss=mse,
                           step=5, data=(3, 17, 3), x=4, y=2, epochs=2),
+    "late_write": dict(model=lambda: LateWrite(4, 9, 2), opt=lambda p: optim.RMSprop(p, lr=5e-3, momentum=0.5), loss=mse,
+                       step=5, data=(2, 16, 3), x=4, y=2, epochs=2),
     "odd_lstm3_amsgrad": dict(model=lambda: Stack("LSTM", 1, 7, 1, num_layers=3),
                               opt=lambda p: optim.AdamW(p, lr=3e-3, amsgrad=True), loss=nn.functional.l1_loss,
                               step=5, data=(2, 13, 1), x=1, y=1, epochs=2),

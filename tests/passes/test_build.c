@@ -140,6 +140,27 @@ static void test_a_learned_start_is_updated_where_a_row_starts(void)
     CHECK(g->input[find_input(g, "s")].per_sequence, "s is given once a sequence");
 }
 
+/* What a step writes, the loss of the next one sees: a chunk of one step gives it no
+   gradient. */
+static void test_what_only_later_steps_see_is_updated_by_chunks_with_later_steps(void)
+{
+    Graph *g = build_good(arena, "rnnc: 1\n"
+                                 "inputs: {x: [3], y: [4]}\n"
+                                 "model:\n"
+                                 "  params: {Wq: [4, 3], Ww: [4, 3]}\n"
+                                 "  state: {M: [4], N: [4]}\n"
+                                 "  step: |\n"
+                                 "    M' = M + Ww @ x\n"
+                                 "    N' = M\n"
+                                 "    out = N + Wq @ x\n"
+                                 "loss: mse(out, y)\n"
+                                 "optimizer: adam(lr=1e-3)\n" DATA);
+    int own = find_optimizer(g, "k.Ww");
+    CHECK(own >= 0 && g->optimizer[own].wide, "Ww counts its own updates");
+    CHECK(depends_on(g, g->param[find_param(g, "Ww")].next, OP_EXTENT), "by the steps");
+    CHECK(find_optimizer(g, "k.Wq") < 0, "each chunk updates Wq");
+}
+
 /* ---- variants of truncated BPTT ---- */
 
 static Graph *build_variant(const char *tbptt)
@@ -368,6 +389,7 @@ int main(void)
     test_a_chain_of_delays_has_a_state_for_each_step();
     test_a_parameter_used_elsewhere_is_tied();
     test_a_learned_start_is_updated_where_a_row_starts();
+    test_what_only_later_steps_see_is_updated_by_chunks_with_later_steps();
     test_a_variant_that_is_not_asked_for_makes_no_node();
     test_a_reset_starts_from_the_learned_state();
     test_a_burn_in_is_a_state_and_keeps_gradients_from_the_start();
