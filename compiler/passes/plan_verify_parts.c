@@ -8,8 +8,6 @@
  */
 #include "passes/plan.h"
 
-#include <string.h>
-
 enum { NOBODY = 0, ANYBODY = -1, STEPS = 5 };
 
 /* One access of a nest at one step: by element of a row, the unit of the nest's features
@@ -24,16 +22,17 @@ typedef struct {
 typedef struct {
     const Plan *p;
     bool scan;
+    Touched in_group; /* by any of its nests */
     int n, capacity;
     Mark *mark;
 } Marks;
 
 /* ---- who touches an element ---- */
 
+/* The loops around an access, the innermost last: its units are those of the features. */
 typedef struct {
     int rank;
-    int64_t extent[MAX_RANK];
-    const int64_t *stride;
+    int64_t extent[MAX_RANK + 1], stride[MAX_RANK + 1];
     int64_t unit, size;
 } Walk;
 
@@ -99,19 +98,33 @@ static bool counts(const Marks *m, const Mark *a, const Mark *b)
     return !scratch || (m->scan && a->step == b->step);
 }
 
+/* Of a map the steps alone tell. */
+static void mark_elements(const Marks *m, Mark *mark, Walk *w, NodeId node)
+{
+    const Buffer *b = &m->p->buffer[mark->access->buffer];
+    w->size = row_size(b);
+    mark->units = w->unit > 0 ? (w->extent[w->rank - 1] + w->unit - 1) / w->unit : 0;
+    mark->unit = NEW_ARRAY(m->p->arena, int, w->size + 1);
+    mark_walk(w, mark->unit, mark->access->offset, 0);
+    for (int64_t i = 0; mark->write && i < w->size; i++)
+        if (mark->unit[i] == ANYBODY)
+            BUG("several threads write one element of %s of node %d", b->name, node);
+}
+
+/* What no nest of the group writes, the tables of gathers above all, nobody waits for. */
+static bool is_written(const Marks *m, const Access *a)
+{
+    return m->p->buffer[a->buffer].home == HOME_SCRATCH ||
+           m->in_group.how[a->buffer] & TOUCH_WRITE;
+}
+
 static void add_mark(Marks *m, Mark mark, Walk w, NodeId node)
 {
     const Buffer *b = &m->p->buffer[mark.access->buffer];
-    w.size = row_size(b);
-    w.unit = m->scan ? w.unit : 0;
-    mark.units = w.unit > 0 ? (w.extent[w.rank - 1] + w.unit - 1) / w.unit : 0;
-    mark.unit = NEW_ARRAY(m->p->arena, int, w.size + 1);
-    w.stride = mark.access->stride;
+    if (!is_written(m, mark.access))
+        return;
     if (m->scan)
-        mark_walk(&w, mark.unit, mark.access->offset, 0);
-    for (int64_t i = 0; mark.write && i < w.size; i++)
-        if (mark.unit[i] == ANYBODY)
-            BUG("several threads write one element of %s of node %d", b->name, node);
+        mark_elements(m, &mark, &w, node);
     for (int i = 0; i < m->n; i++)
         if (counts(m, &m->mark[i], &mark) && meet(m, &m->mark[i], &mark))
             BUG("threads share %s of node %d without a barrier", b->name, node);
@@ -120,27 +133,47 @@ static void add_mark(Marks *m, Mark mark, Walk w, NodeId node)
 
 /* ---- a nest ---- */
 
+static void add_loop(Walk *w, int64_t extent, int64_t stride)
+{
+    w->extent[w->rank] = extent;
+    w->stride[w->rank++] = stride;
+}
+
+static void add_matrix(Marks *m, Mark mark, int64_t unit, const int64_t extent[3],
+                       NodeId node)
+{
+    Walk w = {.unit = unit};
+    for (int d = 0; d < 3; d++)
+        add_loop(&w, extent[d], mark.access->stride[d]);
+    add_mark(m, mark, w, node);
+}
+
+/* Not the panels of its second operand: no nest of such a stage packs, and plan_verify.c
+   sees that nothing else writes panels. */
 static void add_product(Marks *m, const Nest *n, int64_t step)
 {
     const Contraction *c = n->contraction;
-    Walk all = {.rank = 3, .extent = {c->n_batch, c->m, c->k}};
-    Walk own = {.rank = 3, .extent = {c->n_batch, c->m, c->n}, .unit = n->unit};
-    add_mark(m, (Mark){.access = &c->a, .step = step}, all, c->node);
+    const int64_t first[] = {c->n_batch, c->m, c->k}, own[] = {c->n_batch, c->m, c->n};
+    add_matrix(m, (Mark){.access = &c->a, .step = step}, 0, first, c->node);
     if (c->has_init)
-        add_mark(m, (Mark){.access = &c->init, .step = step}, own, c->node);
-    add_mark(m, (Mark){.access = &c->c, .write = true, .step = step}, own, c->node);
+        add_matrix(m, (Mark){.access = &c->init, .step = step}, n->unit, own, c->node);
+    add_matrix(m, (Mark){.access = &c->c, .write = true, .step = step}, n->unit, own,
+               c->node);
 }
 
-/* A class tells where a gather reads: anywhere. */
+/* A gather reads where any of its classes would have it read. */
 static void add_sweep(Marks *m, const Nest *n, const Sweep *s, int64_t step)
 {
     for (int i = 0; i < s->n_instr; i++) {
         const Instr *in = &s->instr[i];
         int how = instr_touches(in->kind);
-        if (!how || in->access.buffer < 0 || in->kind == I_GATHER)
+        if (!how || in->access.buffer < 0)
             continue;
-        Walk w = {.rank = s->rank, .unit = n->unit};
-        memcpy(w.extent, s->extent, sizeof w.extent);
+        Walk w = {.unit = n->unit};
+        if (in->kind == I_GATHER || in->kind == I_SCATTER)
+            add_loop(&w, in->gather_n, in->gather_stride);
+        for (int d = 0; d < s->rank; d++)
+            add_loop(&w, s->extent[d], in->access.stride[d]);
         Mark mark = {.access = &in->access, .write = how & TOUCH_WRITE, .step = step};
         add_mark(m, mark, w, in->node);
     }
@@ -148,7 +181,9 @@ static void add_sweep(Marks *m, const Nest *n, const Sweep *s, int64_t step)
 
 static void verify_group(const Plan *p, const Stage *s, const Group *g)
 {
-    Marks m = {.p = p, .scan = g->scan};
+    Marks m = {.p = p, .scan = g->scan, .in_group = touched_new(p)};
+    for (int i = 0; i < g->n_nest; i++)
+        nest_touches(p, &g->nest[i], &m.in_group);
     for (int step = 0; step < (g->scan ? STEPS : 1); step++)
         for (int i = 0; i < g->n_nest; i++) {
             const Nest *n = &g->nest[i];

@@ -615,6 +615,13 @@ static bool shared_store(const Spot *s)
     return shared_scan(s) && touched(s) && s->instr->kind == I_STORE;
 }
 
+/* What the nest's own product has left, element by element. */
+static bool shared_load(const Spot *s)
+{
+    return shared_scan(s) && load(s) && s->nest->contraction &&
+           s->instr->access.buffer == s->nest->contraction->c.buffer;
+}
+
 static void rush_into_scan(Unit *u) { find(u, "scan", shared_scan).group->barrier = false; }
 static void rush_in_step(Unit *u) { find(u, "scan", shared_scan).nest->barrier = false; }
 static void rush_out(Unit *u)
@@ -631,6 +638,12 @@ static void write_one_element(Unit *u)
 {
     Spot s = find(u, "store", shared_store);
     s.instr->access.stride[s.sweep->rank - 1] = 0;
+}
+
+static void gather_from_others(Unit *u)
+{
+    Instr *in = find(u, "load", shared_load).instr;
+    in->kind = I_GATHER, in->gather_n = 2, in->gather_stride = 1;
 }
 
 /* ---- does the verifier see it ---- */
@@ -750,6 +763,7 @@ static const Case cases_of_one_row[] = {
     {"barrier", rush_out, "no barrier on a side"},
     {"barrier", split_map, "not split as its group is"},
     {"barrier", write_one_element, "write one element"},
+    {"barrier", gather_from_others, "without a barrier"},
 };
 
 static const Pass *find_pass(const char *name)
