@@ -807,12 +807,18 @@ static bool same_bits(const Course *c, Runner *r, const char *how)
 
 /* ---- the trial ---- */
 
+Target *trial_target(Arena *arena, const Trial *t, const Target *level)
+{
+    Target *target = NEW(arena, Target);
+    *target = *level;
+    if (t->cramped)
+        target->l1_bytes = 64, target->l2_bytes = 1024;
+    return target;
+}
+
 static Runner *compile(const Course *c, const Target *level, bool fuse)
 {
-    Target *target = NEW(c->arena, Target);
-    *target = *level;
-    if (c->t->cramped)
-        target->l1_bytes = 64, target->l2_bytes = 1024;
+    Target *target = trial_target(c->arena, c->t, level);
     Unit *u = trial_unit(c->arena, c->t, target, fuse, NULL);
     if (!u)
         return NULL;

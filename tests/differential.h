@@ -45,6 +45,9 @@ void differential_print_levels(void);
 Unit *trial_unit(Arena *arena, const Trial *t, const Target *target, bool fuse,
                  const char *last);
 
+/* The level as the trial would have it. */
+Target *trial_target(Arena *arena, const Trial *t, const Target *level);
+
 /* ---- draws: the same on every machine ---- */
 
 typedef struct {
