@@ -832,10 +832,10 @@ static Runner *compile(const Course *c, const Target *level, bool fuse)
     return jit ? runner_new(c->arena, jit_model(jit)) : NULL;
 }
 
-static bool try_level(const Course *c, const Target *target)
+static bool try_level(const Course *c, const Target *target, bool unfused)
 {
     bool good = true;
-    for (int fuse = 0; fuse < 2; fuse++) {
+    for (int fuse = !unfused; fuse < 2; fuse++) {
         char how[64];
         snprintf(how, sizeof how, "%s, %s", target->name, fuse ? "fused" : "not fused");
         Runner *r = compile(c, target, fuse);
@@ -868,19 +868,40 @@ void differential_print_levels(void)
     fflush(stdout); /* trials are processes of their own */
 }
 
+/* The levels to run, the best first. */
+static int levels_to_run(const Target *host, const Target **level)
+{
+    int n = 0;
+    for (const Target *t = host; t < targets + n_target; t++)
+        if (level_is_here(host, t) && n < levels_most())
+            level[n++] = t;
+    return n;
+}
+
+/* Which of n levels runs the code that is not fused. */
+static int unfused_level(const Trial *t, int n)
+{
+    uint64_t hash = 0;
+    for (const char *c = t->text; *c; c++) {
+        Draw d = {hash + (unsigned char)*c};
+        hash = draw_bits(&d);
+    }
+    return (int)(hash % (uint64_t)n);
+}
+
 static bool try_levels(const Course *c)
 {
     const char *why;
     const Target *host = target_find(NULL, &why);
-    bool good = true;
-    int n = 0;
     if (!host) {
         fprintf(stderr, "%s\n", why);
         return false;
     }
-    for (const Target *t = host; t < targets + n_target; t++)
-        if (level_is_here(host, t) && n++ < levels_most())
-            good = try_level(c, t) && good;
+    const Target **level = NEW_ARRAY(c->arena, const Target *, n_target);
+    int n = levels_to_run(host, level), unfused = n ? unfused_level(c->t, n) : 0;
+    bool good = true, everywhere = getenv("RNNC_TRIAL_UNFUSED");
+    for (int i = 0; i < n; i++)
+        good = try_level(c, level[i], everywhere || i == unfused) && good;
     return good;
 }
 

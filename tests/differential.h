@@ -1,12 +1,13 @@
 /*
  * differential.h — one spec, many ways to run it, one result.
  *
- * A trial compiles a spec without fusing and fused, for each level of instruction set that
- * this machine has, and runs several chunks of a sequence: states carried, some rows
- * starting anew, the last chunk shorter and with fewer rows. Losses, outputs, states,
- * gradients and updates must be those of the interpreter in f64, within a bound that is
- * computed (differential.c says how); threads, `train` against `grad` + `update` and a
- * repacked, poisoned workspace must not change a bit.
+ * A trial compiles a spec fused, for each level of instruction set that this machine has,
+ * and without fusing for one of them, which the spec's text draws (all: with
+ * RNNC_TRIAL_UNFUSED in the environment), and runs several chunks of a sequence: states
+ * carried, some rows starting anew, the last chunk shorter and with fewer rows. Losses,
+ * outputs, states, gradients and updates must be those of the interpreter in f64, within a
+ * bound that is computed (differential.c says how); threads, `train` against `grad` +
+ * `update` and a repacked, poisoned workspace must not change a bit.
  *
  * All blocks that generated code is given end at a page that may not be touched.
  */
