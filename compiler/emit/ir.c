@@ -174,40 +174,40 @@ bool ir_constant(LLVMValueRef v, int64_t *value)
     return true;
 }
 
-/* ---- integers ---- */
-
-static bool is_constant(LLVMValueRef v, int64_t value)
+bool ir_is(LLVMValueRef v, int64_t value)
 {
     int64_t n;
     return ir_constant(v, &n) && n == value;
 }
 
+/* ---- integers ---- */
+
 LLVMValueRef ir_add(Ir *ir, LLVMValueRef a, LLVMValueRef b)
 {
-    if (is_constant(a, 0))
+    if (ir_is(a, 0))
         return b;
-    if (is_constant(b, 0))
+    if (ir_is(b, 0))
         return a;
     return LLVMBuildNSWAdd(ir->builder, a, b, "");
 }
 
 LLVMValueRef ir_sub(Ir *ir, LLVMValueRef a, LLVMValueRef b)
 {
-    return is_constant(b, 0) ? a : LLVMBuildNSWSub(ir->builder, a, b, "");
+    return ir_is(b, 0) ? a : LLVMBuildNSWSub(ir->builder, a, b, "");
 }
 
 LLVMValueRef ir_mul(Ir *ir, LLVMValueRef a, LLVMValueRef b)
 {
-    if (is_constant(a, 1) || is_constant(b, 0))
+    if (ir_is(a, 1) || ir_is(b, 0))
         return b;
-    if (is_constant(b, 1) || is_constant(a, 0))
+    if (ir_is(b, 1) || ir_is(a, 0))
         return a;
     return LLVMBuildNSWMul(ir->builder, a, b, "");
 }
 
 LLVMValueRef ir_div(Ir *ir, LLVMValueRef a, LLVMValueRef b)
 {
-    return is_constant(b, 1) ? a : LLVMBuildUDiv(ir->builder, a, b, "");
+    return ir_is(b, 1) ? a : LLVMBuildUDiv(ir->builder, a, b, "");
 }
 
 LLVMValueRef ir_less(Ir *ir, LLVMValueRef a, LLVMValueRef b)
@@ -234,7 +234,7 @@ LLVMValueRef ir_max(Ir *ir, LLVMValueRef a, LLVMValueRef b)
 
 LLVMValueRef ir_at(Ir *ir, LLVMTypeRef type, LLVMValueRef p, LLVMValueRef index)
 {
-    if (is_constant(index, 0))
+    if (ir_is(index, 0))
         return p;
     return LLVMBuildInBoundsGEP2(ir->builder, type, p, &index, 1, "");
 }

@@ -75,6 +75,7 @@ LLVMValueRef ir_int_of(LLVMTypeRef type,
 LLVMValueRef ir_real(LLVMTypeRef type,
                      double x); /* float, double, or vectors of them: in each lane */
 bool ir_constant(LLVMValueRef v, int64_t *value); /* is it a constant integer? */
+bool ir_is(LLVMValueRef v, int64_t value);        /* is it this one? */
 
 /* ---- integers (i64) ---- */
 

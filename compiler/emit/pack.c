@@ -24,12 +24,6 @@ int64_t pack_elements(int64_t n_batch, int64_t n, int64_t k, int panel)
     return pack_panels(n_batch, n, panel) * k * panel;
 }
 
-static bool is_one(LLVMValueRef v)
-{
-    int64_t n;
-    return ir_constant(v, &n) && n == 1;
-}
-
 /* ---- one panel ---- */
 
 /* Parameters of the functions below: (to, from, k, columns, from_n, from_k). */
@@ -219,9 +213,9 @@ static LLVMValueRef panel_function(Ir *ir, const PanelWay *way, int panel)
 
 void panel_emit(Ir *ir, const Panel *p)
 {
-    const PanelWay *way = is_one(p->from_n)   ? &way_copy
-                          : is_one(p->from_k) ? &way_transpose
-                                              : &way_any;
+    const PanelWay *way = ir_is(p->from_n, 1)   ? &way_copy
+                          : ir_is(p->from_k, 1) ? &way_transpose
+                                                : &way_any;
     LLVMValueRef arg[P_COUNT] = {p->to, p->from, p->k, p->columns, p->from_n, p->from_k};
     ir_call(ir, panel_function(ir, way, p->panel), P_COUNT, arg);
 }

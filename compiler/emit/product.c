@@ -25,12 +25,6 @@ typedef struct {
 
 /* ---- the grid of rows ---- */
 
-static bool is_one(LLVMValueRef v)
-{
-    int64_t n;
-    return ir_constant(v, &n) && n == 1;
-}
-
 /* Does `outer` go on where n of `inner` end? Known only of constants. */
 static bool follows(LLVMValueRef outer, LLVMValueRef inner, int64_t n)
 {
@@ -54,7 +48,7 @@ static void join_rows(Ir *ir, Emission *e)
         ProductRows d = e->p->dim[i];
         if (!e->p->init)
             d.init = zero;
-        if (is_one(d.count))
+        if (ir_is(d.count, 1))
             continue;
         if (e->n_dim > 0 && is_one_run(&e->dim[e->n_dim - 1], &d)) {
             d.count = ir_mul(ir, d.count, e->dim[e->n_dim - 1].count);
