@@ -14,30 +14,9 @@
 
 #include <string.h>
 
-static double extent_of(const Plan *p, Axes axes)
-{
-    double n = 1;
-    if (axes & AXIS_TIME)
-        n *= (double)p->steps_max;
-    if (axes & AXIS_ROW)
-        n *= (double)p->rows_max;
-    return n;
-}
-
-static double points_of(const Plan *p, const Stage *s, Axes summed)
-{
-    switch (s->kind) {
-    case STAGE_ONCE: return 1;
-    case STAGE_ROWS: return extent_of(p, AXIS_ROW | summed);
-    case STAGE_TIME: return extent_of(p, AXES_ALL);
-    case STAGE_SUM: return extent_of(p, summed);
-    }
-    BUG("a stage of kind %d", s->kind);
-}
-
 double cost_points(const Plan *p, const Stage *s, const Nest *n)
 {
-    return points_of(p, s, n->sum);
+    return plan_points(p, s, n->sum);
 }
 
 /* ---- operations ---- */
@@ -60,7 +39,7 @@ static void add_operations(const Plan *p, const Stage *stage, const Nest *n, int
         cost->product += contraction_flops(c) * cost_points(p, stage, n);
     for (int i = 0; i < n->n_sweep; i++) {
         const Sweep *s = &n->sweep[i];
-        double turns = points_of(p, stage, s->each_point ? n->sum : 0);
+        double turns = plan_points(p, stage, s->each_point ? n->sum : 0);
         for (int d = 0; d < s->rank; d++)
             turns *= (double)s->extent[d];
         for (int k = 0; k < s->n_instr; k++)
@@ -98,7 +77,7 @@ static bool seen_before(Traffic *t, const Access *a, bool write)
 
 static double times_of(const Plan *p, const Buffer *b, const Access *a)
 {
-    return extent_of(p, a->when == AT_STEP ? b->axes : b->axes & AXIS_ROW);
+    return plan_extent(p, a->when == AT_STEP ? b->axes : b->axes & AXIS_ROW);
 }
 
 /* `elements` at each point of the buffer. What this nest has written is in cache when it is

@@ -359,6 +359,10 @@ typedef struct {
 enum { PLAN_MAX_THREADS = 64 };
 
 int64_t element_bytes(const Plan *p, Element e);
+/* Points of the largest chunk along these axes; how often it runs what stands in the stage
+   and sums over these. */
+double plan_extent(const Plan *p, Axes axes);
+double plan_points(const Plan *p, const Stage *s, Axes summed);
 
 /* Is a second operand [n][k] read across its rows? As written, W @ x, a weight stands
    [n][k]; what goes back through it takes it the other way. */

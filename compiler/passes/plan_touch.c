@@ -1,5 +1,5 @@
 /*
- * plan_touch.c — which buffers a nest reads and which it writes.
+ * plan_touch.c — which buffers a nest reads and which it writes, and how often it runs.
  *
  * Scratch does not count: each thread has its own.
  */
@@ -14,6 +14,27 @@ int64_t element_bytes(const Plan *p, Element e)
     case ELEMENT_U8: return 1;
     }
     BUG("element %d", (int)e);
+}
+
+double plan_extent(const Plan *p, Axes axes)
+{
+    double n = 1;
+    if (axes & AXIS_TIME)
+        n *= (double)p->steps_max;
+    if (axes & AXIS_ROW)
+        n *= (double)p->rows_max;
+    return n;
+}
+
+double plan_points(const Plan *p, const Stage *s, Axes summed)
+{
+    switch (s->kind) {
+    case STAGE_ONCE: return 1;
+    case STAGE_ROWS: return plan_extent(p, AXIS_ROW | summed);
+    case STAGE_TIME: return plan_extent(p, AXES_ALL);
+    case STAGE_SUM: return plan_extent(p, summed);
+    }
+    BUG("a stage of kind %d", s->kind);
 }
 
 Touched touched_new(const Plan *p)

@@ -214,14 +214,11 @@ static const double FLOPS_OF_ONE_THREAD = 2e6;
 static double flops_of(const Plan *p, const Stage *s)
 {
     double flops = 0;
-    double points = s->kind == STAGE_TIME || s->kind == STAGE_SUM
-                        ? (double)p->steps_max * (double)p->rows_max
-                        : (double)p->rows_max;
     for (int i = 0; i < s->n_group; i++)
         for (int k = 0; k < s->group[i].n_nest; k++) {
-            const Contraction *c = s->group[i].nest[k].contraction;
-            if (c)
-                flops += points * contraction_flops(c);
+            const Nest *n = &s->group[i].nest[k];
+            if (n->contraction)
+                flops += plan_points(p, s, n->sum) * contraction_flops(n->contraction);
         }
     return flops;
 }

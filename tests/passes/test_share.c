@@ -101,6 +101,24 @@ static void test_features_of_large_scans_of_few_rows_are_shared(void)
             check_plan(&cases[i], &targets[k]);
 }
 
+/* 0.5 million operations forward and twice as many backward, whatever the rows are. */
+static void test_a_product_of_parameters_counts_once(void)
+{
+    Arena *arena = arena_new();
+    Trial t = {.name = "once",
+               .text = "rnnc: 1\nname: once\ninputs: {x: [4], y: real}\n"
+                       "model:\n  params: {A: [64, 64], B: [64, 64]}\n  step: |\n"
+                       "    o = x[0] * sum(A @ B)\n"
+                       "  output: o\nloss: (o - y)^2\noptimizer: sgd(lr=1e-3)\n"
+                       "tbptt: {step: 2}\n"
+                       "data: {train: {random: true, batch: 32, steps: 4}}\n",
+               .steps = 2,
+               .rows = 32};
+    const Unit *u = trial_unit(arena, &t, NULL, true, NULL);
+    CHECK(u && u->plan->threads_max == 1, "%d threads", u ? (int)u->plan->threads_max : -1);
+    arena_free(arena);
+}
+
 static void test_shared_scans_compute_what_the_interpreter_does(void)
 {
     differential_print_levels();
@@ -116,6 +134,7 @@ static void test_shared_scans_compute_what_the_interpreter_does(void)
 int main(void)
 {
     test_features_of_large_scans_of_few_rows_are_shared();
+    test_a_product_of_parameters_counts_once();
     test_shared_scans_compute_what_the_interpreter_does();
     return check_result();
 }
