@@ -439,6 +439,8 @@ extern const char *const proc_names[PROC_COUNT];
 
 /* A person's reading, in the manner of 3-compiler's example. */
 void plan_dump(const Plan *p, FILE *out);
+/* Of a stage in time: does no group read what a later one writes? plan_verify asks it. */
+void plan_verify_order(const Plan *p, const Stage *s);
 /* BUG with a sentence when an invariant that emitters rely on is broken: behind fuse; where
    panels are not what products want, behind panel; where a tiling does not fit, behind
    tile; where barriers are missing, behind barrier; where values share bytes, behind place.

@@ -2,8 +2,8 @@
  * plan_verify.c — what emitters rely on in a plan, checked behind every pass that makes
  * or changes one: operands before users, of every access that its elements and its slot
  * are its buffer's, at the first and the last turn of all loops around it, and of sums over
- * points that they begin at zero. Panels: plan_verify_panel.c; tilings:
- * plan_verify_tile.c; barriers and offsets: plan_verify_memory.c.
+ * points that they begin at zero. The order of groups: plan_verify_order.c; panels:
+ * plan_verify_panel.c; tilings: plan_verify_tile.c; barriers and offsets: plan_verify_memory.c.
  */
 #include "passes/plan.h"
 
@@ -380,6 +380,8 @@ static void verify_stage(const Plan *p, const Stage *stage)
     for (int i = 0; i < stage->n_group; i++)
         for (int k = 0; k < stage->group[i].n_nest; k++)
             verify_nest(p, stage, &stage->group[i].nest[k]);
+    if (stage->kind == STAGE_TIME)
+        plan_verify_order(p, stage);
 }
 
 static void verify_result(const Plan *p, const char *what, const Access *a)

@@ -164,6 +164,7 @@ Schedule *schedule_make(Arena *arena, const Plan *p, const Graph *g, const Stage
         .g = g, .stages = stages, .fuse = fuse, .large = large(&p->target), .given = given};
     s->needed = NEW_ARRAY(arena, bool, g->n_node + 1);
     s->slot = NEW_ARRAY(arena, Slot, g->n_node + 1);
+    s->of_state = view_state_values(arena, g);
     for (NodeId id = 0; id < g->n_node; id++)
         s->slot[id] = (Slot){
             .class = class_of(g, id), .sum = NO_NODE, .fused = NO_NODE, .init = NO_NODE};

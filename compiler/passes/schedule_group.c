@@ -69,11 +69,12 @@ static const Slot *only_scan(const Schedule *s, NodeId id)
     return found;
 }
 
+/* One that its users alone read: others may read a state, ahead of that scan. */
 static bool is_cheap_map(const Schedule *s, NodeId id)
 {
     const OpDef *def = op_defs[s->g->node[id].op];
     return is_time(s->slot[id].class) && !(s->slot[id].sub & 1) && s->needed[id] &&
-           def->family == FAMILY_MAP && def->cheap;
+           def->family == FAMILY_MAP && def->cheap && !s->of_state[id];
 }
 
 static int count_users(const Schedule *s, NodeId id)

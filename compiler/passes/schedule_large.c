@@ -21,7 +21,6 @@
 
 typedef struct {
     Schedule *s;
-    bool *is_next;   /* by node: some state's next value, or what it starts from */
     int64_t *handed; /* by node: elements that maps would hand to a scan that computes it */
 } Search;
 
@@ -42,7 +41,7 @@ static bool may_move(const Search *w, NodeId id)
 {
     const Schedule *s = w->s;
     Shape space = schedule_space(s->g, id);
-    return in_map(&s->slot[id]) && is_map_or_reduction(s, id) && !w->is_next[id] &&
+    return in_map(&s->slot[id]) && is_map_or_reduction(s, id) && !s->of_state[id] &&
            shape_size(&space) >= s->large;
 }
 
@@ -54,7 +53,7 @@ static int64_t handed_by(const Search *w, const Slot *user, NodeId operand)
     const Schedule *s = w->s;
     NodeId base = view_base(s->g, operand);
     const Slot *slot = &s->slot[base];
-    if (!same_group(slot, user) && !(in_map(slot) && slot->stage == user->stage))
+    if (!in_map(slot) || slot->stage != user->stage)
         return 0;
     int64_t whole = elements(s->g, base);
     return is_map_or_reduction(s, base) && w->handed[base] < whole ? w->handed[base]
@@ -145,22 +144,27 @@ static bool try_scan(Search *w, NodeId id, NodeId neighbour)
     return true;
 }
 
-/* Into the scan of one that it reads from, that reads it, or that reads the same. */
+static bool try_readers(Search *w, NodeId id, NodeId value)
+{
+    const Schedule *s = w->s;
+    for (int i = s->users_at[value]; i < s->users_at[value + 1]; i++)
+        if (try_scan(w, id, s->user[i]))
+            return true;
+    return false;
+}
+
+/* Into the scan of one that reads it, that it reads from, or that reads the same. */
 static bool move(Search *w, NodeId id)
 {
     const Schedule *s = w->s;
     const Node *n = &s->g->node[id];
-    for (int i = s->users_at[id]; i < s->users_at[id + 1]; i++)
-        if (try_scan(w, id, s->user[i]))
-            return true;
+    if (try_readers(w, id, id))
+        return true;
     for (int k = 0; k < n->n_arg; k++) {
         NodeId base = view_base(s->g, n->arg[k]);
-        if (try_scan(w, id, base))
+        bool is_large = elements(s->g, base) >= s->large;
+        if (try_scan(w, id, base) || (is_large && try_readers(w, id, base)))
             return true;
-        for (int i = s->users_at[base];
-             elements(s->g, base) >= s->large && i < s->users_at[base + 1]; i++)
-            if (try_scan(w, id, s->user[i]))
-                return true;
     }
     return false;
 }
@@ -180,16 +184,7 @@ static bool move_all(Search *w)
 
 void schedule_move_large(Arena *arena, Schedule *s)
 {
-    const Graph *g = s->g;
-    Search w = {.s = s,
-                .is_next = NEW_ARRAY(arena, bool, g->n_node + 1),
-                .handed = NEW_ARRAY(arena, int64_t, g->n_node + 1)};
-    for (int i = 0; i < g->n_state; i++) {
-        if (g->state[i].next != NO_NODE)
-            w.is_next[g->state[i].next] = true;
-        if (g->state[i].entry != NO_NODE)
-            w.is_next[g->state[i].entry] = true;
-    }
+    Search w = {.s = s, .handed = NEW_ARRAY(arena, int64_t, s->g->n_node + 1)};
     find_handed(&w);
     while (move_all(&w))
         continue;

@@ -24,17 +24,10 @@ static bool is_sum(const Schedule *s, NodeId id)
 /* Values that tables name are stored where the tables say. */
 static bool *find_tabled(Arena *arena, const Schedule *s, const NodeId *root, int n_root)
 {
-    bool *tabled = NEW_ARRAY(arena, bool, s->g->n_node + 1);
+    bool *tabled = view_state_values(arena, s->g);
     for (int i = 0; i < n_root; i++)
         if (root[i] != NO_NODE)
             tabled[root[i]] = true;
-    for (int i = 0; i < s->g->n_state; i++) {
-        const State *state = &s->g->state[i];
-        if (state->next != NO_NODE)
-            tabled[state->next] = true;
-        if (state->entry != NO_NODE)
-            tabled[state->entry] = true;
-    }
     return tabled;
 }
 

@@ -52,19 +52,16 @@ static void find_needed(const Graph *g, const bool *live, Stash *s)
 
 static void decide(const Graph *g, Stash *s)
 {
-    bool *is_next = NEW_ARRAY(g->arena, bool, g->n_node + 1);
-    for (int i = 0; i < g->n_state; i++)
-        if (g->state[i].next != NO_NODE)
-            is_next[g->state[i].next] = true;
+    const bool *of_state = view_state_values(g->arena, g);
     for (NodeId id = 0; id < g->n_node; id++) {
         const Node *n = &g->node[id];
         bool leaf = op_defs[n->op]->family == FAMILY_LEAF;
-        bool can = !leaf && is_forward(n) && cheap(n) && !is_next[id] && !s->operand[id];
+        bool can = !leaf && is_forward(n) && cheap(n) && !of_state[id] && !s->operand[id];
         for (int i = 0; can && i < n->n_arg; i++)
             can = s->available[n->arg[i]];
         s->remade[id] = can;
         s->available[id] =
-            can || leaf || !(n->axes & AXIS_TIME) || s->needed[id] || is_next[id];
+            can || leaf || !(n->axes & AXIS_TIME) || s->needed[id] || of_state[id];
     }
 }
 

@@ -112,3 +112,16 @@ bool view_of(const Graph *g, NodeId id, View *out)
         return view_reshape(n, from, out);
     return true;
 }
+
+bool *view_state_values(Arena *arena, const Graph *g)
+{
+    bool *flag = NEW_ARRAY(arena, bool, g->n_node + 1);
+    for (int i = 0; i < g->n_state; i++) {
+        const State *s = &g->state[i];
+        if (s->next != NO_NODE)
+            flag[view_base(g, s->next)] = true;
+        if (s->entry != NO_NODE)
+            flag[view_base(g, s->entry)] = true;
+    }
+    return flag;
+}

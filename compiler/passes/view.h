@@ -22,5 +22,8 @@ typedef struct {
    that this never happens behind it. */
 bool view_of(const Graph *g, NodeId id, View *out);
 NodeId view_base(const Graph *g, NodeId id);
+/* Flags of nodes, by node: what a step leaves in a state, and what states start from. Who
+   reads the state reads these, though they are no operands of its. */
+bool *view_state_values(Arena *arena, const Graph *g);
 
 #endif

@@ -464,11 +464,25 @@ static const char *made_like(Cell *c, const Value *state)
                        parameter(c, matrix(state->dim[1], y->dim[0])), y->name);
 }
 
+/* What the step has made besides, so small that the state stays within its bound. Such a
+   state need not be one of the recurrence. */
+static bool keep_value(Cell *c, const Value *state)
+{
+    const Value *v = pick_like(c, state);
+    if (!v || str_eq(v->name, state->name))
+        return false;
+    text_add(&c->lines, "    %s' = %.3f * %s\n", state->name,
+             v->bound > 1 ? 0.99 / v->bound : 0.5, v->name);
+    return true;
+}
+
 static void assign_state(Cell *c, int i)
 {
     Value next = c->state[i];
+    const bool kept = chance(c, 4) && keep_value(c, &next);
     const char *h = next.name, *v = made_like(c, &next);
-    switch (draw_whole(&c->draw, 3)) {
+    switch (kept ? -1 : draw_whole(&c->draw, 3)) {
+    case -1: break;
     case 0: text_add(&c->lines, "    %s' = tanh(%s)\n", h, v); break;
     case 1: text_add(&c->lines, "    %s' = 0.6 * %s + 0.4 * tanh(%s)\n", h, h, v); break;
     default:

@@ -296,6 +296,14 @@ static void block_read_later(Unit *u)
     s.p->buffer[s.nest->contraction->a.buffer].span = SPAN_BLOCK;
 }
 
+static bool two_groups(const Spot *s) { return s->stage->n_group > 1; }
+static void group_too_early(Unit *u)
+{
+    Group *g = find(u, "two groups", two_groups).stage->group;
+    const Group first = g[0];
+    g[0] = g[1], g[1] = first;
+}
+
 static void no_rows(Unit *u) { find(u, "stage of rows", rows).stage->kind = STAGE_ONCE; }
 
 static void few_bytes(Unit *u)
@@ -685,6 +693,7 @@ static const Case cases[] = {
     {"fuse", long_block, "reaches slots"},
     {"fuse", many_slots, "steps of blocks of"},
     {"fuse", block_read_later, "does not keep that step"},
+    {"fuse", group_too_early, "of a block of steps before node"},
     {"fuse", no_rows, "at a row where there is none"},
     {"fuse", few_bytes, "too few for"},
     {"fuse", beyond_block, "of a block of"},
