@@ -216,6 +216,13 @@ static bool is_no_kind(Scope *callee, const ArgDecl *arg)
     const Expr *e = arg->value;
     if (e->kind != EXPR_NAME || scope_knows(callee, e->text))
         return false;
+    for (int i = 0; i < callee->def->n_arg; i++)
+        if (str_eq(callee->def->arg[i].name, e->text)) {
+            build_error(callee, e->loc,
+                        "a default uses arguments above it; '%s' stands below '%s'",
+                        e->text, arg->name);
+            return true;
+        }
     build_error(callee, e->loc,
                 "'%s' is neither a kind (real, integer, flag, function) nor a default for "
                 "'%s'",
@@ -251,33 +258,42 @@ static void fit_to_default(Scope *callee, const ArgDecl *arg, Binding *given)
     g->loc = outer;
 }
 
+static void bind_default(Scope *callee, int i, bool after_inputs)
+{
+    const Def *def = callee->def;
+    const ArgDecl *arg = &def->arg[i];
+    if (arg->required || !arg->value) {
+        build_error(callee->caller, callee->call, "'%s' needs argument '%s'", def->name,
+                    arg->name);
+        scope_bind(callee, PLACE_ARG, arg->name, NOTHING);
+    } else if (holds_dimension(def, arg->value) == after_inputs) {
+        bool function = arg_is_function(callee, def, arg);
+        Value v = NOTHING;
+        if (!is_no_kind(callee, arg))
+            v = function ? expr_function(callee, arg->value)
+                         : expr_value(callee, arg->value);
+        call_bind_arg(callee, i, v, arg->value, callee);
+    }
+}
+
+/* What is given is fitted last: its own default may use what stands behind it, since nobody
+   asks for its value. */
 void call_bind_defaults(Scope *callee, bool after_inputs)
 {
     const Def *def = callee->def;
     const Naming *scalars = callee->scalars;
+    bool *given = NEW_ARRAY(callee->b->arena, bool, def->n_arg);
     if (!callee->scalar_defaults)
         callee->scalars = NULL;
     for (int i = 0; i < def->n_arg; i++) {
-        const ArgDecl *arg = &def->arg[i];
-        Binding *given = scope_find_in(callee, PLACE_ARG, arg->name);
-        if (given) {
-            if (holds_dimension(def, arg->value) == after_inputs)
-                fit_to_default(callee, arg, given);
-            continue;
-        }
-        if (arg->required || !arg->value) {
-            build_error(callee->caller, callee->call, "'%s' needs argument '%s'", def->name,
-                        arg->name);
-            scope_bind(callee, PLACE_ARG, arg->name, NOTHING);
-        } else if (holds_dimension(def, arg->value) == after_inputs) {
-            bool function = arg_is_function(callee, def, arg);
-            Value v = NOTHING;
-            if (!is_no_kind(callee, arg))
-                v = function ? expr_function(callee, arg->value)
-                             : expr_value(callee, arg->value);
-            call_bind_arg(callee, i, v, arg->value, callee);
-        }
+        given[i] = scope_find_in(callee, PLACE_ARG, def->arg[i].name) != NULL;
+        if (!given[i])
+            bind_default(callee, i, after_inputs);
     }
+    for (int i = 0; i < def->n_arg; i++)
+        if (given[i] && holds_dimension(def, def->arg[i].value) == after_inputs)
+            fit_to_default(callee, &def->arg[i],
+                           scope_find_in(callee, PLACE_ARG, def->arg[i].name));
     callee->scalars = scalars;
 }
 

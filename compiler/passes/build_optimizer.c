@@ -5,10 +5,10 @@
  * counters, which are wide: doubles, once an update), then overridden parameter by
  * parameter. `k` counts updates from 1. A parameter that the loss reaches only through
  * states' values at the start gets a gradient only from chunks in which a row starts; one
- * that it reaches only n steps later, from chunks of more than n steps. Such a parameter
- * has a `k` of its own, and in other chunks keeps its value and all of its states, as
- * PyTorch skips parameters whose gradient is None. After a burn-in, whose steps pass no
- * gradient on, what states start from never has one.
+ * that it reaches only n steps later, from chunks of more than n steps (behind a burn-in,
+ * whose steps pass no gradient on). Such a parameter has a `k` of its own, and in other
+ * chunks keeps its value and all of its states, as PyTorch skips parameters whose gradient
+ * is None. After a burn-in what states start from never has one.
  */
 #include "passes/build_room.h"
 
@@ -38,6 +38,18 @@ typedef struct {
     int start; /* from what states start from, where that is sooner */
 } Reach;
 
+/* No chunk is long enough. */
+static void warn_of_untrained(Build *b, const Param *p, Reach r)
+{
+    int64_t longest = b->spec->tbptt_window; /* 0: a chunk is a sequence */
+    if (p->trained && r.start < 0 && longest > 0 && r.step >= longest)
+        diag_warning(
+            b->d, p->loc,
+            "parameter '%s' is never trained: the loss sees what it does %d %s later, "
+            "behind the end of any chunk; raise tbptt.step or tbptt.window",
+            p->name, r.step, r.step == 1 ? "step" : "steps");
+}
+
 /* Leaves without an update what no gradient reaches. */
 static Reach *classify(Build *b)
 {
@@ -51,6 +63,7 @@ static Reach *classify(Build *b)
         bool sooner = from_step < 0 || from_any < from_step;
         reach[i] = (Reach){from_step, sooner && b->tbptt.warm == NO_NODE ? from_any : -1};
         p->trained = p->trained && (reach[i].step >= 0 || reach[i].start >= 0);
+        warn_of_untrained(b, p, reach[i]);
     }
     return reach;
 }

@@ -353,7 +353,8 @@ void tbptt_count_new(Build *b);
 NodeId tbptt_counted(Build *b, NodeId per_step);
 /* Flag without axes: some row starts a sequence in this chunk. */
 NodeId tbptt_any_start(Build *b);
-/* Flag without axes: the chunk has more than n steps. */
+/* Flag without axes: the chunk has more than n steps; with a burn-in, some row has so many
+   behind it. */
 NodeId tbptt_more_steps(Build *b, int n);
 
 /* build_use.c */

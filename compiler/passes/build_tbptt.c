@@ -187,9 +187,15 @@ NodeId tbptt_counted(Build *b, NodeId per_step)
 NodeId tbptt_more_steps(Build *b, int n)
 {
     Graph *g = b->g;
+    NodeId wanted = graph_constant(g, n);
+    if (b->tbptt.warm != NO_NODE) {
+        NodeId steps = graph_total(g, b->tbptt.warm, AXIS_TIME);
+        NodeId rows = graph_total(g, graph_map2(g, OP_LT, wanted, steps), AXIS_ROW);
+        return graph_map2(g, OP_LT, graph_constant(g, 0), rows);
+    }
     Attr counted = {.axes = AXIS_TIME, .wide = true};
     NodeId steps = graph_map1(g, OP_NARROW, graph_add(g, OP_EXTENT, 0, NULL, &counted));
-    return graph_map2(g, OP_LT, graph_constant(g, n), steps);
+    return graph_map2(g, OP_LT, wanted, steps);
 }
 
 NodeId tbptt_any_start(Build *b)

@@ -75,6 +75,23 @@ class Memory(nn.Module):
         return self.head(torch.einsum("bvk,bk->bv", C, q)), (C,)
 
 
+class LateWrite(nn.Module):
+    """A memory read before it is written: one step behind a burn-in gives what writes it no gradient."""
+
+    def __init__(self, inputs, size, outputs):
+        super().__init__()
+        self.size = size
+        self.Wq, self.Ww = base.weight(size, inputs), base.weight(size, inputs)
+        self.head = nn.Linear(size, outputs)
+
+    def start(self, rows):
+        return (torch.zeros(rows, self.size),)
+
+    def step(self, x, state, training):
+        y = state[0] + torch.tanh(x @ self.Wq.T)
+        return self.head(y), (0.5 * state[0] + torch.tanh(x @ self.Ww.T),)
+
+
 class Labelled(nn.Module):
     """A label given once a sequence is read by each step, and by the loss."""
 
@@ -204,6 +221,9 @@ CASES = {
                              data=(2, 18, 4), x=4, y=3, variant=dict(step=4, window=8, loss_window="all")),
     "burn_in_gru": dict(model=lambda: Gru(3, 11, 2, learned=True, doubles=True), opt=lambda p: adam(p, lr=1e-2), loss=mse,
                         data=(3, 15, 4), x=3, y=2, variant=dict(step=4, burn_in=6)),
+    "burn_in_late_write": dict(model=lambda: LateWrite(3, 8, 2), loss=mse, data=(3, 10, 4), x=3, y=2,
+                               opt=lambda p: torch.optim.AdamW(p, lr=1e-2, weight_decay=0.5),
+                               variant=dict(step=4, burn_in=3)),
     "carry_reset_learned": dict(model=lambda: Gru(3, 10, 2, learned=True), opt=lambda p: adam(p, lr=1e-2), loss=mse,
                                 data=(4, 13, 3), x=3, y=2, reset=0.08, variant=dict(step=4, carry="batch")),
     "lengths_lstm2": dict(model=lambda: Lstm2(4, 8, 2), opt=lambda p: adam(p, lr=5e-3), loss=mse, data=(3, 16, 5), x=4, y=2,

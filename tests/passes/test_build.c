@@ -161,6 +161,77 @@ static void test_what_only_later_steps_see_is_updated_by_chunks_with_later_steps
     CHECK(find_optimizer(g, "k.Wq") < 0, "each chunk updates Wq");
 }
 
+/* The flag that the parameter's update waits for; NULL: it waits for nothing. */
+static const Node *awaited(const Graph *g, const char *param)
+{
+    const Node *n = &g->node[g->param[find_param(g, param)].next];
+    if (n->op != OP_WHERE)
+        return NULL;
+    n = &g->node[n->arg[0]];
+    return n->op == OP_BROADCAST ? &g->node[n->arg[0]] : n;
+}
+
+/* A write that the chunk's start meets sooner than a step does: either is enough. */
+static void test_what_a_start_meets_sooner_waits_for_either(void)
+{
+    Graph *g = build_good(arena, "rnnc: 1\n"
+                                 "inputs: {x: [4], y: [4]}\n"
+                                 "model:\n"
+                                 "  params: {w: [4]}\n"
+                                 "  state: {M: {shape: [4], initial: w}, N: [4]}\n"
+                                 "  step: |\n"
+                                 "    M' = 0.5 * M + w\n"
+                                 "    N' = M\n"
+                                 "    out = linear(N + x, size=4)\n"
+                                 "loss: mse(out, y)\n"
+                                 "optimizer: sgd(lr=0.1)\n" DATA);
+    const Node *either = awaited(g, "w");
+    CHECK(either && either->op == OP_OR, "w waits for one of two");
+    const Node *start = either ? &g->node[either->arg[0]] : NULL;
+    CHECK(start && start->op == OP_AND, "of which a start wants a later step too");
+    if (!start || start->op != OP_AND)
+        return;
+    CHECK(depends_on(g, start->arg[0], OP_START), "the first is the start");
+    CHECK(!depends_on(g, either->arg[1], OP_START), "the second asks for steps alone");
+}
+
+/* Behind a burn-in the steps of each row count, not those of the chunk. */
+static void test_a_burn_in_is_not_counted_among_later_steps(void)
+{
+    Graph *g = build_good(arena, "rnnc: 1\n"
+                                 "inputs: {x: [3], y: [4]}\n"
+                                 "model:\n"
+                                 "  params: {Wq: [4, 3], Ww: [4, 3]}\n"
+                                 "  state: {M: [4]}\n"
+                                 "  step: |\n"
+                                 "    M' = M + Ww @ x\n"
+                                 "    out = M + Wq @ x\n"
+                                 "loss: mse(out, y)\n"
+                                 "optimizer: sgd(lr=0.1)\n"
+                                 "tbptt: {step: 4, burn_in: 3}\n" DATA);
+    const Node *enough = awaited(g, "Ww");
+    CHECK(enough && enough->op == OP_LT && g->node[enough->arg[1]].op == OP_TOTAL,
+          "Ww waits until some row has steps enough");
+}
+
+/* What is given is not computed: its default may use what stands below. */
+static void test_the_default_of_what_is_given_asks_for_nothing_above(void)
+{
+    Graph *g = build_good(arena, "rnnc: 1\n"
+                                 "inputs: {x: [3], y: [3]}\n"
+                                 "cells:\n"
+                                 "  c:\n"
+                                 "    args: {a: 2 * b, b: 1}\n"
+                                 "    input: {x: [I]}\n"
+                                 "    step: |\n"
+                                 "      v = a * b * x\n"
+                                 "model: |\n"
+                                 "  head = linear(c(x, a=3), size=3)\n"
+                                 "loss: mse(head, y)\n"
+                                 "optimizer: sgd(lr=0.1)\n" DATA);
+    CHECK(g->n_param == 2, "%d parameters", g->n_param);
+}
+
 /* ---- variants of truncated BPTT ---- */
 
 static Graph *build_variant(const char *tbptt)
@@ -390,6 +461,9 @@ int main(void)
     test_a_parameter_used_elsewhere_is_tied();
     test_a_learned_start_is_updated_where_a_row_starts();
     test_what_only_later_steps_see_is_updated_by_chunks_with_later_steps();
+    test_what_a_start_meets_sooner_waits_for_either();
+    test_a_burn_in_is_not_counted_among_later_steps();
+    test_the_default_of_what_is_given_asks_for_nothing_above();
     test_a_variant_that_is_not_asked_for_makes_no_node();
     test_a_reset_starts_from_the_learned_state();
     test_a_burn_in_is_a_state_and_keeps_gradients_from_the_start();
