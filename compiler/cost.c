@@ -14,11 +14,6 @@
 
 #include <string.h>
 
-double cost_points(const Plan *p, const Stage *s, const Nest *n)
-{
-    return plan_points(p, s, n->sum);
-}
-
 /* ---- operations ---- */
 
 static bool counts(const Plan *p, NodeId node, int phase)
@@ -36,7 +31,7 @@ static void add_operations(const Plan *p, const Stage *stage, const Nest *n, int
 {
     const Contraction *c = n->contraction;
     if (c && counts(p, c->node, phase))
-        cost->product += contraction_flops(c) * cost_points(p, stage, n);
+        cost->product += plan_points(p, stage, n->sum) * contraction_flops(c);
     for (int i = 0; i < n->n_sweep; i++) {
         const Sweep *s = &n->sweep[i];
         double turns = plan_points(p, stage, s->each_point ? n->sum : 0);

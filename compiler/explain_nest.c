@@ -214,7 +214,7 @@ static void print_product(const Explain *e, const Stage *s, const Group *group,
         fprintf(e->out, " for %" PRId64 " rows, %" PRId64 " times", p->rows_max,
                 p->steps_max);
     else if (s->kind != STAGE_ONCE)
-        fprintf(e->out, " %s %.0f points", sum ? "over" : "for", cost_points(p, s, n));
+        fprintf(e->out, " %s %.0f points", sum ? "over" : "for", plan_points(p, s, n->sum));
     fprintf(e->out, "\n");
 }
 

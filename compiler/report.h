@@ -24,8 +24,6 @@ Cost cost_of_nest(const Plan *p, const Stage *s, const Group *group, const Nest 
                   int phase);
 Cost cost_of_stage(const Plan *p, const Stage *s, int phase);
 Cost cost_of_procedure(const Plan *p, ProcId proc, int phase);
-/* Points (steps and rows) over which a stage's nest runs. */
-double cost_points(const Plan *p, const Stage *s, const Nest *n);
 
 void cost_add(Cost *to, Cost more);
 /* What the work should take on a machine with this peak of multiply-adds, in operations a

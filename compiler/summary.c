@@ -328,6 +328,18 @@ static bool is_key_of(const Key *row, const char *section, const char **name)
     return !strpbrk(*name, ".*[");
 }
 
+/* An entry of a list: itself, or by its name; {NAME: false} with what it says. */
+static void add_entry(Text *out, const Tree *entry)
+{
+    if (entry->kind == TREE_SCALAR)
+        text_add(out, "%s", entry->text);
+    if (entry->kind != TREE_MAP || entry->n == 0)
+        return;
+    text_add(out, "%s", entry->key[0]);
+    if (entry->child[0]->kind == TREE_SCALAR)
+        text_add(out, ": %s", entry->child[0]->text);
+}
+
 static const char *value_print(const Summary *s, const Tree *t)
 {
     if (t->kind == TREE_SCALAR)
@@ -335,15 +347,11 @@ static const char *value_print(const Summary *s, const Tree *t)
     Text out = {.arena = s->arena};
     text_add(&out, "[");
     for (int i = 0; i < t->n; i++) {
-        const Tree *part = t->child[i];
-        bool is_entry = t->kind == TREE_LIST && part->kind == TREE_MAP && part->n;
-        bool is_off = is_entry && part->child[0]->kind == TREE_SCALAR; /* {NAME: false} */
-        text_add(&out, "%s%s%s%s", i ? ", " : "",
-                 t->kind == TREE_MAP                                 ? t->key[i]
-                 : t->kind == TREE_LIST && part->kind == TREE_SCALAR ? part->text
-                 : is_entry                                          ? part->key[0]
-                                                                     : "",
-                 is_off ? ": " : "", is_off ? part->child[0]->text : "");
+        text_add(&out, "%s", i ? ", " : "");
+        if (t->kind == TREE_MAP)
+            text_add(&out, "%s", t->key[i]);
+        else
+            add_entry(&out, t->child[i]);
     }
     text_add(&out, "]");
     return out.text;

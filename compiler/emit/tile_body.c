@@ -100,6 +100,8 @@ static LLVMValueRef line_in_turn(Ir *ir, const Body *y, LLVMValueRef p, LLVMValu
 /* Sets which lines tile number i fetches of the next panel of b and of c. */
 static void set_ahead(Ir *ir, Body *y, TileAt at, LLVMValueRef i)
 {
+    if (!y->tile.ahead)
+        return;
     int64_t pitch = (int64_t)y->tile.pitch * ir->vector;
     LLVMValueRef panel = ir_mul(ir, y->field[TILE_K], ir_int(ir, pitch));
     y->next_panel = line_in_turn(ir, y, ir_real_at(ir, at.b, panel), i);

@@ -3,7 +3,8 @@
  * or changes one: operands before users, of every access that its elements and its slot
  * are its buffer's, at the first and the last turn of all loops around it, and of sums over
  * points that they begin at zero. The order of groups: plan_verify_order.c; panels:
- * plan_verify_panel.c; tilings: plan_verify_tile.c; barriers and offsets: plan_verify_memory.c.
+ * plan_verify_panel.c; tilings: plan_verify_tile.c; barriers and offsets:
+ * plan_verify_memory.c.
  */
 #include "passes/plan.h"
 

@@ -44,12 +44,12 @@ typedef struct {
     const Graph *g;
     const Stages *stages;
     bool fuse;
-    int64_t large; /* elements: what a scan rather has at hand, see schedule_large.c */
-    bool *needed;  /* by node */
-    bool *given;   /* by node: stands in memory before the procedure starts (persistent) */
+    int64_t large;  /* elements: what a scan rather has at hand, see schedule_large.c */
+    bool *needed;   /* by node */
+    bool *given;    /* by node: stands in memory before the procedure starts (persistent) */
     bool *of_state; /* by node: who reads a state reads it, see view_state_values */
-    Slot *slot;    /* by node */
-    NodeId *order; /* needed computed nodes, what is needed first */
+    Slot *slot;     /* by node */
+    NodeId *order;  /* needed computed nodes, what is needed first */
     int n_order;
     NodeId *laid; /* those with code by stage, sub, nest, sweep, then as in order */
     int n_laid;

@@ -81,9 +81,10 @@ static int rows_of_chains(const PlanTarget *t, int vectors, int chains)
 }
 
 /*
- * k of a block, blocks being about as long as each other. A block of a panel fits the
- * first-level cache: tiles read all of it. The error of a sum grows with the root of its
- * chain's length: 256 are about what optimized BLAS libraries take.
+ * k of a block, blocks being about as long as each other. A block of a panel is no larger
+ * than the first-level cache that the target counts on: tiles read all of it. The error of
+ * a sum grows with the root of its chain's length: 256 are about what optimized BLAS
+ * libraries take.
  */
 static int64_t block_of_k(const PlanTarget *t, int panel, int64_t k, int chains)
 {
@@ -163,8 +164,8 @@ static Along along(const Plan *p, const Stage *s, const Group *g, const Contract
 
 /*
  * A block of b's panel and the lines of a that a tile reads should fit the first-level
- * cache, and the pages of a its TLB. Between two blocks a c that fills the second level
- * leaves it, and is fetched. Measured: 64, 96, 128, 192, 256, 512.
+ * cache, and the pages of a its TLB. Between two blocks a c that fills half of the second
+ * level leaves it, and is fetched. Measured: 64, 96, 128, 192, 256, 512.
  */
 Tiling tiling_of_sum(const PlanTarget *t, int64_t m, int64_t n, int64_t a_m)
 {

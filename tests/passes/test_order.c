@@ -2,9 +2,9 @@
  * test_order.c — what a state keeps is made before all that read the state.
  *
  * The cells keep a value that is no part of the recurrence, and read it at the next step
- * through a product of all steps at once. No operand shows that reader: moved into the scan,
- * which alone reads the value itself, the value would come too late for the product. Both
- * where the backward pass reads the kept value, and where it does not.
+ * through a product of all steps at once. No operand shows that reader: moved into the
+ * scan, which alone reads the value itself, the value would come too late for the product.
+ * Both where the backward pass reads the kept value, and where it does not.
  */
 #include "check.h"
 #include "differential.h"

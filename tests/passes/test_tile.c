@@ -66,6 +66,25 @@ static void test_chains_that_do_not_halve_run_side_by_side(void)
     CHECK(tiled(true, 2, 1, PANEL, 600).chains == 4, "two at a time are too few");
 }
 
+/* A block of a panel fits 32 KB, and no chain is longer than 256. */
+static void test_blocks_of_a_panel_fit_the_first_level(void)
+{
+    enum { K = 1024 };
+    Tiling narrow = tiling_of_product(&target, PANEL, 256, K, 1, false);
+    Tiling wide = tiling_of_product(&target, 4 * PANEL, 256, K, 1, false);
+    Tiling even = tiling_of_product(&target, PANEL, 256, 300, 1, false);
+    CHECK(narrow.block == 256, "%lld k of 64 bytes", (long long)narrow.block);
+    CHECK(wide.block == 128, "%lld k of 256 bytes", (long long)wide.block);
+    CHECK(even.block == 150, "300 k in blocks of %lld", (long long)even.block);
+}
+
+static void test_sums_fetch_a_result_that_fills_half_of_the_second_level(void)
+{
+    CHECK(tiling_of_sum(&target, 512, 256, 1).c_ahead, "512 KB");
+    CHECK(!tiling_of_sum(&target, 256, 256, 1).c_ahead, "256 KB");
+    CHECK(!tiling_of_sum(&target, 512, 256, 2).c_ahead, "rows of a are apart");
+}
+
 static void test_tiles_of_one_and_two_rows_take_several_panels(void)
 {
     Tiling g = tiled(false, 4, 1, 256, 64), narrow = tiled(false, 4, 1, 48, 64);
@@ -138,6 +157,8 @@ int main(void)
     test_only_a_step_with_few_results_is_several_chains();
     test_a_step_of_a_few_rows_begins_where_the_last_one_ended();
     test_chains_that_do_not_halve_run_side_by_side();
+    test_blocks_of_a_panel_fit_the_first_level();
+    test_sums_fetch_a_result_that_fills_half_of_the_second_level();
     test_tiles_of_one_and_two_rows_take_several_panels();
     test_columns_behind_the_last_panel_have_tiles_of_their_own();
     test_tiles_go_down_the_dimension_that_is_known_to_be_long();
