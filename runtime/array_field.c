@@ -134,13 +134,14 @@ static bool counts_steps(const struct rnn__arrays *s, const struct rnn__field *f
            strcmp(s->setup.lengths, field->input->name) == 0;
 }
 
-static int check_lengths(const struct rnn__arrays *s, const struct rnn__field *field,
-                         const struct rnn__run *run, const int32_t *values,
-                         struct rnn__fault *f)
+/* Checks lengths and makes them those that the model counts: the targets of a row's last
+   `ahead` steps lie behind its end. */
+static int take_lengths(const struct rnn__arrays *s, const struct rnn__field *field,
+                        const struct rnn__run *run, int32_t *values, struct rnn__fault *f)
 {
     int64_t n = run->n * run->take, steps = s->grid.steps + s->ahead, i = 0;
-    while (i < n && values[i] <= steps)
-        i++;
+    for (; i < n && values[i] <= steps; i++)
+        values[i] = values[i] > s->ahead ? (int32_t)(values[i] - s->ahead) : 0;
     if (i == n)
         return 0;
     name_place(s, field, run->first + i / run->take * run->stride + i % run->take, f);
@@ -164,7 +165,7 @@ int rnn__field_read(const struct rnn__arrays *s, const struct rnn__field *field,
     int64_t n = run->n * run->take;
     int64_t bad = rnn__first_bad_value(field->input, s->dtype, out, n);
     if (bad == n)
-        return counts_steps(s, field) ? check_lengths(s, field, run, out, f) : 0;
+        return counts_steps(s, field) ? take_lengths(s, field, run, out, f) : 0;
     return bad_value(s, field, run->first + bad / run->take * run->stride + bad % run->take,
                      f);
 }

@@ -223,5 +223,7 @@ const rnn_state_entry *rnn__state_entry(const rnn_state_dict *d, const char *nam
 /* The index of a name; rnn__number_make adds it as 0, or returns RNN_ENOMEM. */
 int rnn__number_find(const struct rnn__numbers *numbers, const char *name);
 int rnn__number_make(rnn_engine *e, struct rnn__numbers *numbers, const char *name);
+/* The same among attributes; RNN_EINVAL for the names of the engine's own. */
+int rnn__attribute_make(rnn_engine *e, const char *name);
 
 #endif

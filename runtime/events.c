@@ -120,7 +120,7 @@ static int set_counter(rnn_engine *e, int event, const char *attribute)
             e->event[event].counter = counters[i].counter;
             return 0;
         }
-    int number = rnn__number_make(e, &e->attributes, attribute);
+    int number = rnn__attribute_make(e, attribute);
     if (number < 0)
         return number;
     e->event[event].attribute = number;

@@ -90,6 +90,15 @@ static void put_place(struct progress *p, struct rnn__string *s,
         put_bar(s, batches_done(p, state, &at_begin) / (double)state->epoch_length);
 }
 
+/* The last output's; behind an epoch the metric of that name, if there is one. */
+static void put_loss(struct progress *p, struct rnn__string *s, bool epoch_ended)
+{
+    const rnn_output *last = &rnn_state_of(p->t->engine)->output;
+    double loss = last->value;
+    if (epoch_ended ? rnn__watched(p->t, "loss", &loss) : !last->null)
+        rnn__put(s, " loss=%.5g", loss);
+}
+
 static void put_metrics(struct progress *p, struct rnn__string *s)
 {
     double value;
@@ -129,8 +138,7 @@ static void print(struct progress *p, bool epoch_ended)
     struct rnn__string s = {0};
     const rnn_engine_state *state = rnn_state_of(p->t->engine);
     put_place(p, &s, state);
-    if (!state->output.null)
-        rnn__put(&s, " loss=%.5g", state->output.value);
+    put_loss(p, &s, epoch_ended);
     if (epoch_ended)
         put_metrics(p, &s);
     put_speed(p, &s, state);

@@ -224,7 +224,7 @@ RNN_API bool rnn_has_handler(const rnn_engine *e, rnn_handler *fn, int event);
  * A name that is an event already gives that event's number, and it the counter
  * when one is named — in this engine alone.
  *
- * Returns the event's number, or RNN_EINVAL, RNN_ENOMEM.
+ * Returns the event's number, or RNN_EINVAL ("output" counts nothing), RNN_ENOMEM.
  */
 RNN_API int rnn_register_event(rnn_engine *e, const char *name, const char *attribute);
 

@@ -87,13 +87,19 @@ static bool own_number(const rnn_engine *e, const char *name, double *value)
     return false;
 }
 
-int rnn_attribute_set(rnn_engine *e, const char *name, double value)
+int rnn__attribute_make(rnn_engine *e, const char *name)
 {
     double own;
     if (own_number(e, name, &own))
         return rnn__fail(e, RNN_EINVAL, "'%s' is the engine's own; rnn_state_of has it",
                          name);
-    return set(e, &e->attributes, name, value);
+    return rnn__number_make(e, &e->attributes, name);
+}
+
+int rnn_attribute_set(rnn_engine *e, const char *name, double value)
+{
+    int made = rnn__attribute_make(e, name);
+    return made < 0 ? made : set(e, &e->attributes, name, value);
 }
 
 int rnn_attribute_add(rnn_engine *e, const char *name, double step)
@@ -110,7 +116,7 @@ int rnn_attribute_get(const rnn_engine *e, const char *name, double *value)
 
 int rnn_attribute_keep(rnn_engine *e, const char *name)
 {
-    int i = rnn__number_make(e, &e->attributes, name);
+    int i = rnn__attribute_make(e, name);
     if (i < 0)
         return i;
     e->attributes.number[i].keep = true;

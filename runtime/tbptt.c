@@ -17,9 +17,8 @@
  * update, with what it lacks: counters on its events, a place for handlers between
  * backward and step (tbptt_update.c), and a stop between chunks. That stop is why the
  * process is resumable: it returns RNN_PAUSED, keeps `stage` and `step0`, and is called
- * again.
- * What is needed to go on after a restart of the program lies in attributes that the
- * state dict keeps (enum rnn__kept).
+ * again. What is needed to go on after a restart of the program lies in attributes that
+ * the state dict keeps (enum rnn__kept).
  *
  * The state is double-buffered. A chunk reads one block and writes the other; they
  * are swapped once the update is through, so the carried state is whole at any event. A
@@ -391,11 +390,19 @@ static void add_metrics(struct rnn__tbptt *t)
     t->epoch_weight_sum += c->weight;
 }
 
+/* Whether something counted this epoch. Of chunks that this batch had before a run was
+   stopped the state tells; an earlier batch has left its figures there. */
+static bool has_figures(rnn_engine *e, const struct rnn__tbptt *t)
+{
+    return t->epoch_weight_sum > 0 ||
+           (t->trains && *rnn__tbptt_kept(e, RNN__KEPT_WEIGHT_SUM) > 0);
+}
+
 /* The figures so far this epoch. A model whose metrics include its loss knows better than
    the weighted mean of the chunks': several parts may have weights each. */
 static void publish_metrics(rnn_engine *e, struct rnn__tbptt *t)
 {
-    if (!(t->epoch_weight_sum > 0))
+    if (!has_figures(e, t))
         return;
     struct rnn__number *number = e->metrics.number;
     if (!t->trains)

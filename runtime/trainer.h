@@ -13,6 +13,7 @@
  *   run_files.c        files that grow with the run
  *   signals.c          told to stop
  *   run_folder.c       the folder of a run: its lock, which checkpoints it holds
+ *   take_over.c        … which another run takes
  *   checkpoint_sets.c  which of them stay
  *   handlers.c         which handlers, when; the small ones
  *   handler_when.c     when each is called
@@ -363,7 +364,8 @@ const char *rnn__training_metric(const struct rnn__trainer *t, int i);
    "valid.loss", "valid.METRIC". */
 int rnn__check_figure(struct rnn__trainer *t, const char *where, const char *key,
                       const char *name, struct rnn__fault *f);
-/* The value of "loss" (the last output) or of a metric; false while there is none. */
+/* The value of a metric, NaN where nothing counted, or without one of that name of "loss",
+   the last output; false while there is none. */
 bool rnn__watched(struct rnn__trainer *t, const char *name, double *value);
 /* Whether a watched number is better when larger: settings' mode, min or max; without it
    only of a loss, which is better small, is that known. RNN__ESPEC. */

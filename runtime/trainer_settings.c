@@ -108,6 +108,19 @@ static const char *nearest_number(const struct rnn_model *m, const char *key)
     return near;
 }
 
+/* The section whose name is nearly the key's first; NULL: none is. */
+static const char *nearest_section(const char *key)
+{
+    static const char *const sections[] = {"train", "data", "tbptt", NULL};
+    char first[16];
+    size_t length = strcspn(key, ".");
+    if (!key[length] || length >= sizeof first)
+        return NULL;
+    memcpy(first, key, length);
+    first[length] = 0;
+    return rnn__nearest(first, sections);
+}
+
 /* Is it a key of specs, so that a trainer could be built with it? Of a loss, an optimizer
    and groups --set changes arguments at most. */
 static bool is_key_of_specs(const char *key)
@@ -134,6 +147,7 @@ static int refuse_key(struct rnn__trainer *t, const char *key, const char *value
 {
     const char *near = nearest_number(t->model, key);
     const char *spec = json_string_value(json_object_get(t->json, "spec"));
+    const char *section = nearest_section(key);
     bool is_known = is_key_of_specs(key);
     if (near)
         rnn__fault(f, RNN_EINVAL, "--set %s: there is no such number; did you mean '%s'?",
@@ -142,6 +156,9 @@ static int refuse_key(struct rnn__trainer *t, const char *key, const char *value
         rnn__fault(f, RNN_EINVAL, "--set %s: %s", key,
                    is_known ? "is compiled into this program; build another"
                             : "there is no such key or number");
+    if (!near && !is_known && section)
+        return rnn__fault_add(f, "; did you mean '%s%s'?", section,
+                              key + strcspn(key, "."));
     if (near && is_known)
         rnn__fault_add(f, " if it is compiled into this program, build another");
     if (is_known)

@@ -40,7 +40,7 @@ typedef struct Arena Arena;
 Arena *arena_new(void);
 void arena_free(Arena *arena); /* NULL is fine */
 /* Zeroed memory, aligned for any type; lives until arena_free. When memory runs
-   out: one line to stderr and exit(7), as 4-runtime's exit codes say. */
+   out: one line to stderr and exit(7). */
 void *arena_alloc(Arena *arena, size_t n_bytes);
 /* A copy of n_bytes of `from`, and room up to new_bytes, zeroed. */
 void *arena_grow(Arena *arena, const void *from, size_t n_bytes, size_t new_bytes);

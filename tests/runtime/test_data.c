@@ -323,6 +323,31 @@ static void test_masks_are_for_models_that_have_them(void)
     rnn_source_close(&run);
 }
 
+/* Of a row's steps that count the last one has no target, one step ahead. */
+static void test_lengths_of_targets_ahead(void)
+{
+    static const char json[] =
+        "{\"x\": \"x.npy\", \"y\": \"y.npy\", \"n\": \"n.npy\", \"ahead\": 1}";
+    const uint8_t n[N] = {0, 1, 2, 3, 3};
+    rnn_source_run run;
+    write_arrays(false);
+    npy_write("n.npy", 1, npy_header("|u1", "(5,)"), n, sizeof n);
+    lengths = "n";
+    CHECK(open_run(&run, &reals, json) == 0, "%s", run.sentence);
+    lengths = NULL;
+    run.iterable.restart(run.iterable.user, 0);
+    for (int row = 0; row < N;) {
+        rnn_batch *b = next_batch(&run);
+        CHECK(b && b->rows > 0, "no rows from %d on", row);
+        for (int i = 0; b && i < b->rows; i++, row++)
+            CHECK(class_at(b, 2, 0, i) == (n[row] > 1 ? n[row] - 1 : 0), "row %d: %d", row,
+                  class_at(b, 2, 0, i));
+        if (!b)
+            break;
+    }
+    rnn_source_close(&run);
+}
+
 /* Of three steps four cannot count. */
 static void test_lengths_beyond_a_sequence_are_told(void)
 {
@@ -593,6 +618,7 @@ int main(void)
     test_what_is_not_finite_is_let_in_where_allowed();
     test_data_without_a_batch_are_told();
     test_lengths_beyond_a_sequence_are_told();
+    test_lengths_of_targets_ahead();
     test_masks_are_for_models_that_have_them();
     test_what_does_not_fit_is_told();
     test_text_fills_x_and_y_one_apart();

@@ -153,6 +153,10 @@ static void test_custom_counters_are_the_users_and_the_engines_own(void)
     CHECK(rnn_register_event(e, "BARE", "epoch") == bare, "not the same");
     CHECK(rnn_on(e, bare, &(rnn_filter){.once = 2}, note_value, &t) > 0, "refused");
     CHECK(rnn_fire(e, bare + 1) == RNN_EINVAL, "fired an unknown event");
+    CHECK(rnn_register_event(e, "OUT", "output") == RNN_EINVAL &&
+              rnn_event_find(e, "OUT") < 0,
+          "counts what is no counter");
+    CHECK(rnn_attribute_keep(e, "epoch") == RNN_EINVAL, "keeps what the engine has");
     CHECK(rnn_register_event(e, "", NULL) == RNN_EINVAL, "took an empty name");
     rnn_close(e);
     rnn_close(other);

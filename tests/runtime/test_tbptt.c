@@ -673,6 +673,71 @@ static void test_a_run_in_which_nothing_counts_has_no_figures(void)
     rnn_close(e);
 }
 
+static int train_or_nothing(struct rnn_chunk *c, int thread)
+{
+    fake_train(c, thread);
+    if (thread)
+        return 0;
+    if (nothing_counts) {
+        c->weight = c->loss = 0;
+    } else {
+        c->running[0] += c->loss * c->weight;
+        c->running[1] += c->weight;
+    }
+    c->metrics[0] = 10 * c->running[0] / c->running[1];
+    return 0;
+}
+
+static int interrupt_and_count_no_more(rnn_engine *e, int event, void *user)
+{
+    (void)event;
+    nothing_counts = true;
+    if (*(bool *)user)
+        rnn_interrupt(e);
+    return 0;
+}
+
+/* The metric of an epoch of whose one batch the first chunk counts; interrupted behind that
+   chunk and gone on with, or not. */
+static double metric_of_first_chunk(const struct rnn_model *m, bool interrupted)
+{
+    double metric = -1;
+    rnn_state_dict d;
+    rnn_blocks from, to;
+    rnn_engine *e[2];
+    nothing_counts = false;
+    source.at = 0, source.n = 1;
+    for (int i = 0; i < 2; i++)
+        rnn_tbptt_trainer(&e[i], m, &(rnn_tbptt_options){.tbptt_step = 4});
+    rnn_on(e[0], RNN_TIME_ITERATION_COMPLETED, NULL, interrupt_and_count_no_more,
+           &interrupted);
+    int status = rnn_engine_run(e[0], &data, &(rnn_run_options){.max_epochs = 1});
+    CHECK(status == (interrupted ? RNN_PAUSED : 0), "%s", rnn_engine_error(e[0]));
+    if (interrupted) {
+        rnn_get_blocks(e[0], &from), rnn_get_blocks(e[1], &to);
+        memcpy(to.params, from.params, 2 * sizeof(float));
+        memcpy(to.running, from.running, 2 * sizeof(double));
+        CHECK(rnn_state_save(e[0], &d) == 0 && rnn_state_load(e[1], &d) == 0, "%s",
+              rnn_engine_error(e[1]));
+        run(e[1], 1);
+    }
+    CHECK(rnn_metric_get(e[interrupted], "ten_losses", &metric) == 0, "no metric");
+    rnn_close(e[0]), rnn_close(e[1]);
+    nothing_counts = false, source.n = N_BATCH;
+    return metric;
+}
+
+static void test_what_counted_before_a_stop_has_figures(void)
+{
+    const struct rnn_metric in_training = {.name = "ten_losses", .in_training = true};
+    struct rnn_model m = fake_model;
+    m.train = train_or_nothing, m.metric = &in_training;
+    make_data(8, 2);
+    double whole = metric_of_first_chunk(&m, false),
+           resumed = metric_of_first_chunk(&m, true);
+    CHECK(whole > 0 && resumed == whole, "%.17g, resumed %.17g", whole, resumed);
+}
+
 /* Rows continue from batch to batch, but not from run to run. */
 static void test_a_restarted_run_carries_no_state_in(void)
 {
@@ -973,6 +1038,7 @@ int main(void)
     test_the_seed_makes_the_parameters();
     test_an_evaluator_shares_parameters_and_changes_none();
     test_a_run_in_which_nothing_counts_has_no_figures();
+    test_what_counted_before_a_stop_has_figures();
     test_a_restarted_run_carries_no_state_in();
     test_forward_carries_its_state_over_calls();
     test_forward_leaves_a_batch_in_progress_alone();

@@ -210,6 +210,7 @@ static void test_exit_status_tells_whose_mistake_it_was(void)
         {2, "--set optimizer.lr=fast", "not a number"},
         {2, "--set optimizer.lrr=1", "no such number; did you mean 'optimizer.lr'?"},
         {2, "--set rnn.dropout=0.5", "there is no such key or number\nkeys that may"},
+        {2, "--set trian.epochs=3", "key or number; did you mean 'train.epochs'?"},
         {2, "--set optimizer.head.bias.lr=0.5", "there is no such key or number"},
         {2, "--set optimizer.lrr=1",
          "if it is compiled into this program, build another: rnnc "
