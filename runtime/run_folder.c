@@ -7,7 +7,7 @@
  *     checkpoint_best.safetensors         of the handler's `best`
  *     checkpoint_….safetensors.tmp, report.html.tmp …
  *                                         left by a run that was killed; removed
- *     checkpoint_….safetensors.incoming, .aside
+ *     checkpoint_12.safetensors.incoming, checkpoint_….safetensors.aside
  *                                         while the folder changes hands, see take_over.c
  *     .lock                               held by the trainer that writes here
  *
@@ -94,7 +94,9 @@ static bool ends_in(const char *name, const char *end, size_t *stem)
     return true;
 }
 
-/* Whether the name is a checkpoint's, how far that is, and where it stands. */
+/* Whether the name is a checkpoint's, how far that is, and where it stands. A run's first
+   has a number, and only a run's are set aside: else what ends so is a user's, no
+   checkpoint. */
 static bool read_name(const char *name, struct rnn__found *found)
 {
     const char *at = name + sizeof prefix - 1;
@@ -112,8 +114,9 @@ static bool read_name(const char *name, struct rnn__found *found)
         read_number(at + 7, &place->chunk, &at);
     if (at != name + stem)
         *place = (struct rnn__place){.iteration = -1};
-    found->is_run = place->iteration >= 0 || strncmp(name, best, sizeof best - 1) == 0;
-    return true;
+    bool is_numbered = place->iteration >= 0;
+    found->is_run = is_numbered || strncmp(name, best, sizeof best - 1) == 0;
+    return i == RNN__IN_PLACE || is_numbered || (i == RNN__ASIDE && found->is_run);
 }
 
 static bool is_left_over(const char *name)

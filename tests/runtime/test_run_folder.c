@@ -289,6 +289,28 @@ static void test_a_folder_half_taken_is_settled(void)
     CHECK(!scratch_exists(last) && !scratch_exists(aside), "the older run's are left");
 }
 
+/* A user's files may end as a run's do while the folder changes hands: they stay, and say
+   nothing of whose it is. */
+static void test_what_no_run_names_is_not_settled(void)
+{
+    static const char last[] = "runs/i/checkpoint_8.safetensors",
+                      aside[] = "runs/i/checkpoint_8.safetensors.aside";
+    static const char *const mine[] = {"runs/i/checkpoint_mine.safetensors.aside",
+                                       "runs/i/checkpoint_mine.safetensors.incoming",
+                                       "runs/i/checkpoint_best.safetensors.incoming"};
+    enum { N = sizeof mine / sizeof *mine };
+    CHECK(run("--out runs/i --quiet") == 0, "%s", errors);
+    for (int i = 0; i < N; i++)
+        scratch_write(mine[i], "x", 1);
+    CHECK(run("--resume runs/i --quiet") == 0, "%s", errors);
+    CHECK(run("--out runs/i --overwrite --quiet") == 0, "%s", errors);
+    rename(last, aside);
+    CHECK(run("--resume runs/i --quiet --max-iterations 7") == 0, "%s", errors);
+    CHECK(!scratch_exists(last) && !scratch_exists(aside), "an older run's are back");
+    for (int i = 0; i < N; i++)
+        CHECK(scratch_exists(mine[i]), "%s is removed", mine[i]);
+}
+
 /* Until its next checkpoint such a run goes on from the first, which is from before it was
    told how many epochs there are. */
 static void test_a_folder_just_taken_is_gone_on_with(void)
@@ -393,6 +415,7 @@ int main(void)
     test_a_run_that_cannot_begin_changes_nothing();
     test_a_run_that_cannot_take_the_folder_leaves_the_older_one();
     test_a_folder_half_taken_is_settled();
+    test_what_no_run_names_is_not_settled();
     test_a_folder_just_taken_is_gone_on_with();
     test_a_new_run_does_not_take_the_place_of_another();
     test_one_file_has_one_writer();
