@@ -3,9 +3,9 @@
  * there.
  *
  * Everything that can be wrong is found first: settings, data, the parameters of --init,
- * the checkpoint of --resume. Until then a folder that is there is locked and nothing else,
- * and one that is not is not made; so a run that cannot begin leaves an older one as it
- * was.
+ * the checkpoint of --resume. Until then a folder that is there is locked, what a killed
+ * run left half done in it is settled (take_over.c), and nothing else; one that is not
+ * there is not made; so a run that cannot begin leaves an older one as it was.
  *
  *     --out B               B holds no checkpoints, or --overwrite has them removed
  *     --resume A            goes on in A
@@ -62,6 +62,12 @@ static int find_folders(struct rnn__trainer *t, struct rnn__fault *f)
     return 0;
 }
 
+static int lock_own(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    int code = rnn__folder_lock(t->out, true, &t->lock, f);
+    return code ? code : rnn__folder_settle(t->out, f);
+}
+
 /* Folders are locked before their checkpoints are looked at: another trainer may be at work
    there. */
 static int lock_folders(struct rnn__trainer *t, struct rnn__fault *f)
@@ -70,9 +76,7 @@ static int lock_folders(struct rnn__trainer *t, struct rnn__fault *f)
     int code = 0;
     if (rnn__io->stat(t->out, &st) == 0) {
         if (S_ISDIR(st.st_mode))
-            code = rnn__folder_lock(t->out, true, &t->lock, f);
-        if (!code && t->lock >= 0)
-            code = rnn__folder_settle(t->out, f);
+            code = lock_own(t, f);
     } else if (errno != ENOENT && errno != ENOTDIR)
         code = rnn__fault_errno(f, t->out, "cannot be examined");
     if (!code && t->moves && rnn__io->stat(t->source, &st) == 0)
@@ -223,14 +227,22 @@ static int take_place(struct rnn__trainer *t, struct rnn__fault *f)
     return code;
 }
 
+/* A folder that was not there before may be another run's by now. */
+static int make_own(struct rnn__trainer *t, struct rnn__fault *f)
+{
+    int code = rnn__make_folder(t->out, f);
+    if (code || t->lock >= 0)
+        return code;
+    code = lock_own(t, f);
+    return code ? code : check_folder(t, f);
+}
+
 /* From here on the folder is this run's. Logs are cut when its spec and first checkpoint
    are there: before, a failure leaves an older run whole; behind, that checkpoint knows how
    much of them is this run's. */
 static int take_folder(struct rnn__trainer *t, struct rnn__fault *f)
 {
-    int code = rnn__make_folder(t->out, f);
-    if (!code)
-        code = rnn__folder_lock(t->out, true, &t->lock, f);
+    int code = make_own(t, f);
     if (!code)
         code = rnn__open_files(t, f);
     if (!code)

@@ -341,6 +341,31 @@ static void test_a_new_run_does_not_take_the_place_of_another(void)
     CHECK(run("--out runs/best --quiet") == 2, "only the best is there: %s", errors);
 }
 
+/* Another run has come and gone while this one was opening its data: mkdir meets its
+   folder. */
+static int late_mkdir(const char *path, mode_t mode)
+{
+    if (strcmp(path, "runs/late") == 0)
+        rnn__io_system.rename("runs/first", path);
+    return rnn__io_system.mkdir(path, mode);
+}
+
+static void test_a_folder_that_another_run_was_first_in_is_not_taken(void)
+{
+    struct rnn__io late = rnn__io_system;
+    late.mkdir = late_mkdir;
+    CHECK(run("--out runs/first --quiet") == 0, "%s", errors);
+    rnn__io = &late;
+    int status = run("--out runs/late --quiet --seed 9");
+    rnn__io = &rnn__io_system;
+    CHECK(status == 2 && strstr(errors, "runs/late: holds checkpoints of another run"),
+          "%d: %s", status, errors);
+    CHECK(same_file("runs/late/checkpoint_8.safetensors",
+                    "runs/whole/checkpoint_8.safetensors"),
+          "last states differ");
+    CHECK(same_file("runs/late/log.jsonl", "runs/whole/log.jsonl"), "logs differ");
+}
+
 /* ---- files ---- */
 
 /* Two writers of one file would cut and mingle each other's lines. */
@@ -418,6 +443,7 @@ int main(void)
     test_what_no_run_names_is_not_settled();
     test_a_folder_just_taken_is_gone_on_with();
     test_a_new_run_does_not_take_the_place_of_another();
+    test_a_folder_that_another_run_was_first_in_is_not_taken();
     test_one_file_has_one_writer();
     test_settings_name_files_of_the_runs_folder();
     return command_end();
