@@ -11,11 +11,14 @@
  * The folder is synced behind each step. So names alone say whose the folder is, whenever a
  * run is killed or the power goes: while something ends in .incoming, what ends in .aside
  * is the folder's, under the names that it had; else it is to go. rnn__folder_list reads it
- * so without a change, and the next run that has the folder's lock settles it.
+ * so without a change, and the next run that has the folder's lock settles it. What a step
+ * behind the instant fails at is undone in the same way: the new one's name goes back, and
+ * then the folder is settled.
  */
 #include "trainer.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,19 +59,37 @@ static int remove_found(const struct rnn__found *found, struct rnn__fault *f)
                : rnn__fault_errno(f, found->path, "cannot be removed");
 }
 
-/* What was set aside is back, or gone, for good, before what says which of both goes. */
+/* All that was set aside goes back, or goes. */
+static int settle_aside(const struct rnn__found *list, int n, struct rnn__fault *f)
+{
+    bool goes_back = rnn__found_incoming(list, n);
+    int code = 0;
+    for (int i = 0; i < n && !code; i++)
+        if (list[i].standing == RNN__ASIDE)
+            code = goes_back ? put_back(&list[i], f) : remove_found(&list[i], f);
+    return code;
+}
+
+static bool is_settled(const struct rnn__found *list, int n)
+{
+    int i = 0;
+    while (i < n && list[i].standing == RNN__IN_PLACE)
+        i++;
+    return i == n;
+}
+
+/* What says whose the folder is, as a killed run left it, is on the disk before anything is
+   done by it; and what was set aside is back, or gone, for good, before that goes. */
 int rnn__folder_settle(const char *folder, struct rnn__fault *f)
 {
     struct rnn__found *list;
-    int n, n_aside = 0, code = rnn__folder_list_all(folder, &list, &n, f);
-    bool goes_back = rnn__found_incoming(list, n);
-    for (int i = 0; i < n && !code; i++) {
-        if (list[i].standing != RNN__ASIDE)
-            continue;
-        code = goes_back ? put_back(&list[i], f) : remove_found(&list[i], f);
-        n_aside++;
-    }
-    if (!code && n_aside > 0)
+    int n, code = rnn__folder_list_all(folder, &list, &n, f);
+    bool done = code || is_settled(list, n);
+    if (!done)
+        code = rnn__sync_folder(folder, f);
+    if (!done && !code)
+        code = settle_aside(list, n, f);
+    if (!done && !code)
         code = rnn__sync_folder(folder, f);
     for (int i = 0; i < n && !code; i++)
         if (list[i].standing == RNN__INCOMING)
@@ -91,20 +112,32 @@ static int put_in_place(struct rnn__trainer *t, const struct rnn__found *list, i
     return !code && spec ? rnn__commit_file(spec, f) : code;
 }
 
+/* The folder as it was, unless the new one's name does not go back: then it is the new
+   run's, and what was set aside is left to the user, and to the next run. */
+static void undo(const struct rnn__trainer *t, const char *first, bool in_place)
+{
+    struct rnn__fault f = {0};
+    if (!in_place || move(first, "", RNN__NEW, &f) == 0)
+        rnn__folder_settle(t->out, &f);
+    else
+        fprintf(stderr,
+                "%s: warning: %s; so %s is the new run's: rename the older one's "
+                "checkpoints, which end in " RNN__OLD
+                ", or the next run there removes them\n",
+                t->options->program, f.sentence, t->out);
+}
+
 int rnn__take_over(struct rnn__trainer *t, const struct rnn__found *list, int n,
                    const char *spec, struct rnn__fault *f)
 {
-    struct rnn__fault undone = {0};
     char *first;
     bool in_place = false;
     int code = rnn__write_first(t, &first, f);
     if (!code)
         code = put_in_place(t, list, n, first, spec, &in_place, f);
-    if (code) { /* the first sentence stands */
-        if (in_place)
-            move(first, "", RNN__NEW, &undone);
-        rnn__folder_settle(t->out, &undone);
-    } else
+    if (code)
+        undo(t, first, in_place); /* the first sentence stands */
+    else
         code = rnn__folder_settle(t->out, f);
     if (code)
         free(first);

@@ -12,7 +12,7 @@
 
 /* ---- a table that fails ---- */
 
-static int n_call, fail_from, fail_to, fail_errno, n_saved;
+static int n_call, fail_from, fail_to, fail_errno, n_saved, n_instant;
 static bool writes_only;
 
 /* Counts a call; true: it shall fail. */
@@ -73,6 +73,7 @@ static int bad_rename(const char *from, const char *to)
     if (fails(true))
         return -1;
     n_saved += strstr(to, "checkpoint_") && !strstr(to, "best");
+    n_instant += strcmp(to, "f/checkpoint_0.safetensors") == 0;
     return rnn__io_system.rename(from, to);
 }
 static int bad_unlink(const char *path)
@@ -91,7 +92,7 @@ static const struct rnn__io bad_io = {
 /* Runs the trainer in this process, over the given table. */
 static int run_over(const struct rnn__io *io, const char *line)
 {
-    n_call = n_saved = 0;
+    n_call = n_saved = n_instant = 0;
     rnn__io = io;
     int status = run_settings(trainer_settings, line);
     rnn__io = &rnn__io_system;
@@ -187,35 +188,76 @@ static bool spec_is_of_nine(void)
     return is;
 }
 
-/* A run that takes another's folder: the spec that is there is always that of the run which
-   --resume goes on with, unless the other's checkpoints cannot be removed, or the disk does
-   not say whether it has the spec. */
-static void test_taking_a_folder_may_fail_at_any_call(void)
+/* ---- a run that takes another's folder ---- */
+
+/* Which run's last state the folder ends with, gone on in: 9 or 1, 0: neither. */
+static int seed_of_the_end(const char *what)
 {
-    writes_only = false;
-    fail_errno = EIO;
-    int n_old = 0, n_new = 0;
-    CHECK(run_over(&rnn__io_system, "--quiet --out nine --seed 9") == 0, "%s", errors);
-    for (fail_from = 1; fail_from < 60; fail_from++) {
+    int status = run_over(&rnn__io_system, "--quiet --resume f");
+    CHECK(status == 0, "%s: resumed: exit status %d: %s", what, status, errors);
+    if (same_tensors("f/checkpoint_8.safetensors", "nine/checkpoint_8.safetensors"))
+        return 9;
+    return same_tensors("f/checkpoint_8.safetensors", "whole/checkpoint_8.safetensors");
+}
+
+/* How runs ended that failed behind the instant. */
+static struct {
+    int older, newer, undecided;
+} n_taken;
+
+/* The spec that is there is that of the run which --resume goes on with, unless the disk
+   does not say whether it has it, or does not let the new run's checkpoint go back. The
+   older run's are there, set aside or not, while the folder is not all the new one's. */
+static void check_taken(int status, const char *what)
+{
+    bool is_nine = spec_is_of_nine(), is_behind = n_instant > 0,
+         may_differ = strstr(errors, "f: folder cannot be") || strstr(errors, "in .aside");
+    bool is_left = scratch_exists("f/checkpoint_5_chunk_3.safetensors") ||
+                   scratch_exists("f/checkpoint_5_chunk_3.safetensors.aside");
+    int end = seed_of_the_end(what);
+    CHECK(end != 0, "%s: the last state is no run's", what);
+    CHECK(may_differ || is_nine == (end == 9),
+          "%s: the spec is not that of the last state, of seed %d", what, end);
+    CHECK(is_left || (is_nine && end == 9), "%s: the older run is not left", what);
+    if (status == 0 || !is_behind)
+        return;
+    n_taken.undecided += is_nine != (end == 9);
+    *(end == 9 ? &n_taken.newer : &n_taken.older) += 1;
+}
+
+/* From each call on `length` fail, until a run does not come so far. */
+static void sweep_taking(int error, int length, bool only_writes)
+{
+    writes_only = only_writes;
+    memset(&n_taken, 0, sizeof n_taken);
+    n_call = 1;
+    for (fail_from = 1; n_call >= fail_from - 1; fail_from++) {
+        char what[64];
+        snprintf(what, sizeof what, "taking, %s, %d from call %d on", strerror(error),
+                 length, fail_from);
         scratch_remove("f", 1);
-        fail_to = INT32_MAX;
         CHECK(run_over(&rnn__io_system, "--quiet --out f --max-iterations 5") == 0, "%s",
               errors);
-        fail_to = fail_from;
-        int status = run_over(&bad_io, "--quiet --out f --overwrite --seed 9");
-        bool is_nine = spec_is_of_nine();
-        if (is_nine &&
-            (strstr(errors, "cannot be removed") || strstr(errors, "f: folder cannot be ")))
-            continue;
-        *(is_nine ? &n_new : &n_old) += status != 0;
-        CHECK(run_over(&rnn__io_system, trainer_line("f")) == 0, "call %d: %s", fail_from,
-              errors);
-        CHECK(same_tensors("f/checkpoint_8.safetensors",
-                           is_nine ? "nine/checkpoint_8.safetensors"
-                                   : "whole/checkpoint_8.safetensors"),
-              "call %d: the last state is not that of the spec", fail_from);
+        fail_errno = error;
+        fail_to = length > INT32_MAX - fail_from ? INT32_MAX : fail_from + length - 1;
+        int status =
+            run_over(&bad_io, "--quiet --out f --overwrite --seed 9 --max-iterations 1");
+        int n = n_call;
+        check_taken(status, what);
+        n_call = n;
     }
-    CHECK(n_old > 0, "%d runs left the older one, %d the new one", n_old, n_new);
+}
+
+static void test_taking_a_folder_may_fail_at_any_call(void)
+{
+    CHECK(run_over(&rnn__io_system, "--quiet --out nine --seed 9") == 0, "%s", errors);
+    sweep_taking(EIO, 1, false);
+    CHECK(n_taken.older > 0 && n_taken.newer > 0, "%d runs left the older, %d the new one",
+          n_taken.older, n_taken.newer);
+    sweep_taking(EIO, INT32_MAX, false);
+    CHECK(n_taken.undecided > 0, "each was undone");
+    sweep_taking(ENOSPC, INT32_MAX, true);
+    CHECK(n_taken.undecided > 0, "each was undone");
 }
 
 /* ---- the order of a checkpoint's calls, for the sake of power loss ---- */
