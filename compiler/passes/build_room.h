@@ -15,7 +15,8 @@
  *     build_function.c   the table of the compiler's own functions
  *     build_tensor.c     … of which these work on shapes: reductions, products, moves
  *     build_block.c      statements
- *     build_call.c       cells and functions inlined, arguments bound
+ *     build_call.c       what a call gives is bound to arguments and inputs
+ *     build_inline.c     cells and functions: their bodies become nodes
  *     build_cell.c       what a cell owns: shapes, parameters, states
  *     build_tbptt.c      where states begin, how steps leave them, which steps count
  *     build_use.c        which arguments are structural
@@ -325,6 +326,8 @@ void call_bind_arg(Scope *callee, int arg, Value v, const Expr *e, Scope *from);
 bool call_is_recursive(Scope *s, const Def *def, Loc loc);
 /* From now on the definition is one that is called. */
 void call_note(Build *b, const Def *def);
+
+/* build_inline.c */
 Value call_cell(Scope *s, const Expr *e, const Def *def, const char *bind);
 Value call_function(Scope *s, const Def *def, int n, const Value *positional,
                     const Expr *e);
