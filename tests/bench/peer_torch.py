@@ -1,10 +1,11 @@
 """peer_torch.py — a workload in PyTorch.
 
-    peer_torch.py WORKLOAD THREADS (ignite|torch)
+    peer_torch.py WORKLOAD THREADS (ignite|torch|products)
 
 ignite: pytorch-ignite's trainer for truncated BPTT, as its user has it by default; own cells are
 loops with every product inside. torch: a bare loop with fused optimizers; own cells take the
-inputs' product for all steps at once.
+inputs' product for all steps at once. products: the matrix products of a chunk alone, results
+written in place, nothing between them: no peer, but what any program on this library needs at least.
 """
 import sys
 import time
@@ -14,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from workloads import CHUNKS, RATE, print_times, random_data, time_chunks, workload
+from workloads import CHUNKS, GATES, RATE, print_times, random_data, time_chunks, workload
 
 warnings.filterwarnings("ignore")
 
@@ -139,12 +140,39 @@ def run_ignite(w, x, y, seconds=3.0, warm=1.0):
                  if i % CHUNKS and ends[i] - begin > warm])
 
 
+def products_of(w):
+    """(times, a, b): forward, gradients of what is multiplied (but the data) and of the weights."""
+    gates, points = GATES[w["cell"]] * w["hidden"], w["steps"] * w["rows"]
+
+    def of_points(inputs, outputs, learned):
+        x, d, weight = torch.randn(points, inputs), torch.randn(points, outputs), torch.randn(outputs, inputs)
+        return [(1, x, weight.t()), (1, d.t(), x)] + ([(1, d, weight)] if learned else [])
+
+    out = of_points(w["hidden"], w["outputs"], True)
+    for layer in range(w["layers"]):
+        out += of_points(w["hidden"] if layer else w["inputs"], gates, layer > 0 or w["classes"] > 0)
+        h, d, weight = torch.randn(points, w["hidden"]), torch.randn(points, gates), torch.randn(gates, w["hidden"])
+        out += [(1, d.t(), h), (w["steps"], h[:w["rows"]], weight.t()), (w["steps"], d[:w["rows"]], weight)]
+    return out
+
+
+def run_products(w, x, y):
+    todo = [(times, a, b, torch.empty(a.shape[0], b.shape[1])) for times, a, b in products_of(w)]
+
+    def step(i):
+        for times, a, b, c in todo:
+            for _ in range(times):
+                torch.mm(a, b, out=c)
+
+    time_chunks(step)
+
+
 def main(name, threads, how):
     torch.set_num_threads(int(threads))
     torch.manual_seed(0)
     w = workload(name)
     x, y = (torch.from_numpy(v) for v in random_data(w))
-    {"torch": run_torch, "ignite": run_ignite}[how](w, x, y)
+    {"torch": run_torch, "ignite": run_ignite, "products": run_products}[how](w, x, y)
 
 
 main(*sys.argv[1:])

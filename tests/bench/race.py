@@ -8,7 +8,9 @@ meets them all; the median over rounds of each one's median counts. One line of 
 microseconds a chunk, rnnc's ratio to the fastest peer and to Ignite (> 1: rnnc is faster), its
 nominal GFLOP/s and their share of the multiply-add peak that rnnc measures. PEER_TORCH and
 PEER_JAX name Pythons that have torch + pytorch-ignite and jax + optax; a peer that fails is said.
-Where there is one row every contestant has one thread. Nothing else should run meanwhile.
+Where there is one row every contestant has one thread. `products` among the peers is no peer:
+PyTorch's matrix products of the chunk alone (> 1: all of rnnc's chunk is faster than these).
+Nothing else should run meanwhile.
 """
 import argparse
 import collections
@@ -31,6 +33,7 @@ def contestants(name, rnnc, threads, peers, one_row):
         "rnnc": [rnnc, "bench", f"workloads/{name}.yaml", "--json", "--threads", t],
         "ignite": [torch, "peer_torch.py", name, t, "ignite"],
         "torch": [torch, "peer_torch.py", name, t, "torch"],
+        "products": [torch, "peer_torch.py", name, t, "products"],
         "jax": pinned + [jax, "peer_jax.py", name],
     }
     return {k: v for k, v in field.items() if k == "rnnc" or k in peers}
@@ -61,7 +64,7 @@ def race(name, field, rounds):
 
 def report(name, flops, us, failed, peak):
     row = {"workload": name, "us": us, "failed": failed}
-    mine, peers = us.get("rnnc"), {who: t for who, t in us.items() if who != "rnnc"}
+    mine, peers = us.get("rnnc"), {who: t for who, t in us.items() if who not in ("rnnc", "products")}
     if mine:
         row["gflops"] = round(flops / mine / 1e3, 1)
         row["share_of_peak"] = round(row["gflops"] / peak, 2) if peak else None
@@ -69,6 +72,8 @@ def report(name, flops, us, failed, peak):
         row["times_fastest_peer"] = round(min(peers.values()) / mine, 2)
     if mine and "ignite" in peers:
         row["times_ignite"] = round(peers["ignite"] / mine, 2)
+    if mine and "products" in us:
+        row["times_products"] = round(us["products"] / mine, 2)
     print(json.dumps(row), flush=True)
 
 
