@@ -3,6 +3,8 @@
  * with the same bytes as one that was left alone: parameters, optimizer, state, counters,
  * best scores, and the log.
  *
+ * One that takes the folder of another by --overwrite is gone on with, or the other is.
+ *
  *     test_kill [N [SEED]]     N kills and N / 2 signals at random instants (50)
  *     test_kill strace         before each system call of the run, by strace; 77 without it
  *     test_kill run …          the trainer itself, for strace
@@ -60,23 +62,71 @@ static void test_told_to_stop_at_random_instants(int n, uint64_t *random)
         stop_and_go_on(i, list[i % 3].number, list[i % 3].status, random);
 }
 
+/* ---- a run that takes another's folder ---- */
+
+/* The folder is one of a run of another seed, which has not ended. */
+static void run_other(const char *folder, const char *end)
+{
+    char line[96];
+    snprintf(line, sizeof line, "--quiet --out %s --seed 9 %s", folder, end);
+    int status = trainer_wait(trainer_fork(line));
+    CHECK(status == 0, "%s: exit status %d", line, status);
+}
+
+/* Goes on with what is there: true if the new run is, which has then ended as it does
+   undisturbed; else the other has. */
+static bool finish_either(const char *folder, const char *what)
+{
+    char line[64];
+    snprintf(line, sizeof line, "--quiet --resume %s", folder);
+    int status = trainer_wait(trainer_fork(line));
+    char *said = scratch_read("errors.txt");
+    CHECK(status == 0, "%s: exit status %d: %s", what, status, said);
+    bool is_new = trainer_same(folder, "whole", trainer_results[0]);
+    for (int i = 0; i < 3; i++)
+        CHECK(trainer_same(folder, is_new ? "whole" : "nine", trainer_results[i]),
+              "%s: %s differs", what, trainer_results[i]);
+    free(said);
+    scratch_remove(folder, 1);
+    return is_new;
+}
+
+static void test_taking_a_folder_is_killed_at_random_instants(int n, uint64_t *random)
+{
+    for (int i = 0; i < n; i++) {
+        char what[32];
+        snprintf(what, sizeof what, "taking, trial %d", i);
+        run_other("t", "--max-iterations 3");
+        pid_t child = trainer_fork("--quiet --out t --overwrite");
+        trainer_sleep((int64_t)(trainer_random(random) % (uint64_t)run_time));
+        kill(child, SIGKILL);
+        trainer_wait(child);
+        finish_either("t", what);
+    }
+}
+
 /* ---- before each system call ---- */
 
 static char self[1024];
 
-/* Runs this program's trainer under strace with the given options; the exit status. */
-static int run_traced(const char *option, const char *argument, const char *folder)
+/* Runs this program's trainer under strace with the given -e; the exit status. */
+static int run_traced(char *argument, const char *line)
 {
+    char words[1024], *own[32];
+    char *argv[64] = {"strace", "-f",     "-s", "200", "-o",        "trace.txt",
+                      "-e",     argument, self, "run", "--threads", "1"};
+    int n = command_words(line, words, own), first = 0;
+    while (argv[first])
+        first++;
+    for (int i = 1; i < n; i++)
+        argv[first + i - 1] = own[i];
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
         int err = open("errors.txt", O_WRONLY | O_CREAT | O_TRUNC, 0666);
         dup2(err, 2);
-        bool resumes = trainer_has_checkpoint(folder);
         setenv("ASAN_OPTIONS", "detect_leaks=0", 1); /* it cannot where strace traces */
-        execlp("strace", "strace", "-f", "-o", "trace.txt", option, argument, self, "run",
-               "--quiet", "--threads", "1", resumes ? "--resume" : "--out", folder,
-               (char *)NULL);
+        execvp("strace", argv);
         _exit(127);
     }
     return trainer_wait(child);
@@ -90,13 +140,14 @@ struct call {
     int number;
 };
 
-/* The calls from the run's folder being made to the end. */
-static int read_calls(struct call *call)
+/* The calls from the run's folder being made to the last that names `last` (NULL: to the
+   end). */
+static int read_calls(struct call *call, const char *last)
 {
     FILE *file = fopen("trace.txt", "r");
     char line[4096];
     static struct call seen[256];
-    int n = 0, n_seen = 0;
+    int n = 0, n_seen = 0, end = 0;
     bool begun = false;
     memset(seen, 0, sizeof seen);
     while (file && fgets(line, sizeof line, file) && n < CALLS_MAX) {
@@ -112,29 +163,57 @@ static int read_calls(struct call *call)
         begun = begun || strstr(line, "mkdir");
         if (begun)
             call[n++] = seen[i];
+        end = !last || strstr(line, last) ? n : end;
     }
     if (file)
         fclose(file);
-    return n;
+    return end;
+}
+
+/* Kills the run before the call; true: it was killed. */
+static bool run_killed_before(const struct call *call, const char *line)
+{
+    char inject[96];
+    snprintf(inject, sizeof inject, "inject=%.23s:signal=KILL:when=%d", call->name,
+             call->number);
+    return run_traced(inject, line) != 0;
 }
 
 static void test_killed_before_each_system_call(void)
 {
     static struct call call[CALLS_MAX];
-    CHECK(run_traced("-e", "trace=all", "traced") == 0, "the traced run failed");
-    int n = read_calls(call), killed = 0;
+    CHECK(run_traced("trace=all", "--quiet --out traced") == 0, "the traced run failed");
+    int n = read_calls(call, NULL), killed = 0;
     for (int i = 0; i < n; i++) {
-        char inject[96], what[96];
-        snprintf(inject, sizeof inject, "inject=%.23s:signal=KILL:when=%d", call[i].name,
-                 call[i].number);
+        char what[96];
         snprintf(what, sizeof what, "killed before call %d of %d, %.23s number %d", i, n,
                  call[i].name, call[i].number);
-        killed += run_traced("-e", inject, "cut") != 0;
+        killed += run_killed_before(&call[i], "--quiet --out cut");
         trainer_finish("cut", "whole", what);
         scratch_remove("cut", 1);
     }
     printf("%d calls, killed before %d of them\n", n, killed);
     CHECK(n > 60 && killed > n / 2, "%d of %d", killed, n);
+}
+
+static void test_taking_a_folder_is_killed_before_each_system_call(void)
+{
+    static struct call call[CALLS_MAX];
+    static const char line[] = "--quiet --out cut --overwrite";
+    run_other("cut", "--max-iterations 3");
+    CHECK(run_traced("trace=all", line) == 0, "the traced run failed");
+    scratch_remove("cut", 1);
+    int n = read_calls(call, ".aside"), n_new = 0;
+    for (int i = 0; i < n; i++) {
+        char what[96];
+        snprintf(what, sizeof what, "taking, killed before call %d of %d, %.23s number %d",
+                 i, n, call[i].name, call[i].number);
+        run_other("cut", "--max-iterations 3");
+        run_killed_before(&call[i], line);
+        n_new += finish_either("cut", what);
+    }
+    printf("%d calls while a folder changes hands, %d behind the instant\n", n, n_new);
+    CHECK(n_new > 5 && n - n_new > 5, "%d of %d", n_new, n);
 }
 
 int main(int argc, char **argv)
@@ -150,15 +229,18 @@ int main(int argc, char **argv)
     scratch_open_in_memory();
     command_begin();
     run_whole();
+    run_other("nine", "");
     int n = argc > 1 && !strace ? atoi(argv[1]) : 50;
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : (uint64_t)trainer_now();
     fprintf(stderr, "seed %llu, a run takes %.1f ms\n", (unsigned long long)seed,
             (double)run_time * 1e-6);
     if (strace) {
         test_killed_before_each_system_call();
+        test_taking_a_folder_is_killed_before_each_system_call();
     } else {
         test_killed_at_random_instants(n, &seed);
         test_told_to_stop_at_random_instants(n / 2, &seed);
+        test_taking_a_folder_is_killed_at_random_instants(n / 2, &seed);
     }
     return command_end();
 }
