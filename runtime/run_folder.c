@@ -123,10 +123,13 @@ static bool is_left_over(const char *name)
 {
     size_t n = strlen(name), m = sizeof beside - 1;
     char own[256];
+    struct rnn__found found;
     if (n <= m || n - m >= sizeof own || strcmp(name + n - m, beside) != 0)
         return false;
     memcpy(own, name, n - m);
     own[n - m] = '\0';
+    if (strncmp(own, prefix, sizeof prefix - 1) == 0)
+        return read_name(own, &found) && found.is_run;
     return rnn__is_own_file(own);
 }
 

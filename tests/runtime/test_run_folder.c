@@ -289,15 +289,17 @@ static void test_a_folder_half_taken_is_settled(void)
     CHECK(!scratch_exists(last) && !scratch_exists(aside), "the older run's are left");
 }
 
-/* A user's files may end as a run's do while the folder changes hands: they stay, and say
-   nothing of whose it is. */
+/* A user's files may end as a run's do while they are written, or the folder changes hands:
+   they stay, and say nothing of whose it is. */
 static void test_what_no_run_names_is_not_settled(void)
 {
     static const char last[] = "runs/i/checkpoint_8.safetensors",
                       aside[] = "runs/i/checkpoint_8.safetensors.aside";
     static const char *const mine[] = {"runs/i/checkpoint_mine.safetensors.aside",
                                        "runs/i/checkpoint_mine.safetensors.incoming",
-                                       "runs/i/checkpoint_best.safetensors.incoming"};
+                                       "runs/i/checkpoint_best.safetensors.incoming",
+                                       "runs/i/checkpoint_mine.safetensors.tmp",
+                                       "runs/i/checkpoint_8.txt.tmp"};
     enum { N = sizeof mine / sizeof *mine };
     CHECK(run("--out runs/i --quiet") == 0, "%s", errors);
     for (int i = 0; i < N; i++)
