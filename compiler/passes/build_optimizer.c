@@ -3,21 +3,23 @@
  *
  * Arguments are evaluated once for all parameters (schedules and bias corrections read
  * counters, which are wide: doubles, once an update), then overridden parameter by
- * parameter. `k` counts updates from 1. A parameter that the loss reaches only through
- * states' values at the start gets a gradient only from chunks in which a row starts; one
- * that it reaches only n steps later, from chunks of more than n steps (behind a burn-in,
- * whose steps pass no gradient on). Such a parameter has a `k` of its own, and in other
- * chunks keeps its value and all of its states, as PyTorch skips parameters whose gradient
- * is None. After a burn-in what states start from never has one.
+ * parameter. `k` counts updates from 1: in arguments all of them, in the equations the
+ * parameter's.
+ *
+ * A parameter that the loss reaches only through states' values at the start gets a
+ * gradient only from chunks in which a row starts; one that it reaches only n steps later,
+ * from chunks of more than n steps (behind a burn-in, whose steps pass no gradient on). In
+ * other chunks such a parameter keeps its value and all of its states, its own `k` among
+ * them, as PyTorch skips parameters whose gradient is None; a schedule goes on, as
+ * PyTorch's do. After a burn-in what states start from never has a gradient.
  */
 #include "passes/build_room.h"
 
 #include <math.h>
 
-/* Counting and arguments as one kind of parameter sees them. */
+/* When a parameter is updated. */
 typedef struct {
-    Scope *outer;   /* where arguments are evaluated: k and the run's counters */
-    Scope *base;    /* the definition's arguments */
+    Value k;        /* its updates, from 1 */
     NodeId touched; /* flag, narrow; NO_NODE: in every chunk */
 } Course;
 
@@ -25,9 +27,11 @@ typedef struct {
     Build *b;
     const Def *def;
     const Expr *e;
-    Value clip;   /* factor of gradients; kind VALUE_NUMBER 1: none */
+    Scope
+        *outer;  /* where arguments are evaluated: k, all updates, and the run's counters */
+    Scope *base; /* the definition's arguments */
+    Value clip;  /* factor of gradients; kind VALUE_NUMBER 1: none */
     bool gathers; /* an update may be of several chunks */
-    Course shared;
 } Update;
 
 /* ---- which parameters ---- */
@@ -123,31 +127,33 @@ static const char *const common_args[] = {"clip_norm", "clip_value", "accumulate
 
 static Course course_new(Update *u, const char *counter, NodeId touched)
 {
-    Build *b = u->b;
-    Course c = {.touched = touched};
-    c.outer = scope_new(b, NULL, NULL, u->e->loc);
-    c.outer->update = true;
-    scope_bind(c.outer, PLACE_INPUT, "k", value_node(add_counter(b->g, counter, touched)));
-    return c;
+    return (Course){value_node(add_counter(u->b->g, counter, touched)), touched};
+}
+
+static void open_arguments(Update *u, const Course *all)
+{
+    u->outer = scope_new(u->b, NULL, NULL, u->e->loc);
+    u->outer->update = true;
+    scope_bind(u->outer, PLACE_INPUT, "k", all->k);
 }
 
 /* The definition's arguments; they may use gradient_norm, so gradients stand before. */
-static void bind_arguments(Update *u, Course *c)
+static void bind_arguments(Update *u)
 {
     static const Naming names = {.prefix = "optimizer"};
-    c->base = scope_new(u->b, c->outer, u->def, u->e->loc);
-    c->base->scalars = &names;
-    c->base->scalar_defaults = true;
-    c->base->update = true;
-    Call call = call_begin(c->outer, u->e);
+    u->base = scope_new(u->b, u->outer, u->def, u->e->loc);
+    u->base->scalars = &names;
+    u->base->scalar_defaults = true;
+    u->base->update = true;
+    Call call = call_begin(u->outer, u->e);
     for (int i = 0; i < COUNT(common_args); i++)
         call_skip(&call, common_args[i]);
     if (call.n_positional)
-        build_error(c->outer, u->e->loc, "arguments of '%s' go by name: lr=…",
+        build_error(u->outer, u->e->loc, "arguments of '%s' go by name: lr=…",
                     u->def->name);
-    call_bind_given(c->base, &call);
-    call_bind_defaults(c->base, false);
-    call_end(c->base, &call);
+    call_bind_given(u->base, &call);
+    call_bind_defaults(u->base, false);
+    call_end(u->base, &call);
 }
 
 static void copy_bindings(Scope *to, const Scope *from)
@@ -167,8 +173,8 @@ static int find_arg(const Def *def, const char *name)
 }
 
 /* One argument's other value; the expression may use the optimizer's own arguments. */
-static void override(Update *u, const Course *c, Scope *s, const char *prefix,
-                     const char *name, const Expr *e)
+static void override(Update *u, Scope *s, const char *prefix, const char *name,
+                     const Expr *e)
 {
     Build *b = u->b;
     int arg = find_arg(u->def, name);
@@ -176,14 +182,14 @@ static void override(Update *u, const Course *c, Scope *s, const char *prefix,
         const char **known = NEW_ARRAY(b->arena, const char *, u->def->n_arg);
         for (int i = 0; i < u->def->n_arg; i++)
             known[i] = u->def->arg[i].name;
-        build_error(c->outer, e->loc, "'%s' has no argument '%s'%s", u->def->name, name,
+        build_error(u->outer, e->loc, "'%s' has no argument '%s'%s", u->def->name, name,
                     build_hint(b, name, known, u->def->n_arg));
         return;
     }
     Scope *where = scope_new(b, NULL, NULL, e->loc);
     where->update = true;
-    copy_bindings(where, c->outer);
-    copy_bindings(where, c->base);
+    copy_bindings(where, u->outer);
+    copy_bindings(where, u->base);
     Naming *names = NEW(b->arena, Naming);
     names->prefix = prefix;
     s->scalars = names;
@@ -191,7 +197,7 @@ static void override(Update *u, const Course *c, Scope *s, const char *prefix,
     s->scalars = NULL;
 }
 
-static void override_all(Update *u, const Course *c, Scope *s, int param)
+static void override_all(Update *u, Scope *s, int param)
 {
     Build *b = u->b;
     const Spec *spec = b->spec;
@@ -199,13 +205,13 @@ static void override_all(Update *u, const Course *c, Scope *s, int param)
     for (int i = 0; i < spec->n_group; i++) {
         const ParamGroup *group = &spec->group[i];
         for (int k = 0; k < group->n && str_match(group->match, name); k++)
-            override(u, c, s, arena_print(b->arena, "groups.%d", i), group->name[k],
+            override(u, s, arena_print(b->arena, "groups.%d", i), group->name[k],
                      group->value[k]);
     }
     const VarDecl *decl = b->decl[param];
     for (int i = 0; i < decl->n_override; i++)
-        override(u, c, s, arena_print(b->arena, "optimizer.%s", name),
-                 decl->override_name[i], decl->override_value[i]);
+        override(u, s, arena_print(b->arena, "optimizer.%s", name), decl->override_name[i],
+                 decl->override_value[i]);
 }
 
 /* ---- gradients ---- */
@@ -234,16 +240,16 @@ NodeId optimizer_gradient_norm(Build *b)
 /* A bound of gradients: a run-time scalar when it is a number. */
 static Value bound_arg(Update *u, const char *name, bool *given)
 {
-    Call call = call_begin(u->shared.outer, u->e);
+    Call call = call_begin(u->outer, u->e);
     const Expr *e = call_take(&call, name);
     *given = e != NULL;
     if (!e)
         return NOTHING;
-    Value v = expr_value(u->shared.outer, e);
+    Value v = expr_value(u->outer, e);
     if (!value_is_number(&v))
         return v;
     if (!(v.number >= 0)) /* it would turn gradients round */
-        return build_error(u->shared.outer, e->loc, "%s is %g; it must be 0 or more", name,
+        return build_error(u->outer, e->loc, "%s is %g; it must be 0 or more", name,
                            v.number);
     const char *full = arena_print(u->b->arena, "optimizer.%s", name);
     Value scalar = build_scalar(u->b, full, v.number, false);
@@ -256,7 +262,7 @@ static void make_gradients(Update *u)
     Graph *g = u->b->g;
     bool clips;
     Value limit = bound_arg(u, "clip_value", &clips);
-    Scope *s = u->shared.outer;
+    Scope *s = u->outer;
     if (u->b->gradient_norm != NO_NODE)
         build_error(s, u->e->loc,
                     "clip_value comes before gradient_norm is taken: it cannot "
@@ -279,7 +285,7 @@ static void make_gradients(Update *u)
 static void make_clip(Update *u)
 {
     bool clips;
-    Scope *s = u->shared.outer;
+    Scope *s = u->outer;
     Value limit = bound_arg(u, "clip_norm", &clips);
     u->clip = value_number(1);
     if (!clips || limit.kind == VALUE_ERROR)
@@ -358,11 +364,11 @@ static void update_param(Update *u, const Course *c, int param)
 {
     Graph *g = u->b->g;
     Param p = g->param[param];
-    Scope *s = scope_new(u->b, c->outer, u->def, u->e->loc);
+    Scope *s = scope_new(u->b, u->outer, u->def, u->e->loc);
     s->update = true;
-    copy_bindings(s, c->base);
-    override_all(u, c, s, param);
-    scope_bind(s, PLACE_INPUT, "k", scope_find_in(c->outer, PLACE_INPUT, "k")->value);
+    copy_bindings(s, u->base);
+    override_all(u, s, param);
+    scope_bind(s, PLACE_INPUT, "k", c->k);
     Value gradient = value_node(u->b->gradient[param]);
     gradient = value_map(s, OP_MUL, 2, (Value[]){gradient, u->clip});
     scope_bind(s, PLACE_INPUT, "g", gradient);
@@ -401,17 +407,17 @@ static const Def *find_optimizer(Scope *model, const Expr *e)
    number that nothing in the graph reads. */
 static void make_accumulate(Update *u)
 {
-    Call call = call_begin(u->shared.outer, u->e);
+    Call call = call_begin(u->outer, u->e);
     const Expr *e = call_take(&call, "accumulate");
     if (!e)
         return;
-    Value v = expr_value(u->shared.outer, e);
+    Value v = expr_value(u->outer, e);
     if (value_is_number(&v) && v.number >= 1 && v.number == floor(v.number)) {
         v = build_scalar(u->b, "optimizer.accumulate", v.number, false);
         build_limit(u->b, &v, 1, 0x1p53, true);
         u->gathers = true;
     } else if (v.kind != VALUE_ERROR)
-        build_error(u->shared.outer, e->loc,
+        build_error(u->outer, e->loc,
                     "accumulate is how many chunks make an update: a constant whole number "
                     "of 1 or more");
 }
@@ -440,19 +446,18 @@ static NodeId touch_of_any_chunk(Update *u, int param, NodeId last)
     return graph_map2(g, OP_OR, last, is_moved);
 }
 
-static void update_all(Update *u, const Reach *reach)
+static void update_all(Update *u, const Course *all, const Reach *reach)
 {
     Build *b = u->b;
     for (int i = 0; i < b->g->n_param; i++) {
         if (!b->g->param[i].trained)
             continue;
         int errors = diag_errors(b->d);
-        Course own = u->shared;
+        Course own = *all;
         NodeId touched = touches(b, reach[i]);
         if (touched != NO_NODE) {
             NodeId its = u->gathers ? touch_of_any_chunk(u, i, touched) : touched;
             own = course_new(u, arena_print(b->arena, "k.%s", b->g->param[i].name), its);
-            bind_arguments(u, &own);
         }
         update_param(u, &own, i);
         if (diag_errors(b->d) > errors || b->stopped)
@@ -479,13 +484,14 @@ void optimizer_build(Scope *model)
         b->gradient[i] = NO_NODE;
     Update u = {.b = b, .def = def, .e = e};
     int errors = diag_errors(b->d);
-    u.shared = course_new(&u, "k", NO_NODE);
+    Course all = course_new(&u, "k", NO_NODE);
+    open_arguments(&u, &all);
     make_gradients(&u);
-    bind_arguments(&u, &u.shared);
+    bind_arguments(&u);
     make_accumulate(&u);
     make_clip(&u);
     warn_of_groups(b);
     if (diag_errors(b->d) == errors)
-        update_all(&u, reach);
+        update_all(&u, &all, reach);
     b->g->phase = phase;
 }

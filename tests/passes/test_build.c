@@ -171,6 +171,33 @@ static const Node *awaited(const Graph *g, const char *param)
     return n->op == OP_BROADCAST ? &g->node[n->arg[0]] : n;
 }
 
+static bool depends_on_counter(const Graph *g, NodeId node, int optimizer)
+{
+    const Node *n = &g->node[node];
+    bool met = n->op == OP_OPTIMIZER && n->attr.index == optimizer;
+    for (int i = 0; i < n->n_arg; i++)
+        met = met || depends_on_counter(g, n->arg[i], optimizer);
+    return met;
+}
+
+/* Schedules know no parameter: theirs is the count of all updates. */
+static void test_a_schedule_counts_all_updates(void)
+{
+    Graph *g = build_good(arena, "rnnc: 1\n"
+                                 "inputs: {x: [3], y: [4]}\n"
+                                 "model:\n"
+                                 "  params: {Wq: [4, 3], Ww: [4, 3]}\n"
+                                 "  state: {M: [4]}\n"
+                                 "  step: |\n"
+                                 "    M' = M + Ww @ x\n"
+                                 "    out = M + Wq @ x\n"
+                                 "loss: mse(out, y)\n"
+                                 "optimizer: adam(lr=0.1 * 0.9 ^ k)\n" DATA);
+    NodeId next = g->param[find_param(g, "Ww")].next;
+    CHECK(depends_on_counter(g, next, find_optimizer(g, "k")), "lr asks for all updates");
+    CHECK(depends_on_counter(g, next, find_optimizer(g, "k.Ww")), "Adam for its own");
+}
+
 /* A write that the chunk's start meets sooner than a step does: either is enough. */
 static void test_what_a_start_meets_sooner_waits_for_either(void)
 {
@@ -461,6 +488,7 @@ int main(void)
     test_a_parameter_used_elsewhere_is_tied();
     test_a_learned_start_is_updated_where_a_row_starts();
     test_what_only_later_steps_see_is_updated_by_chunks_with_later_steps();
+    test_a_schedule_counts_all_updates();
     test_what_a_start_meets_sooner_waits_for_either();
     test_a_burn_in_is_not_counted_among_later_steps();
     test_the_default_of_what_is_given_asks_for_nothing_above();
