@@ -207,6 +207,7 @@ NodeId graph_map3(Graph *g, OpCode op, NodeId a, NodeId b, NodeId c);
 NodeId graph_try_map(Graph *g, OpCode op, int n_arg, const NodeId *arg, const char **why);
 NodeId graph_spread(Graph *g, NodeId a,
                     Axes axes); /* to have at least these axes; `a` itself if it does */
+NodeId graph_extent(Graph *g, Axes axes); /* how many points they have, as a real */
 NodeId graph_total(Graph *g, NodeId a,
                    Axes axes); /* summed over those of these axes that it has */
 NodeId graph_broadcast(Graph *g, NodeId a,

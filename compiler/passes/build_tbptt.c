@@ -193,9 +193,7 @@ NodeId tbptt_more_steps(Build *b, int n)
         NodeId rows = graph_total(g, graph_map2(g, OP_LT, wanted, steps), AXIS_ROW);
         return graph_map2(g, OP_LT, graph_constant(g, 0), rows);
     }
-    Attr counted = {.axes = AXIS_TIME, .wide = true};
-    NodeId steps = graph_map1(g, OP_NARROW, graph_add(g, OP_EXTENT, 0, NULL, &counted));
-    return graph_map2(g, OP_LT, wanted, steps);
+    return graph_map2(g, OP_LT, wanted, graph_extent(g, AXIS_TIME));
 }
 
 NodeId tbptt_any_start(Build *b)

@@ -229,6 +229,7 @@ NodeId einsum_canonical(Graph *g, const Attr *attr, NodeId a, NodeId b, Axes axe
     a = sum_alone(g, graph_unspread(g, a), l.a, l.b, l.o);
     b = sum_alone(g, graph_unspread(g, b), l.b, l.a, l.o);
     Axes has_a = g->node[a].axes, has_b = g->node[b].axes, summed = attr->axes;
+    const Axes equal_terms = (Axes)(summed & ~(has_a | has_b));
     if (summed & ~has_a)
         b = graph_total(g, b, (Axes)(summed & ~has_a));
     if (summed & ~has_b)
@@ -248,6 +249,8 @@ NodeId einsum_canonical(Graph *g, const Attr *attr, NodeId a, NodeId b, Axes axe
         return NO_NODE;
     NodeId v = product ? as_product(g, &l, a, b, summed, &shape)
                        : as_broadcast(g, &l, a, b, summed, &shape);
+    if (equal_terms)
+        v = graph_map2(g, OP_MUL, v, graph_extent(g, equal_terms));
     return graph_spread(g, v, axes);
 }
 

@@ -294,6 +294,17 @@ static bool used_elsewhere(Rewrite *r, NodeId old)
     return uses[old] > 1;
 }
 
+/* Is the table one number everywhere? Then *one is that number. */
+static bool is_one_number(Rewrite *r, NodeId table, NodeId *one)
+{
+    Graph *g = rewrite_graph(r);
+    const Node *n = node_of(r, graph_unspread(g, table));
+    if (n->op != OP_BROADCAST || shape_size(&node_of(r, n->arg[0])->shape) != 1)
+        return false;
+    *one = graph_reshape(g, n->arg[0], (Shape){0});
+    return true;
+}
+
 /* One element of an elementwise result is that operation on one element of each operand. */
 static NodeId rule_gather(Rewrite *r, const Node *n, const NodeId *arg)
 {
@@ -306,15 +317,9 @@ static NodeId rule_gather(Rewrite *r, const Node *n, const NodeId *arg)
     OpCode op = table->op;
     int n_arg = table->n_arg;
     for (int i = 0; i < n_arg; i++) {
-        NodeId pair[2] = {node_of(r, arg[0])->arg[i], arg[1]};
-        const Node *from = node_of(r, graph_unspread(rewrite_graph(r), pair[0]));
-        bool same =
-            from->op == OP_BROADCAST && (node_of(r, from->arg[0])->shape.rank == 0 ||
-                                         shape_size(&node_of(r, from->arg[0])->shape) == 1);
-        NodeId value =
-            same ? graph_reshape(rewrite_graph(r), from->arg[0], n->shape) : NO_NODE;
-        part[i] = same && n->shape.rank == 0
-                      ? graph_spread(rewrite_graph(r), value, n->axes)
+        NodeId pair[2] = {node_of(r, arg[0])->arg[i], arg[1]}, one;
+        part[i] = n->shape.rank == 0 && is_one_number(r, pair[0], &one)
+                      ? graph_spread(rewrite_graph(r), one, n->axes)
                       : rewrite_add(r, OP_GATHER, 2, pair, &n->attr);
     }
     return rewrite_add(r, op, n_arg, part, NULL);
@@ -357,13 +362,6 @@ static NodeId rule_reduce(Rewrite *r, const Node *n, const NodeId *arg)
     return again(r, n, arg);
 }
 
-/* How many points the axes have, as an ordinary number. */
-static NodeId extent(Graph *g, Axes axes)
-{
-    Attr a = {.axes = axes, .wide = true};
-    return graph_map1(g, OP_NARROW, graph_add(g, OP_EXTENT, 0, NULL, &a));
-}
-
 /* The sum of a spread is a multiple. */
 static NodeId total_of_spread(Rewrite *r, const Node *n, NodeId arg)
 {
@@ -374,7 +372,7 @@ static NodeId total_of_spread(Rewrite *r, const Node *n, NodeId arg)
     if (constant == 0)
         return NO_NODE;
     NodeId sum = left ? graph_total(g, inner, left) : inner;
-    NodeId times = graph_map2(g, OP_MUL, sum, extent(g, constant));
+    NodeId times = graph_map2(g, OP_MUL, sum, graph_extent(g, constant));
     return graph_spread(g, times, n->axes);
 }
 

@@ -464,10 +464,14 @@ static const char *made_like(Cell *c, const Value *state)
                        parameter(c, matrix(state->dim[1], y->dim[0])), y->name);
 }
 
-/* What the step has made besides, so small that the state stays within its bound. Such a
-   state need not be one of the recurrence. */
+/* What the step has made besides, so small that the state stays within its bound, or a
+   parameter, the same at all steps. Such a state need not be one of the recurrence. */
 static bool keep_value(Cell *c, const Value *state)
 {
+    if (state->rank > 0 && chance(c, 4)) {
+        text_add(&c->lines, "    %s' = %s\n", state->name, parameter(c, *state));
+        return true;
+    }
     const Value *v = pick_like(c, state);
     if (!v || str_eq(v->name, state->name))
         return false;

@@ -1,0 +1,53 @@
+/*
+ * test_constant.c — what is the same at all steps, or in all rows, counts as often as it
+ * stands there.
+ *
+ * A state's next value that no input of the step reaches is one value for many points. A
+ * product of it with a weight has a gradient that is a sum of equal terms; taken without
+ * its axes it must still be that many of them. And an element of a row of (matrix * number)
+ * is no number, though the number is one everywhere.
+ */
+#include "check.h"
+#include "differential.h"
+
+/* The step's lines, the loss. */
+static const char text[] =
+    "rnnc: 1\nname: constant\n"
+    "inputs: {x: [2], y: [2], z: class(2), t: {shape: [2], per: sequence}, "
+    "p: {shape: [3], per: sequence}}\n"
+    "model:\n  state: {s: [3]}\n  params: {W: [2, 3], b: [3]}\n  step: |\n%s"
+    "    o = W @ v\n  output: o\nloss: %s\noptimizer: sgd(lr=0.1)\n"
+    "tbptt: {step: 5}\ndata: {train: {random: true, batch: 4, steps: 12}}\n";
+
+static void try_step(const char *lines, const char *loss)
+{
+    Arena *arena = arena_new();
+    Trial t = {.name = lines,
+               .text = arena_print(arena, text, lines, loss),
+               .steps = 5,
+               .rows = 4,
+               .seed = 1};
+    CHECK(differential_run(&t) == TRIAL_PASSED, "%s    loss %s", lines, loss);
+    arena_free(arena);
+}
+
+static void test_equal_terms_are_all_summed(void)
+{
+    try_step("    s' = p\n    v = s' + b\n", "mse(o, t)"); /* the same at all steps */
+    try_step("    s' = b\n    v = s'\n", "mse(o, t)");     /* … and in all rows */
+    try_step("    s' = b\n    v = s'\n", "mean(o)");
+    try_step("    s' = zeros([3])\n    v = s' + b\n", "mean(o)");
+    try_step("    s' = p\n    v = where(x[0] > 0, s', s')\n", "mean(o * o)");
+}
+
+static void test_an_element_of_a_scaled_matrix_is_a_row(void)
+{
+    try_step("    s' = 0.5 * s + p\n    v = (outer(x, s') * x[0])[z]\n", "mse(o, y)");
+}
+
+int main(void)
+{
+    test_equal_terms_are_all_summed();
+    test_an_element_of_a_scaled_matrix_is_a_row();
+    return check_result();
+}
