@@ -95,14 +95,14 @@ NodeId graph_spread(Graph *g, NodeId a, Axes axes)
     return added ? add1(g, OP_SPREAD, ordinary(g, a), &(Attr){.axes = added}) : a;
 }
 
-/* A product that is then summed is one einsum that sums those axes as well: a gradient of
-   a weight never stands in memory once for every step and row. */
 NodeId graph_extent(Graph *g, Axes axes)
 {
     NodeId wide = graph_add(g, OP_EXTENT, 0, NULL, &(Attr){.axes = axes, .wide = true});
     return graph_map1(g, OP_NARROW, wide);
 }
 
+/* A product that is then summed is one einsum that sums those axes as well: a gradient of
+   a weight never stands in memory once for every step and row. */
 NodeId graph_total(Graph *g, NodeId a, Axes axes)
 {
     Axes summed = (Axes)(axes & g->node[a].axes);

@@ -23,7 +23,7 @@ typedef struct {
 typedef struct {
     int n, capacity;
     Reached *at;
-    int *last; /* by buffer; -1: none. NULL: not asked for */
+    int *last; /* by buffer, then of writes alone; -1: none. NULL: in order, all */
 } ReachedList;
 
 /* ---- what a group reaches ---- */
@@ -39,11 +39,11 @@ static void add_loop(Reached *r, int64_t extent, int64_t stride)
     r->stride[r->n++] = stride;
 }
 
-/* What moves with the step alone. */
+/* What moves with the step alone; of a list by buffer, what is written. */
 static void add(const Plan *p, ReachedList *l, Reached *r)
 {
     const Buffer *b = &p->buffer[r->access->buffer];
-    if (r->access->when != AT_STEP || !(b->axes & AXIS_TIME))
+    if (r->access->when != AT_STEP || !(b->axes & AXIS_TIME) || (l->last && !r->write))
         return;
     if (l->last) {
         r->before = l->last[r->access->buffer];
@@ -74,7 +74,7 @@ static void add_product(const Plan *p, ReachedList *l, const Contraction *c)
 
 static void add_instr(const Plan *p, ReachedList *l, const Sweep *s, const Instr *in)
 {
-    if (!instr_touches(in->kind) || in->access.buffer < 0)
+    if (!instr_touches(in->kind))
         return;
     Reached r = reached(&in->access, instr_writes(in), in->node);
     if (in->kind == I_GATHER || in->kind == I_SCATTER)
@@ -105,30 +105,41 @@ static void range_of(const Reached *r, int64_t *first, int64_t *last)
         *(r->stride[d] < 0 ? first : last) += (r->extent[d] - 1) * r->stride[d];
 }
 
-/* Marks the elements, or asks whether one of them is marked. */
-static bool visit_elements(const Reached *r, int d, int64_t at, bool *marked, bool mark)
+/* Flags of a buffer's elements; all are false between two questions. */
+typedef struct {
+    bool *of;
+    int64_t n;
+} Marks;
+
+static void mark_elements(const Reached *r, int d, int64_t at, bool *marked, bool mark)
 {
-    if (d == r->n) {
-        bool met = marked[at];
-        marked[at] |= mark;
-        return met;
-    }
-    for (int64_t i = 0; i < (r->stride[d] == 0 ? 1 : r->extent[d]); i++)
-        if (visit_elements(r, d + 1, at + i * r->stride[d], marked, mark) && !mark)
-            return true;
-    return false;
+    if (d == r->n)
+        marked[at] = mark;
+    for (int64_t i = 0; d < r->n && i < (r->stride[d] == 0 ? 1 : r->extent[d]); i++)
+        mark_elements(r, d + 1, at + i * r->stride[d], marked, mark);
 }
 
-static bool elements_meet(const Plan *p, const Reached *a, const Reached *b)
+static bool has_marked(const Reached *r, int d, int64_t at, const bool *marked)
+{
+    bool met = d == r->n && marked[at];
+    for (int64_t i = 0; d < r->n && !met && i < (r->stride[d] == 0 ? 1 : r->extent[d]); i++)
+        met = has_marked(r, d + 1, at + i * r->stride[d], marked);
+    return met;
+}
+
+static bool elements_meet(const Plan *p, Marks *marks, const Reached *a, const Reached *b)
 {
     int64_t first_a, last_a, first_b, last_b;
     range_of(a, &first_a, &last_a), range_of(b, &first_b, &last_b);
     if (last_a < first_b || last_b < first_a)
         return false;
-    const Shape *shape = &p->buffer[a->access->buffer].shape;
-    bool *marked = NEW_ARRAY(p->arena, bool, shape_size(shape));
-    visit_elements(a, 0, a->access->offset, marked, true);
-    return visit_elements(b, 0, b->access->offset, marked, false);
+    int64_t size = shape_size(&p->buffer[a->access->buffer].shape);
+    if (size > marks->n)
+        *marks = (Marks){NEW_ARRAY(p->arena, bool, size), size};
+    mark_elements(a, 0, a->access->offset, marks->of, true);
+    bool meet = has_marked(b, 0, b->access->offset, marks->of);
+    mark_elements(a, 0, a->access->offset, marks->of, false);
+    return meet;
 }
 
 static bool in_one_block(const Stage *s, const Reached *a, const Reached *b)
@@ -138,18 +149,19 @@ static bool in_one_block(const Stage *s, const Reached *a, const Reached *b)
 }
 
 static void verify_read(const Plan *p, const Stage *s, const Reached *read,
-                        const ReachedList *later)
+                        const ReachedList *later, Marks *marks)
 {
     const int buffer = read->access->buffer;
     for (int k = later->last[buffer]; k >= 0; k = later->at[k].before)
-        if (later->at[k].write && in_one_block(s, read, &later->at[k]) &&
-            elements_meet(p, read, &later->at[k]))
+        if (in_one_block(s, read, &later->at[k]) &&
+            elements_meet(p, marks, read, &later->at[k]))
             BUG("node %d reads %s of a block of steps before node %d has written it",
                 read->node, p->buffer[buffer].name, later->at[k].node);
 }
 
 void plan_verify_order(const Plan *p, const Stage *s)
 {
+    Marks marks = {0};
     ReachedList own = {0}, later = {.last = NEW_ARRAY(p->arena, int, p->n_buffer)};
     for (int i = 0; i < p->n_buffer; i++)
         later.last[i] = -1;
@@ -158,7 +170,7 @@ void plan_verify_order(const Plan *p, const Stage *s)
         add_group(p, &own, &s->group[g]);
         for (int i = 0; i < own.n; i++)
             if (!own.at[i].write)
-                verify_read(p, s, &own.at[i], &later);
+                verify_read(p, s, &own.at[i], &later, &marks);
         add_group(p, &later, &s->group[g]);
     }
 }
