@@ -373,7 +373,8 @@ RNN_API int rnn_attribute_set(rnn_engine *e, const char *name, double value);
 RNN_API int rnn_attribute_add(rnn_engine *e, const char *name, double step);
 /* RNN_EINVAL when there is none of this name; reads the engine's own by name as well. */
 RNN_API int rnn_attribute_get(const rnn_engine *e, const char *name, double *value);
-/* From now on part of the state dict; made as 0 when it is not there. RNN_ENOMEM. */
+/* From now on part of the state dict; made as 0 when it is not there. RNN_ENOMEM, or
+   RNN_EINVAL as rnn_attribute_set. */
 RNN_API int rnn_attribute_keep(rnn_engine *e, const char *name);
 
 RNN_API int rnn_metric_set(rnn_engine *e, const char *name, double value);

@@ -112,8 +112,9 @@ static int put_in_place(struct rnn__trainer *t, const struct rnn__found *list, i
     return !code && spec ? rnn__commit_file(spec, f) : code;
 }
 
-/* The folder as it was, unless the new one's name does not go back: then it is the new
-   run's, and what was set aside is left to the user, and to the next run. */
+/* The folder as it was, but for its spec.yaml if that was renamed and only the sync behind
+   failed. Where the new one's name does not go back the folder is the new run's, and what
+   was set aside is left to the user, and to the next run. */
 static void undo(const struct rnn__trainer *t, const char *first, bool in_place)
 {
     struct rnn__fault f = {0};

@@ -390,19 +390,12 @@ static void add_metrics(struct rnn__tbptt *t)
     t->epoch_weight_sum += c->weight;
 }
 
-/* Whether something counted this epoch. Of chunks that this batch had before a run was
-   stopped the state tells; an earlier batch has left its figures there. */
-static bool has_figures(rnn_engine *e, const struct rnn__tbptt *t)
-{
-    return t->epoch_weight_sum > 0 ||
-           (t->trains && *rnn__tbptt_kept(e, RNN__KEPT_WEIGHT_SUM) > 0);
-}
-
 /* The figures so far this epoch. A model whose metrics include its loss knows better than
    the weighted mean of the chunks': several parts may have weights each. */
 static void publish_metrics(rnn_engine *e, struct rnn__tbptt *t)
 {
-    if (!has_figures(e, t))
+    bool counted = t->epoch_weight_sum > 0 || (t->trains && t->counted_before);
+    if (!counted || !t->has_figures)
         return;
     struct rnn__number *number = e->metrics.number;
     if (!t->trains)
@@ -417,6 +410,7 @@ static void clear_metrics(rnn_engine *e, struct rnn__tbptt *t)
 {
     struct rnn__number *number = e->metrics.number;
     t->epoch_loss_sum = t->epoch_weight_sum = 0;
+    t->has_figures = t->counted_before = false;
     memset(t->running, 0, (size_t)t->model->n_running * sizeof *t->running);
     if (!t->trains)
         number[t->loss_number].value = NAN;
@@ -507,6 +501,8 @@ static int begin_batch(rnn_engine *e, struct rnn__tbptt *t, void *batch)
             return status;
         t->step0 = (int64_t)*rnn__tbptt_kept(e, RNN__KEPT_STEP);
         t->window0 = (int64_t)*rnn__tbptt_kept(e, RNN__KEPT_WINDOW);
+        t->has_figures = false; /* until a chunk makes them of the sums */
+        t->counted_before = *rnn__tbptt_kept(e, RNN__KEPT_WEIGHT_SUM) > 0;
         set_starts(t, resumed_starts(e, t));
         t->fresh = t->given = false;
         t->first_chunk = false;
@@ -555,6 +551,7 @@ static int finish_chunk(rnn_engine *e, struct rnn__tbptt *t)
         pass_over(e, t);
     } else {
         add_metrics(t);
+        t->has_figures = true;
         swap_states(t);
         move_window(e, t);
         t->first_chunk = false;

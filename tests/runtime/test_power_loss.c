@@ -161,8 +161,8 @@ static bool is_aside(const char *name)
    its name, or of a run that fails. */
 static void note_saved(void)
 {
-    const struct op *last = &op[n_op - 1];
-    bool is_new = n_op > 0 && fail_from == INT_MAX && last->what == RENAME &&
+    const struct op *last = n_op > 0 ? &op[n_op - 1] : NULL;
+    bool is_new = last && fail_from == INT_MAX && last->what == RENAME &&
                   is_checkpoint(last->to) && !is_aside(last->name);
     int64_t place = is_new ? place_of(last->to) : -1;
     add(SYNC_FOLDER);
