@@ -140,7 +140,7 @@ static NodeId model_output(Scope *s)
     }
     Expr last = {.kind = EXPR_NAME, .text = s->last, .loc = model->loc};
     const Expr *e = model->output ? model->output : &last;
-    last.primed = !scope_find(s, s->last ? s->last : "");
+    last.primed = s->last && !scope_find_in(s, PLACE_LINE, s->last);
     Value v = expr_value(s, e);
     g->loc = e->loc;
     if (v.kind == VALUE_LIST || v.kind == VALUE_NODE || v.kind == VALUE_NUMBER)

@@ -183,23 +183,58 @@ void call_bind_given(Scope *callee, Call *call)
     }
 }
 
-/* Does the expression hold a name that the definition's inputs bind as a dimension? */
-static bool holds_dimension(const Def *def, const Expr *e)
+/* Is the name bound by the definition's inputs, as a dimension? */
+static bool is_dimension(const Def *def, const char *name)
 {
-    if (!e)
-        return false;
-    for (int i = 0; e->kind == EXPR_NAME && i < def->n_input; i++) {
+    for (int i = 0; i < def->n_input; i++) {
         const InputDecl *input = &def->input[i];
         if (input->classes && input->classes->kind == EXPR_NAME &&
-            str_eq(input->classes->text, e->text))
+            str_eq(input->classes->text, name))
             return true;
         for (int k = 0; k < input->shape.n; k++)
             if (input->shape.dim[k]->kind == EXPR_NAME &&
-                str_eq(input->shape.dim[k]->text, e->text))
+                str_eq(input->shape.dim[k]->text, name))
                 return true;
     }
+    return false;
+}
+
+/* Does the expression hold a name that inputs bind, or one of the first n_arg arguments
+   whose default does, as the flags say? */
+static bool holds_dimension(const Def *def, const Expr *e, const bool *of_inputs, int n_arg)
+{
+    if (!e)
+        return false;
+    if (e->kind == EXPR_NAME && is_dimension(def, e->text))
+        return true;
+    for (int i = 0; e->kind == EXPR_NAME && i < n_arg; i++)
+        if (of_inputs[i] && str_eq(def->arg[i].name, e->text))
+            return true;
     for (int i = 0; i < e->n_arg; i++)
-        if (holds_dimension(def, e->arg[i]))
+        if (holds_dimension(def, e->arg[i], of_inputs, n_arg))
+            return true;
+    return false;
+}
+
+/* Flags of arguments: the default waits for the inputs. */
+static const bool *defaults_of_inputs(Scope *callee)
+{
+    const Def *def = callee->def;
+    bool *of_inputs = NEW_ARRAY(callee->b->arena, bool, def->n_arg);
+    for (int i = 0; i < def->n_arg; i++)
+        of_inputs[i] = holds_dimension(def, def->arg[i].value, of_inputs, i);
+    return of_inputs;
+}
+
+/* Does the expression hold an argument that is not bound yet? */
+static bool holds_unbound(Scope *callee, const Expr *e)
+{
+    const Def *def = callee->def;
+    for (int i = 0; e->kind == EXPR_NAME && i < def->n_arg; i++)
+        if (str_eq(def->arg[i].name, e->text) && !scope_find_in(callee, PLACE_ARG, e->text))
+            return true;
+    for (int i = 0; i < e->n_arg; i++)
+        if (holds_unbound(callee, e->arg[i]))
             return true;
     return false;
 }
@@ -252,7 +287,7 @@ static void fit_to_default(Scope *callee, const ArgDecl *arg, Binding *given)
     g->loc = outer;
 }
 
-static void bind_default(Scope *callee, int i, bool after_inputs)
+static void bind_default(Scope *callee, int i, bool is_due)
 {
     const Def *def = callee->def;
     const ArgDecl *arg = &def->arg[i];
@@ -260,7 +295,7 @@ static void bind_default(Scope *callee, int i, bool after_inputs)
         build_error(callee->caller, callee->call, "'%s' needs argument '%s'", def->name,
                     arg->name);
         scope_bind(callee, PLACE_ARG, arg->name, NOTHING);
-    } else if (holds_dimension(def, arg->value) == after_inputs) {
+    } else if (is_due) {
         bool function = arg_is_function(callee, def, arg);
         Value v = NOTHING;
         if (!is_no_kind(callee, arg))
@@ -270,22 +305,28 @@ static void bind_default(Scope *callee, int i, bool after_inputs)
     }
 }
 
-/* What is given is fitted last: its own default may use what stands behind it, since nobody
-   asks for its value. */
+/* In order, but that what is given waits for arguments below that its own default uses:
+   nobody asks for that default's value. */
 void call_bind_defaults(Scope *callee, bool after_inputs)
 {
     const Def *def = callee->def;
     const Naming *scalars = callee->scalars;
-    bool *given = NEW_ARRAY(callee->b->arena, bool, def->n_arg);
+    const bool *of_inputs = defaults_of_inputs(callee);
+    bool *waits = NEW_ARRAY(callee->b->arena, bool, def->n_arg);
     if (!callee->scalar_defaults)
         callee->scalars = NULL;
     for (int i = 0; i < def->n_arg; i++) {
-        given[i] = scope_find_in(callee, PLACE_ARG, def->arg[i].name) != NULL;
-        if (!given[i])
-            bind_default(callee, i, after_inputs);
+        const ArgDecl *arg = &def->arg[i];
+        Binding *given = scope_find_in(callee, PLACE_ARG, arg->name);
+        bool is_due = of_inputs[i] == after_inputs;
+        waits[i] = given && is_due && arg->value && holds_unbound(callee, arg->value);
+        if (!given)
+            bind_default(callee, i, is_due);
+        else if (is_due && !waits[i])
+            fit_to_default(callee, arg, given);
     }
     for (int i = 0; i < def->n_arg; i++)
-        if (given[i] && holds_dimension(def, def->arg[i].value) == after_inputs)
+        if (waits[i])
             fit_to_default(callee, &def->arg[i],
                            scope_find_in(callee, PLACE_ARG, def->arg[i].name));
     callee->scalars = scalars;

@@ -169,10 +169,12 @@ static const char *member_path(Scope *s, const Expr *e)
     return left ? arena_print(s->b->arena, "%s.%s", left, e->text) : NULL;
 }
 
-static Value state_member(Scope *s, const Expr *e, const State *state)
+/* As the step found it, behind a reset if there is one; as the step left it. */
+static Value state_member(Scope *s, const Expr *e, int index)
 {
+    const State *state = &s->b->g->state[index];
     if (!e->primed)
-        return value_node(state->leaf);
+        return value_node(s->b->found[index]);
     if (state->next == NO_NODE)
         return build_error(s, e->loc, "%s' is used before it is assigned", state->name);
     return value_node(state->next);
@@ -217,7 +219,7 @@ static Value member_value(Scope *s, const Expr *e)
             return value_node(s->maker ? g->param[i].init : g->param[i].leaf);
     for (int i = 0; i < g->n_state && !s->maker; i++)
         if (str_eq(g->state[i].name, full))
-            return state_member(s, e, &g->state[i]);
+            return state_member(s, e, i);
     return unknown_member(s, e, path, full);
 }
 

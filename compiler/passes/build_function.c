@@ -34,15 +34,27 @@ static Value run_extreme(const Builtin *f, const BuiltinCall *call)
     return v;
 }
 
+/* A list stays one, of its parts detached. */
+static Value detached(Scope *s, const Value *from)
+{
+    Value v = *from;
+    if (v.kind != VALUE_LIST && value_tensor(s, &v) == NO_NODE)
+        return NOTHING;
+    if (v.kind == VALUE_NODE)
+        v.node = graph_map1(s->b->g, OP_DETACH, v.node);
+    if (v.kind != VALUE_LIST)
+        return v;
+    v.item = NEW_ARRAY(s->b->arena, Value, v.n);
+    for (int i = 0; i < v.n; i++)
+        if ((v.item[i] = detached(s, &from->item[i])).kind == VALUE_ERROR)
+            return NOTHING;
+    return v;
+}
+
 static Value run_detach(const Builtin *f, const BuiltinCall *call)
 {
     (void)f;
-    NodeId node = value_tensor(call->s, call->v);
-    if (call->v->kind != VALUE_NODE || node == NO_NODE)
-        return node == NO_NODE ? NOTHING : *call->v;
-    Value v = *call->v;
-    v.node = graph_map1(call->s->b->g, OP_DETACH, node);
-    return v;
+    return detached(call->s, call->v);
 }
 
 /* ---- constants ---- */

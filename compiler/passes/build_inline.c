@@ -173,6 +173,21 @@ static bool is_derived(const Def *def, const char *name)
     return false;
 }
 
+/* A list of tensors is one tensor to a derivative. */
+static bool stack_lists(Scope *s)
+{
+    for (int i = 0; i < s->def->n_arg; i++) {
+        Binding *arg = scope_find_in(s, PLACE_ARG, s->def->arg[i].name);
+        if (arg->value.kind != VALUE_LIST)
+            continue;
+        NodeId node = value_tensor(s, &arg->value);
+        if (node == NO_NODE)
+            return false;
+        arg->value = value_node(node);
+    }
+    return true;
+}
+
 /* Does an argument take a gradient that no derivative names? */
 static bool has_free_tensor(Scope *s)
 {
@@ -276,6 +291,8 @@ Value call_function(Scope *s, const Def *def, int n, const Value *positional_val
         !derivatives_are_sound(callee))
         return NOTHING;
     bool derived = def->n_derivative && s->b->g->phase == PHASE_FORWARD;
+    if (derived && !stack_lists(callee))
+        return NOTHING;
     bool free_tensor = derived && has_free_tensor(callee);
     Value *kept = NEW_ARRAY(s->b->arena, Value, def->n_derivative);
     Value v = free_tensor ? detached_body(callee, kept) : body_value(callee);

@@ -191,9 +191,9 @@ void loss_build(Scope *model)
     const Expr *e = b->spec->loss;
     if (!e)
         return;
-    model->losses = model->averages = true;
+    model->losses = model->averages = b->in_loss = true;
     Value v = expr_value(model, e);
-    model->losses = model->averages = false;
+    model->losses = model->averages = b->in_loss = false;
     g->loc = e->loc;
     if (v.kind == VALUE_NUMBER)
         v = build_error(model, e->loc, "the loss is the constant %g", v.number);
@@ -204,19 +204,21 @@ void loss_build(Scope *model)
 
 /* ---- metrics ---- */
 
-/* average(v): weighted as the loss is. */
+/* average(v): of metrics, weighted as the loss is; in the loss itself that would hang on
+   which of its terms stand before. */
 Value loss_average_call(const Builtin *f, const BuiltinCall *call)
 {
     Scope *s = call->s;
     const Value *v = call->v;
     (void)f;
-    bool plain = !s->b->has_loss_weight || s->b->loss_weight.kind == VALUE_NUMBER;
+    const Build *b = s->b;
+    bool plain = b->in_loss || !b->has_loss_weight || b->loss_weight.kind == VALUE_NUMBER;
     NodeId node = value_narrow(s, v);
-    if (node == NO_NODE || !s->b->g->node[node].axes)
+    if (node == NO_NODE || !b->g->node[node].axes)
         return node == NO_NODE ? NOTHING : *v;
     if (plain)
         return loss_average(s, &(Value){.kind = VALUE_NODE, .node = node});
-    const Value *weight = &s->b->loss_weight;
+    const Value *weight = &b->loss_weight;
     Value part = value_map(s, OP_MUL, 2, (Value[]){value_node(node), *weight});
     return guarded(s, summed(s, &part), weight_total(s, weight), true);
 }

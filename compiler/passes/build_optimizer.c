@@ -27,10 +27,9 @@ typedef struct {
     Build *b;
     const Def *def;
     const Expr *e;
-    Scope
-        *outer;  /* where arguments are evaluated: k, all updates, and the run's counters */
-    Scope *base; /* the definition's arguments */
-    Value clip;  /* factor of gradients; kind VALUE_NUMBER 1: none */
+    Scope *outer; /* of arguments: k, here of all updates, and the run's counters */
+    Scope *base;  /* the definition's arguments */
+    Value clip;   /* factor of gradients; kind VALUE_NUMBER 1: none */
     bool gathers; /* an update may be of several chunks */
 } Update;
 
@@ -46,12 +45,15 @@ typedef struct {
 static void warn_of_untrained(Build *b, const Param *p, Reach r)
 {
     int64_t longest = b->spec->tbptt_window; /* 0: a chunk is a sequence */
-    if (p->trained && r.start < 0 && longest > 0 && r.step >= longest)
+    bool by_step = r.step >= 0 && r.step < longest;
+    bool by_start = r.start >= 0 && r.start < longest;
+    int later = r.start >= 0 ? r.start : r.step; /* the sooner of both */
+    if (p->trained && longest > 0 && !by_step && !by_start)
         diag_warning(
             b->d, p->loc,
             "parameter '%s' is never trained: the loss sees what it does %d %s later, "
             "behind the end of any chunk; raise tbptt.step or tbptt.window",
-            p->name, r.step, r.step == 1 ? "step" : "steps");
+            p->name, later, later == 1 ? "step" : "steps");
 }
 
 /* Leaves without an update what no gradient reaches. */

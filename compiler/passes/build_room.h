@@ -187,8 +187,8 @@ struct Build {
     NodeId *found; /* by state: as the step finds it, where a row may have started anew */
     NodeId *gradient; /* by parameter, while the update is built; NO_NODE: not trained */
     NodeId gradient_norm;
-    Value loss_weight; /* of the first loss called: metrics are weighted so */
-    bool has_loss_weight;
+    Value loss_weight;             /* of the first loss called: metrics are weighted so */
+    bool has_loss_weight, in_loss; /* in_loss: the loss's expression is evaluated */
     Value weight_sum; /* Σ weights of the loss expression so far; wide or narrow */
     bool has_weight_sum;
 };

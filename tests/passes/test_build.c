@@ -242,7 +242,7 @@ static void test_a_burn_in_is_not_counted_among_later_steps(void)
 }
 
 /* What is given is not computed: its default may use what stands below. */
-static void test_the_default_of_what_is_given_asks_for_nothing_above(void)
+static void test_the_default_of_what_is_given_may_use_what_stands_below(void)
 {
     Graph *g = build_good(arena, "rnnc: 1\n"
                                  "inputs: {x: [3], y: [3]}\n"
@@ -257,6 +257,112 @@ static void test_the_default_of_what_is_given_asks_for_nothing_above(void)
                                  "loss: mse(head, y)\n"
                                  "optimizer: sgd(lr=0.1)\n" DATA);
     CHECK(g->n_param == 2, "%d parameters", g->n_param);
+}
+
+/* What is given has its default's shape before a default below reads it; a default that
+   holds one of a dimension waits with it. */
+static void test_defaults_read_what_stands_above(void)
+{
+    Graph *g = build_good(arena, "rnnc: 1\n"
+                                 "inputs: {x: [3], y: [3]}\n"
+                                 "cells:\n"
+                                 "  c:\n"
+                                 "    args: {w: \"ones([3]) * 2\", d: w + w, width: I, "
+                                 "half: width / 3}\n"
+                                 "    input: {x: [I]}\n"
+                                 "    params: {b: [half]}\n"
+                                 "    step: |\n"
+                                 "      v = x[0] * d + sum(b)\n"
+                                 "model: |\n"
+                                 "  head = c(x, w=2.0)\n"
+                                 "loss: mse(head, y)\n"
+                                 "optimizer: sgd(lr=0.1)\n" DATA);
+    const Shape *out = &g->node[g->output].shape, *b = &g->param[0].shape;
+    CHECK(out->rank == 1 && out->dim[0] == 3, "d is no vector of 3");
+    CHECK(b->rank == 1 && b->dim[0] == 1, "b is not [1]");
+}
+
+/* rnn.h_l0 is the state as the step found it: behind the reset. */
+static void test_members_are_behind_a_reset(void)
+{
+    Graph *g = build_good(arena, "rnnc: 1\n"
+                                 "inputs: {x: [3], y: [4], done: flag}\n"
+                                 "model: |\n"
+                                 "  rnn = gru(x, hidden=4)\n"
+                                 "  out = rnn.h_l0\n"
+                                 "loss: mse(out, y) + mse(rnn, y)\n"
+                                 "optimizer: sgd(lr=0.1)\n"
+                                 "tbptt: {step: 4, reset: done}\n" DATA);
+    CHECK(g->node[g->output].op == OP_WHERE, "the output is no choice by the reset");
+}
+
+static void test_a_model_that_ends_with_a_state_gives_what_the_step_leaves(void)
+{
+    Graph *g = build_good(arena, "rnnc: 1\n"
+                                 "inputs: {x: [3], y: [4]}\n"
+                                 "model:\n"
+                                 "  params: {W: [4, 3]}\n"
+                                 "  state: {h: [4]}\n"
+                                 "  step: |\n"
+                                 "    h' = tanh(W @ x + h)\n"
+                                 "loss: mse(h', y)\n"
+                                 "optimizer: sgd(lr=0.1)\n" DATA);
+    CHECK(g->output == g->state[0].next, "the output is node %d, h' is %d", g->output,
+          g->state[0].next);
+}
+
+/* ---- lists ---- */
+
+static Graph *build_lines(const char *lines)
+{
+    return build_good(arena, arena_print(arena,
+                                         "rnnc: 1\n"
+                                         "inputs: {x: [4], y: [2]}\n"
+                                         "model:\n"
+                                         "  params: {W: [4, 4]}\n"
+                                         "  step: |\n"
+                                         "    a, b = split(W @ x, 2)\n"
+                                         "%s"
+                                         "loss: mse(out, y)\n"
+                                         "optimizer: sgd(lr=0.1)\n" DATA,
+                                         lines));
+}
+
+static void test_a_derivative_is_that_of_a_list_too(void)
+{
+    Graph *g = build_lines("    s = spike([a, b])\n    out = s[0] + s[1]\n");
+    CHECK(count_op(g, OP_SURROGATE) == 1, "%d surrogates", count_op(g, OP_SURROGATE));
+    CHECK(g->param[0].trained, "no gradient goes through it");
+}
+
+static void test_a_detached_list_passes_no_gradient(void)
+{
+    CHECK(build_lines("    out = a + b\n")->param[0].trained, "W is not trained");
+    Graph *g = build_lines("    c, d = detach([a, b])\n    out = c + d\n");
+    CHECK(!g->param[0].trained, "W is trained");
+}
+
+/* A mean beside a loss whose steps weigh differently is plain, wherever it stands. */
+static void test_terms_of_a_loss_stand_in_any_order(void)
+{
+    static const char *const loss[] = {"cross_entropy(p, y) + average(v)",
+                                       "average(v) + cross_entropy(p, y)"};
+    int dividing[2];
+    for (int i = 0; i < 2; i++) {
+        Graph *g =
+            build_good(arena, arena_print(arena,
+                                          "rnnc: 1\n"
+                                          "inputs: {x: [3], y: {class: 4, ignore: -100}}\n"
+                                          "model: |\n"
+                                          "  p = linear(x, size=4)\n"
+                                          "  v = mean(p * p)\n"
+                                          "  out = p\n"
+                                          "loss: %s\n"
+                                          "optimizer: sgd(lr=0.1)\n" DATA,
+                                          loss[i]));
+        dividing[i] = count_op(g, OP_MUL);
+    }
+    CHECK(dividing[0] == dividing[1], "%d products, then %d", dividing[0], dividing[1]);
 }
 
 /* ---- variants of truncated BPTT ---- */
@@ -491,7 +597,13 @@ int main(void)
     test_a_schedule_counts_all_updates();
     test_what_a_start_meets_sooner_waits_for_either();
     test_a_burn_in_is_not_counted_among_later_steps();
-    test_the_default_of_what_is_given_asks_for_nothing_above();
+    test_the_default_of_what_is_given_may_use_what_stands_below();
+    test_defaults_read_what_stands_above();
+    test_members_are_behind_a_reset();
+    test_a_model_that_ends_with_a_state_gives_what_the_step_leaves();
+    test_a_derivative_is_that_of_a_list_too();
+    test_a_detached_list_passes_no_gradient();
+    test_terms_of_a_loss_stand_in_any_order();
     test_a_variant_that_is_not_asked_for_makes_no_node();
     test_a_reset_starts_from_the_learned_state();
     test_a_burn_in_is_a_state_and_keeps_gradients_from_the_start();
