@@ -244,7 +244,8 @@ NodeId einsum_canonical(Graph *g, const Attr *attr, NodeId a, NodeId b, Axes axe
                        : has_a == 0 && has_b != 0;
     if (product && swap)
         swap_operands(&l, &a, &b);
-    bool same = a == graph_unspread(g, given_a) && b == graph_unspread(g, given_b);
+    bool same = !(product && swap) && a == graph_unspread(g, given_a) &&
+                b == graph_unspread(g, given_b);
     if (product && same && summed == attr->axes && is_canonical(&l))
         return NO_NODE;
     NodeId v = product ? as_product(g, &l, a, b, summed, &shape)

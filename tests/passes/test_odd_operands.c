@@ -1,18 +1,18 @@
 /*
- * test_constant.c — what is the same at all steps, or in all rows, counts as often as it
- * stands there.
+ * test_odd_operands.c — products whose operands are the same at all points, or one node.
  *
- * A state's next value that no input of the step reaches is one value for many points. A
- * product of it with a weight has a gradient that is a sum of equal terms; taken without
- * its axes it must still be that many of them. And an element of a row of (matrix * number)
- * is no number, though the number is one everywhere.
+ * A state's next value that no input of the step reaches is one value for many steps or
+ * rows: what counts as often as it stands there. A product of it with a weight has a
+ * gradient that is a sum of equal terms; taken without its axes it must still be that many
+ * of them. Operands that are one node cannot be told apart. And an element of a row of
+ * (matrix * number) is no number, though the number is one everywhere.
  */
 #include "check.h"
 #include "differential.h"
 
 /* The step's lines, the loss. */
 static const char text[] =
-    "rnnc: 1\nname: constant\n"
+    "rnnc: 1\nname: odd\n"
     "inputs: {x: [2], y: [2], z: class(2), t: {shape: [2], per: sequence}, "
     "p: {shape: [3], per: sequence}}\n"
     "model:\n  state: {s: [3]}\n  params: {W: [2, 3], b: [3]}\n  step: |\n%s"
@@ -40,6 +40,17 @@ static void test_equal_terms_are_all_summed(void)
     try_step("    s' = p\n    v = where(x[0] > 0, s', s')\n", "mean(o * o)");
 }
 
+/* The labels of both operands may have to change places, and both are one node. */
+static void test_a_product_of_a_value_with_itself(void)
+{
+    try_step("    s' = 0.5 * s + p\n    M = outer(x, s')\n"
+             "    v = einsum(\"kn,km->mn\", M, M)[0]\n",
+             "mse(o, y)");
+    try_step("    s' = 0.5 * s + p\n    M = outer(x, s')\n"
+             "    v = s' + einsum(\"kn,km->mn\", M, M)[:, 1]\n",
+             "mse(o, y) + 0.1 * sum(average(einsum(\"kn,km->mn\", M, M))[0])");
+}
+
 static void test_an_element_of_a_scaled_matrix_is_a_row(void)
 {
     try_step("    s' = 0.5 * s + p\n    v = (outer(x, s') * x[0])[z]\n", "mse(o, y)");
@@ -48,6 +59,7 @@ static void test_an_element_of_a_scaled_matrix_is_a_row(void)
 int main(void)
 {
     test_equal_terms_are_all_summed();
+    test_a_product_of_a_value_with_itself();
     test_an_element_of_a_scaled_matrix_is_a_row();
     return check_result();
 }
