@@ -738,6 +738,31 @@ static void test_what_counted_before_a_stop_has_figures(void)
     CHECK(whole > 0 && resumed == whole, "%.17g, resumed %.17g", whole, resumed);
 }
 
+static int train_or_lose(struct rnn_chunk *c, int thread)
+{
+    int status = train_or_nothing(c, thread);
+    if (thread == 0 && c->scalars[FAKE_EPOCH] > 1)
+        c->finite = false;
+    return status;
+}
+
+static void test_an_epoch_whose_chunks_are_all_lost_has_no_figures(void)
+{
+    const struct rnn_metric in_training = {.name = "ten_losses", .in_training = true};
+    struct rnn_model m = fake_model;
+    double metric[2] = {-1, -1};
+    rnn_engine *e = NULL;
+    m.train = train_or_lose, m.metric = &in_training;
+    make_data(8, 2);
+    rnn_tbptt_trainer(&e, &m, NULL);
+    for (int i = 0; i < 2; i++) {
+        run(e, i + 1);
+        rnn_metric_get(e, "ten_losses", &metric[i]);
+    }
+    CHECK(metric[0] > 0 && isnan(metric[1]), "%g, then %g", metric[0], metric[1]);
+    rnn_close(e);
+}
+
 /* Rows continue from batch to batch, but not from run to run. */
 static void test_a_restarted_run_carries_no_state_in(void)
 {
@@ -1039,6 +1064,7 @@ int main(void)
     test_an_evaluator_shares_parameters_and_changes_none();
     test_a_run_in_which_nothing_counts_has_no_figures();
     test_what_counted_before_a_stop_has_figures();
+    test_an_epoch_whose_chunks_are_all_lost_has_no_figures();
     test_a_restarted_run_carries_no_state_in();
     test_forward_carries_its_state_over_calls();
     test_forward_leaves_a_batch_in_progress_alone();
