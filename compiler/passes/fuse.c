@@ -264,11 +264,11 @@ static void find_of_params(Fuse *f)
             all = f->of_params[n->arg[i]];
         f->of_params[id] = leaf || all;
     }
-    /* the parts of a concatenation stand where it stands: they are made where it is */
+    /* The parts of a concatenation stand where it stands: they are made where it is. A part
+       that others read too is made once more for them: `pack` leaves the whole. */
     for (NodeId id = 0; id < g->n_node; id++)
         for (int i = 0; g->node[id].op == OP_CONCAT && i < g->node[id].n_arg; i++)
-            if (!f->of_params[id])
-                f->of_params[g->node[id].arg[i]] = false;
+            f->of_params[g->node[id].arg[i]] = false;
 }
 
 /* ---- the pass ---- */

@@ -2,7 +2,7 @@
  * plan_verify.c — what emitters rely on in a plan, checked behind every pass that makes
  * or changes one: operands before users, of every access that its elements and its slot
  * are its buffer's, at the first and the last turn of all loops around it, and of sums over
- * points that they begin at zero. The order of groups: plan_verify_order.c; panels:
+ * points that they begin at zero; that `pack` makes what is to last. The order of groups: plan_verify_order.c; panels:
  * plan_verify_panel.c; tilings: plan_verify_tile.c; barriers and offsets:
  * plan_verify_memory.c.
  */
@@ -392,6 +392,31 @@ static void verify_result(const Plan *p, const char *what, const Access *a)
         verify_access(&at, a, &(Loops){0});
 }
 
+/* What its nests do to each buffer. */
+static Touched touches_of(const Plan *p, const Procedure *proc)
+{
+    Touched t = touched_new(p);
+    for (int i = 0; i < proc->n_stage; i++)
+        for (int g = 0; g < proc->stage[i].n_group; g++)
+            for (int n = 0; n < proc->stage[i].group[g].n_nest; n++)
+                nest_touches(p, &proc->stage[i].group[g].nest[n], &t);
+    return t;
+}
+
+/* Values of parameters alone that stand from chunk to chunk are `pack`'s to make. */
+static void verify_persistent(const Plan *p)
+{
+    const Touched made = touches_of(p, &p->proc[PROC_PACK]);
+    for (int id = 0; id < PROC_COUNT; id++) {
+        const Touched t = touches_of(p, &p->proc[id]);
+        for (int i = 0; i < t.n; i++) {
+            const Buffer *b = &p->buffer[t.buffer[i]];
+            if (b->persistent && !b->panel && !(made.how[t.buffer[i]] & TOUCH_WRITE))
+                BUG("%s reads %s, which pack does not make", proc_names[id], b->name);
+        }
+    }
+}
+
 void plan_verify(const Plan *p)
 {
     int64_t block[HOME_OUTPUTS + 1];
@@ -411,4 +436,5 @@ void plan_verify(const Plan *p)
         for (int k = 0; k < proc->n_running; k++)
             verify_result(p, "a running sum", &proc->running[k]);
     }
+    verify_persistent(p);
 }

@@ -51,6 +51,29 @@ static void test_a_product_of_a_value_with_itself(void)
              "mse(o, y) + 0.1 * sum(average(einsum(\"kn,km->mn\", M, M))[0])");
 }
 
+/* Both parts of a concatenation of parameters are read by themselves as well. */
+static void test_parts_of_a_value_of_parameters(void)
+{
+    try_step("    s' = 0.5 * s + exp(b)\n    c = concat(exp(b), s')\n"
+             "    v = c[0:3] + concat(exp(b), exp(b[0:2]))[1:4]\n",
+             "mse(o, y)");
+    try_step("    s' = 0.5 * s + exp(b)\n    c = concat(exp(b), tanh(b))\n"
+             "    v = s' * c[1:4] + c[3:6]\n",
+             "mse(o, y)");
+}
+
+static void test_products_with_made_weights_are_joined(void)
+{
+    static const char joined[] =
+        "rnnc: 1\nname: joined\ninputs: {x: [5], y: [7]}\n"
+        "model:\n  params: {P: [4, 5], Q: [3, 5]}\n  step: |\n"
+        "    a = exp(P) @ x\n    b = exp(Q) @ x\n    out = concat(a, b)\n"
+        "  output: out\nloss: mse(out, y)\noptimizer: sgd(lr=0.1)\n"
+        "tbptt: {step: 5}\ndata: {train: {random: true, batch: 4, steps: 12}}\n";
+    Trial t = {.name = "joined", .text = joined, .steps = 5, .rows = 4, .seed = 1};
+    CHECK(differential_run(&t) == TRIAL_PASSED, "exp(P) @ x beside exp(Q) @ x");
+}
+
 static void test_an_element_of_a_scaled_matrix_is_a_row(void)
 {
     try_step("    s' = 0.5 * s + p\n    v = (outer(x, s') * x[0])[z]\n", "mse(o, y)");
@@ -60,6 +83,8 @@ int main(void)
 {
     test_equal_terms_are_all_summed();
     test_a_product_of_a_value_with_itself();
+    test_parts_of_a_value_of_parameters();
+    test_products_with_made_weights_are_joined();
     test_an_element_of_a_scaled_matrix_is_a_row();
     return check_result();
 }

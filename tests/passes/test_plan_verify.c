@@ -296,6 +296,9 @@ static void block_read_later(Unit *u)
     s.p->buffer[s.nest->contraction->a.buffer].span = SPAN_BLOCK;
 }
 
+/* A value of parameters alone that another procedure reads. */
+static void lasting_unmade(Unit *u) { u->plan->proc[PROC_PACK].n_stage = 0; }
+
 static bool two_groups(const Spot *s) { return s->stage->n_group > 1; }
 static void group_too_early(Unit *u)
 {
@@ -693,6 +696,7 @@ static const Case cases[] = {
     {"fuse", long_block, "reaches slots"},
     {"fuse", many_slots, "steps of blocks of"},
     {"fuse", block_read_later, "does not keep that step"},
+    {"fuse", lasting_unmade, "which pack does not make"},
     {"fuse", group_too_early, "of a block of steps before node"},
     {"fuse", no_rows, "at a row where there is none"},
     {"fuse", few_bytes, "too few for"},
