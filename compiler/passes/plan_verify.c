@@ -2,9 +2,9 @@
  * plan_verify.c — what emitters rely on in a plan, checked behind every pass that makes
  * or changes one: operands before users, of every access that its elements and its slot
  * are its buffer's, at the first and the last turn of all loops around it, and of sums over
- * points that they begin at zero; that `pack` makes what is to last. The order of groups: plan_verify_order.c; panels:
- * plan_verify_panel.c; tilings: plan_verify_tile.c; barriers and offsets:
- * plan_verify_memory.c.
+ * points that they begin at zero; that `pack` makes what is to last. The order of groups:
+ * plan_verify_order.c; panels: plan_verify_panel.c; tilings: plan_verify_tile.c; barriers
+ * and offsets: plan_verify_memory.c.
  */
 #include "passes/plan.h"
 
