@@ -398,6 +398,7 @@ Touched touched_new(const Plan *p);
 void touched_add(Touched *t, int buffer, int how);
 void touched_clear(Touched *t);
 void nest_touches(const Plan *p, const Nest *nest, Touched *add_to);
+void stage_touches(const Plan *p, const Stage *s, Touched *add_to);
 int instr_touches(InstrKind kind); /* to its access */
 
 static inline bool instr_writes(const Instr *in)

@@ -106,3 +106,10 @@ void nest_touches(const Plan *p, const Nest *nest, Touched *touched)
             touch(p, touched, instr->access.buffer, instr_touches(instr->kind));
         }
 }
+
+void stage_touches(const Plan *p, const Stage *s, Touched *t)
+{
+    for (int g = 0; g < s->n_group; g++)
+        for (int i = 0; i < s->group[g].n_nest; i++)
+            nest_touches(p, &s->group[g].nest[i], t);
+}

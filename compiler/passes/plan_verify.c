@@ -6,7 +6,7 @@
  * plan_verify_order.c; panels: plan_verify_panel.c; tilings: plan_verify_tile.c; barriers
  * and offsets: plan_verify_memory.c.
  */
-#include "passes/plan.h"
+#include "passes/plan_verify_room.h"
 
 /* Where an access stands. */
 typedef struct {
@@ -70,16 +70,17 @@ static void verify_time(const Site *at, const Access *a, const Buffer *b)
 
 /* ---- elements ---- */
 
-/* The loops over features around an access. */
-typedef struct {
-    int n;
-    int64_t extent[MAX_RANK + 1], stride[MAX_RANK + 1];
-} Loops;
-
 static void add_loop(Loops *l, int64_t extent, int64_t stride)
 {
     l->extent[l->n] = extent;
     l->stride[l->n++] = stride;
+}
+
+void loops_range(const Loops *l, int64_t offset, int64_t *first, int64_t *last)
+{
+    *first = *last = offset;
+    for (int d = 0; d < l->n; d++)
+        *(l->stride[d] < 0 ? first : last) += (l->extent[d] - 1) * l->stride[d];
 }
 
 static void verify_access(const Site *at, const Access *a, const Loops *loops)
@@ -89,14 +90,12 @@ static void verify_access(const Site *at, const Access *a, const Loops *loops)
         BUG("%s of node %d names buffer %d of %d", at->what, at->node, a->buffer,
             p->n_buffer);
     const Buffer *b = &p->buffer[a->buffer];
-    int64_t first = a->offset, last = a->offset;
-    for (int d = 0; d < loops->n; d++) {
-        int64_t way = (loops->extent[d] - 1) * loops->stride[d];
+    int64_t first, last;
+    for (int d = 0; d < loops->n; d++)
         if (loops->extent[d] < 1)
             BUG("%s of node %d runs over %lld elements", at->what, at->node,
                 (long long)loops->extent[d]);
-        *(way < 0 ? &first : &last) += way;
-    }
+    loops_range(loops, a->offset, &first, &last);
     if (b->panel)
         BUG("%s of node %d reads panels as if they were plain", at->what, at->node);
     if (first < 0 || last >= shape_size(&b->shape))
@@ -119,8 +118,7 @@ static const char *instr_word(InstrKind kind)
                                : "a store";
 }
 
-/* The loops around an instruction, those of its classes first. */
-static Loops loops_of(const Sweep *s, const Instr *in)
+Loops loops_of_instr(const Sweep *s, const Instr *in)
 {
     Loops loops = {0};
     if (in->kind == I_GATHER || in->kind == I_SCATTER)
@@ -132,7 +130,7 @@ static Loops loops_of(const Sweep *s, const Instr *in)
 
 static void verify_instr(Site at, const Sweep *s, const Instr *in)
 {
-    Loops loops = loops_of(s, in);
+    Loops loops = loops_of_instr(s, in);
     if (instr_touches(in->kind) == 0)
         return;
     at.what = instr_word(in->kind), at.node = in->node;
@@ -215,11 +213,11 @@ static bool stores_zero(const Sweep *s, const Instr *in)
 /* Does a sweep ahead of the points set what `sum` leaves to zero? */
 static bool begins_at_zero(const Nest *n, int ahead, const Sweep *of, const Instr *sum)
 {
-    Loops target = loops_of(of, sum);
+    Loops target = loops_of_instr(of, sum);
     for (int i = 0; i < ahead; i++)
         for (int k = 0; k < n->sweep[i].n_instr; k++) {
             const Instr *in = &n->sweep[i].instr[k];
-            Loops loops = loops_of(&n->sweep[i], in);
+            Loops loops = loops_of_instr(&n->sweep[i], in);
             const Access *a = &in->access, *b = &sum->access;
             if (stores_zero(&n->sweep[i], in) && a->buffer == b->buffer &&
                 a->offset == b->offset && a->when == b->when && a->shift == b->shift &&
@@ -257,10 +255,15 @@ static void verify_beginnings(const Nest *n)
 
 /* ---- contractions ---- */
 
+Loops loops_of_matrix(const Access *a, int64_t batch, int64_t rows, int64_t columns)
+{
+    return (Loops){3, {batch, rows, columns}, {a->stride[0], a->stride[1], a->stride[2]}};
+}
+
 static void verify_matrix(Site at, const char *what, const Access *a, int64_t batch,
                           int64_t rows, int64_t columns)
 {
-    Loops loops = {3, {batch, rows, columns}, {a->stride[0], a->stride[1], a->stride[2]}};
+    Loops loops = loops_of_matrix(a, batch, rows, columns);
     at.what = what;
     verify_access(&at, a, &loops);
     if (at.p->buffer[a->buffer].element != ELEMENT_REAL)
@@ -397,9 +400,7 @@ static Touched touches_of(const Plan *p, const Procedure *proc)
 {
     Touched t = touched_new(p);
     for (int i = 0; i < proc->n_stage; i++)
-        for (int g = 0; g < proc->stage[i].n_group; g++)
-            for (int n = 0; n < proc->stage[i].group[g].n_nest; n++)
-                nest_touches(p, &proc->stage[i].group[g].nest[n], &t);
+        stage_touches(p, &proc->stage[i], &t);
     return t;
 }
 

@@ -127,9 +127,7 @@ static void live_in_stage(const Plan *p, const Stage *s, Life *life, Touched *to
                           int now)
 {
     touched_clear(touched);
-    for (int g = 0; g < s->n_group; g++)
-        for (int i = 0; i < s->group[g].n_nest; i++)
-            nest_touches(p, &s->group[g].nest[i], touched);
+    stage_touches(p, s, touched);
     for (int i = 0; i < touched->n; i++)
         live(life, touched->buffer[i], now);
 }

@@ -8,169 +8,134 @@
  * lie between them as a block has. Elements are compared one by one where their ranges
  * overlap: the parts of a concatenation share a buffer.
  */
-#include "passes/plan.h"
+#include "passes/plan_verify_room.h"
 
-/* An access with the loops around it. */
 typedef struct {
     const Access *access;
-    bool write;
-    int n;
-    int64_t extent[MAX_RANK + 1], stride[MAX_RANK + 1];
+    Loops loops;
     NodeId node;
     int before; /* the one before it of the same buffer; -1: none */
-} Reached;
+} Write;
 
+/* What groups behind the one at hand write. */
 typedef struct {
+    const Plan *p;
+    const Stage *stage;
     int n, capacity;
-    Reached *at;
-    int *last; /* by buffer, then of writes alone; -1: none. NULL: in order, all */
-} ReachedList;
+    Write *write;
+    int *last;    /* by buffer; -1: none */
+    bool *marked; /* a buffer's elements; all are false between two questions */
+    int64_t n_marked;
+} Later;
 
 /* ---- what a group reaches ---- */
 
-static Reached reached(const Access *a, bool write, NodeId node)
-{
-    return (Reached){.access = a, .write = write, .node = node};
-}
+typedef void Visit(Later *l, const Access *a, Loops loops, NodeId node);
 
-static void add_loop(Reached *r, int64_t extent, int64_t stride)
+static void visit_product(Later *l, const Contraction *c, bool writes, Visit *visit)
 {
-    r->extent[r->n] = extent;
-    r->stride[r->n++] = stride;
-}
-
-/* What moves with the step alone; of a list by buffer, what is written. */
-static void add(const Plan *p, ReachedList *l, Reached *r)
-{
-    const Buffer *b = &p->buffer[r->access->buffer];
-    if (r->access->when != AT_STEP || !(b->axes & AXIS_TIME) || (l->last && !r->write))
+    if (writes) {
+        visit(l, &c->c, loops_of_matrix(&c->c, c->n_batch, c->m, c->n), c->node);
         return;
-    if (l->last) {
-        r->before = l->last[r->access->buffer];
-        l->last[r->access->buffer] = l->n;
     }
-    *PUSH(p->arena, l->at, l->n, l->capacity) = *r;
-}
-
-static void add_matrix(const Plan *p, ReachedList *l, const Contraction *c, const Access *a,
-                       bool write, int64_t rows, int64_t columns)
-{
-    Reached r = reached(a, write, c->node);
-    add_loop(&r, c->n_batch, a->stride[0]);
-    add_loop(&r, rows, a->stride[1]);
-    add_loop(&r, columns, a->stride[2]);
-    add(p, l, &r);
-}
-
-static void add_product(const Plan *p, ReachedList *l, const Contraction *c)
-{
-    add_matrix(p, l, c, &c->a, false, c->m, c->k);
+    visit(l, &c->a, loops_of_matrix(&c->a, c->n_batch, c->m, c->k), c->node);
     if (c->packed < 0)
-        add_matrix(p, l, c, &c->b, false, c->n, c->k);
+        visit(l, &c->b, loops_of_matrix(&c->b, c->n_batch, c->n, c->k), c->node);
     if (c->has_init)
-        add_matrix(p, l, c, &c->init, false, c->m, c->n);
-    add_matrix(p, l, c, &c->c, true, c->m, c->n);
+        visit(l, &c->init, loops_of_matrix(&c->init, c->n_batch, c->m, c->n), c->node);
 }
 
-static void add_instr(const Plan *p, ReachedList *l, const Sweep *s, const Instr *in)
+static void visit_sweep(Later *l, const Sweep *s, bool writes, Visit *visit)
 {
-    if (!instr_touches(in->kind))
-        return;
-    Reached r = reached(&in->access, instr_writes(in), in->node);
-    if (in->kind == I_GATHER || in->kind == I_SCATTER)
-        add_loop(&r, in->gather_n, in->gather_stride);
-    for (int d = 0; d < s->rank; d++)
-        add_loop(&r, s->extent[d], in->access.stride[d]);
-    add(p, l, &r);
+    for (int i = 0; i < s->n_instr; i++) {
+        const Instr *in = &s->instr[i];
+        if (instr_touches(in->kind) && instr_writes(in) == writes)
+            visit(l, &in->access, loops_of_instr(s, in), in->node);
+    }
 }
 
-static void add_group(const Plan *p, ReachedList *l, const Group *g)
+/* All that its nests write, or read and leave as it is. */
+static void visit_group(Later *l, const Group *g, bool writes, Visit *visit)
 {
     for (int i = 0; i < g->n_nest; i++) {
-        const Nest *n = &g->nest[i];
-        if (n->contraction)
-            add_product(p, l, n->contraction);
-        for (int k = 0; k < n->n_sweep; k++)
-            for (int j = 0; j < n->sweep[k].n_instr; j++)
-                add_instr(p, l, &n->sweep[k], &n->sweep[k].instr[j]);
+        if (g->nest[i].contraction)
+            visit_product(l, g->nest[i].contraction, writes, visit);
+        for (int k = 0; k < g->nest[i].n_sweep; k++)
+            visit_sweep(l, &g->nest[i].sweep[k], writes, visit);
     }
+}
+
+static bool moves_with_step(const Plan *p, const Access *a)
+{
+    return a->when == AT_STEP && p->buffer[a->buffer].axes & AXIS_TIME;
+}
+
+static void add_write(Later *l, const Access *a, Loops loops, NodeId node)
+{
+    if (!moves_with_step(l->p, a))
+        return;
+    int before = l->last[a->buffer];
+    l->last[a->buffer] = l->n;
+    *PUSH(l->p->arena, l->write, l->n, l->capacity) = (Write){a, loops, node, before};
 }
 
 /* ---- whether two reach the same ---- */
 
-static void range_of(const Reached *r, int64_t *first, int64_t *last)
+static void mark_elements(const Loops *l, int d, int64_t at, bool *marked, bool mark)
 {
-    *first = *last = r->access->offset;
-    for (int d = 0; d < r->n; d++)
-        *(r->stride[d] < 0 ? first : last) += (r->extent[d] - 1) * r->stride[d];
-}
-
-/* Flags of a buffer's elements; all are false between two questions. */
-typedef struct {
-    bool *of;
-    int64_t n;
-} Marks;
-
-static void mark_elements(const Reached *r, int d, int64_t at, bool *marked, bool mark)
-{
-    if (d == r->n)
+    if (d == l->n)
         marked[at] = mark;
-    for (int64_t i = 0; d < r->n && i < (r->stride[d] == 0 ? 1 : r->extent[d]); i++)
-        mark_elements(r, d + 1, at + i * r->stride[d], marked, mark);
+    for (int64_t i = 0; d < l->n && i < (l->stride[d] == 0 ? 1 : l->extent[d]); i++)
+        mark_elements(l, d + 1, at + i * l->stride[d], marked, mark);
 }
 
-static bool has_marked(const Reached *r, int d, int64_t at, const bool *marked)
+static bool has_marked(const Loops *l, int d, int64_t at, const bool *marked)
 {
-    bool met = d == r->n && marked[at];
-    for (int64_t i = 0; d < r->n && !met && i < (r->stride[d] == 0 ? 1 : r->extent[d]); i++)
-        met = has_marked(r, d + 1, at + i * r->stride[d], marked);
+    bool met = d == l->n && marked[at];
+    for (int64_t i = 0; d < l->n && !met && i < (l->stride[d] == 0 ? 1 : l->extent[d]); i++)
+        met = has_marked(l, d + 1, at + i * l->stride[d], marked);
     return met;
 }
 
-static bool elements_meet(const Plan *p, Marks *marks, const Reached *a, const Reached *b)
+static bool elements_meet(Later *l, const Access *a, const Loops *loops, const Write *w)
 {
-    int64_t first_a, last_a, first_b, last_b;
-    range_of(a, &first_a, &last_a), range_of(b, &first_b, &last_b);
-    if (last_a < first_b || last_b < first_a)
+    int64_t first, last, first_written, last_written;
+    loops_range(loops, a->offset, &first, &last);
+    loops_range(&w->loops, w->access->offset, &first_written, &last_written);
+    if (last < first_written || last_written < first)
         return false;
-    int64_t size = shape_size(&p->buffer[a->access->buffer].shape);
-    if (size > marks->n)
-        *marks = (Marks){NEW_ARRAY(p->arena, bool, size), size};
-    mark_elements(a, 0, a->access->offset, marks->of, true);
-    bool meet = has_marked(b, 0, b->access->offset, marks->of);
-    mark_elements(a, 0, a->access->offset, marks->of, false);
+    int64_t size = shape_size(&l->p->buffer[a->buffer].shape);
+    if (size > l->n_marked)
+        l->marked = NEW_ARRAY(l->p->arena, bool, size), l->n_marked = size;
+    mark_elements(loops, 0, a->offset, l->marked, true);
+    bool meet = has_marked(&w->loops, 0, w->access->offset, l->marked);
+    mark_elements(loops, 0, a->offset, l->marked, false);
     return meet;
 }
 
-static bool in_one_block(const Stage *s, const Reached *a, const Reached *b)
+static bool in_one_block(const Stage *s, const Access *a, const Access *b)
 {
-    int64_t apart = (int64_t)a->access->shift - b->access->shift;
+    int64_t apart = (int64_t)a->shift - b->shift;
     return (apart < 0 ? -apart : apart) < s->block;
 }
 
-static void verify_read(const Plan *p, const Stage *s, const Reached *read,
-                        const ReachedList *later, Marks *marks)
+static void verify_read(Later *l, const Access *a, Loops loops, NodeId node)
 {
-    const int buffer = read->access->buffer;
-    for (int k = later->last[buffer]; k >= 0; k = later->at[k].before)
-        if (in_one_block(s, read, &later->at[k]) &&
-            elements_meet(p, marks, read, &later->at[k]))
-            BUG("node %d reads %s of a block of steps before node %d has written it",
-                read->node, p->buffer[buffer].name, later->at[k].node);
+    int k = moves_with_step(l->p, a) ? l->last[a->buffer] : -1;
+    for (; k >= 0; k = l->write[k].before)
+        if (in_one_block(l->stage, a, l->write[k].access) &&
+            elements_meet(l, a, &loops, &l->write[k]))
+            BUG("node %d reads %s of a block of steps before node %d has written it", node,
+                l->p->buffer[a->buffer].name, l->write[k].node);
 }
 
 void plan_verify_order(const Plan *p, const Stage *s)
 {
-    Marks marks = {0};
-    ReachedList own = {0}, later = {.last = NEW_ARRAY(p->arena, int, p->n_buffer)};
+    Later l = {.p = p, .stage = s, .last = NEW_ARRAY(p->arena, int, p->n_buffer)};
     for (int i = 0; i < p->n_buffer; i++)
-        later.last[i] = -1;
+        l.last[i] = -1;
     for (int g = s->n_group - 1; g >= 0; g--) {
-        own.n = 0;
-        add_group(p, &own, &s->group[g]);
-        for (int i = 0; i < own.n; i++)
-            if (!own.at[i].write)
-                verify_read(p, s, &own.at[i], &later, &marks);
-        add_group(p, &later, &s->group[g]);
+        visit_group(&l, &s->group[g], false, verify_read);
+        visit_group(&l, &s->group[g], true, add_write);
     }
 }
