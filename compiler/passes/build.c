@@ -133,16 +133,8 @@ static void warn_of_unused(Build *b)
 static NodeId model_output(Scope *s)
 {
     const Def *model = s->def;
-    Graph *g = s->b->g;
-    if (!model->output && !s->last) {
-        build_error(s, model->loc, "the model has no output: it assigns no name");
-        return NO_NODE;
-    }
-    Expr last = {.kind = EXPR_NAME, .text = s->last, .loc = model->loc};
-    const Expr *e = model->output ? model->output : &last;
-    last.primed = s->last && !scope_find_in(s, PLACE_LINE, s->last);
-    Value v = expr_value(s, e);
-    g->loc = e->loc;
+    Value v = call_output(s);
+    s->b->g->loc = model->output ? model->output->loc : model->loc;
     if (v.kind == VALUE_LIST || v.kind == VALUE_NODE || v.kind == VALUE_NUMBER)
         return v.kind == VALUE_NODE && v.type == KIND_CLASS ? v.node : value_narrow(s, &v);
     return NO_NODE;

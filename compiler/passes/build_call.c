@@ -245,8 +245,9 @@ static bool is_no_kind(Scope *callee, const ArgDecl *arg)
     const Expr *e = arg->value;
     if (e->kind != EXPR_NAME || scope_knows(callee, e->text))
         return false;
-    for (int i = 0; i < callee->def->n_arg; i++)
-        if (str_eq(callee->def->arg[i].name, e->text)) {
+    const ArgDecl *end = callee->def->arg + callee->def->n_arg;
+    for (const ArgDecl *below = arg + 1; below < end; below++)
+        if (str_eq(below->name, e->text)) {
             build_error(callee, e->loc,
                         "a default uses arguments above it; '%s' stands below '%s'",
                         e->text, arg->name);

@@ -79,11 +79,13 @@ static bool naming_of(Scope *s, Call *call, const char *bind, const Naming **out
     return !as || naming->pattern;
 }
 
-static Value cell_output(Scope *s)
+Value call_output(Scope *s)
 {
     const Def *def = s->def;
     if (def->output)
         return expr_value(s, def->output);
+    if (!s->last && def == s->b->spec->model)
+        return build_error(s, def->loc, "the model has no output: it assigns no name");
     if (!s->last)
         return build_error(s, def->loc, "'%s' has no output: it assigns nothing",
                            def->name);
@@ -124,7 +126,7 @@ Value call_cell(Scope *s, const Expr *e, const Def *def, const char *bind)
         return NOTHING;
     block_run(callee, def->step);
     cell_close_states(callee);
-    return cell_output(callee);
+    return call_output(callee);
 }
 
 /* ---- functions ---- */

@@ -191,9 +191,9 @@ void loss_build(Scope *model)
     const Expr *e = b->spec->loss;
     if (!e)
         return;
-    model->losses = model->averages = b->in_loss = true;
+    model->losses = model->averages = true;
     Value v = expr_value(model, e);
-    model->losses = model->averages = b->in_loss = false;
+    model->losses = model->averages = false;
     g->loc = e->loc;
     if (v.kind == VALUE_NUMBER)
         v = build_error(model, e->loc, "the loss is the constant %g", v.number);
@@ -212,7 +212,8 @@ Value loss_average_call(const Builtin *f, const BuiltinCall *call)
     const Value *v = call->v;
     (void)f;
     const Build *b = s->b;
-    bool plain = b->in_loss || !b->has_loss_weight || b->loss_weight.kind == VALUE_NUMBER;
+    bool in_loss = b->g->loss == NO_NODE;
+    bool plain = in_loss || !b->has_loss_weight || b->loss_weight.kind == VALUE_NUMBER;
     NodeId node = value_narrow(s, v);
     if (node == NO_NODE || !b->g->node[node].axes)
         return node == NO_NODE ? NOTHING : *v;

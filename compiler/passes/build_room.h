@@ -187,8 +187,8 @@ struct Build {
     NodeId *found; /* by state: as the step finds it, where a row may have started anew */
     NodeId *gradient; /* by parameter, while the update is built; NO_NODE: not trained */
     NodeId gradient_norm;
-    Value loss_weight;             /* of the first loss called: metrics are weighted so */
-    bool has_loss_weight, in_loss; /* in_loss: the loss's expression is evaluated */
+    Value loss_weight; /* of the first loss called: metrics are weighted so */
+    bool has_loss_weight;
     Value weight_sum; /* Σ weights of the loss expression so far; wide or narrow */
     bool has_weight_sum;
 };
@@ -328,6 +328,9 @@ bool call_is_recursive(Scope *s, const Def *def, Loc loc);
 void call_note(Build *b, const Def *def);
 
 /* build_inline.c */
+/* What a cell or the model gives, its step being run: `output`, or the last name assigned.
+ */
+Value call_output(Scope *s);
 Value call_cell(Scope *s, const Expr *e, const Def *def, const char *bind);
 Value call_function(Scope *s, const Def *def, int n, const Value *positional,
                     const Expr *e);

@@ -240,12 +240,12 @@ NodeId einsum_canonical(Graph *g, const Attr *attr, NodeId a, NodeId b, Axes axe
 
     Axes left = (Axes)((has_a | has_b) & ~summed);
     bool product = summed ? left == 0 : l.k[0] != 0 && !(has_a && has_b);
-    bool swap = summed ? l.m[0] != 0 && l.o[strlen(l.o) - 1] == l.m[strlen(l.m) - 1]
-                       : has_a == 0 && has_b != 0;
-    if (product && swap)
+    bool swap =
+        product && (summed ? l.m[0] != 0 && l.o[strlen(l.o) - 1] == l.m[strlen(l.m) - 1]
+                           : has_a == 0 && has_b != 0);
+    if (swap)
         swap_operands(&l, &a, &b);
-    bool same = !(product && swap) && a == graph_unspread(g, given_a) &&
-                b == graph_unspread(g, given_b);
+    bool same = !swap && a == graph_unspread(g, given_a) && b == graph_unspread(g, given_b);
     if (product && same && summed == attr->axes && is_canonical(&l))
         return NO_NODE;
     NodeId v = product ? as_product(g, &l, a, b, summed, &shape)
