@@ -87,19 +87,25 @@ static bool own_number(const rnn_engine *e, const char *name, double *value)
     return false;
 }
 
-int rnn__attribute_make(rnn_engine *e, const char *name)
+static int refuse_own(rnn_engine *e, const char *name)
 {
     double own;
-    if (own_number(e, name, &own))
-        return rnn__fail(e, RNN_EINVAL, "'%s' is the engine's own; rnn_state_of has it",
-                         name);
-    return rnn__number_make(e, &e->attributes, name);
+    return own_number(e, name, &own)
+               ? rnn__fail(e, RNN_EINVAL, "'%s' is the engine's own; rnn_state_of has it",
+                           name)
+               : 0;
+}
+
+int rnn__attribute_make(rnn_engine *e, const char *name)
+{
+    int code = refuse_own(e, name);
+    return code ? code : rnn__number_make(e, &e->attributes, name);
 }
 
 int rnn_attribute_set(rnn_engine *e, const char *name, double value)
 {
-    int made = rnn__attribute_make(e, name);
-    return made < 0 ? made : set(e, &e->attributes, name, value);
+    int code = refuse_own(e, name);
+    return code ? code : set(e, &e->attributes, name, value);
 }
 
 int rnn_attribute_add(rnn_engine *e, const char *name, double step)

@@ -394,8 +394,7 @@ static void add_metrics(struct rnn__tbptt *t)
    the weighted mean of the chunks': several parts may have weights each. */
 static void publish_metrics(rnn_engine *e, struct rnn__tbptt *t)
 {
-    bool counted = t->epoch_weight_sum > 0 || (t->trains && t->counted_before);
-    if (!counted || !t->has_figures)
+    if (!(t->epoch_weight_sum > 0) || !t->has_figures)
         return;
     struct rnn__number *number = e->metrics.number;
     if (!t->trains)
@@ -410,7 +409,7 @@ static void clear_metrics(rnn_engine *e, struct rnn__tbptt *t)
 {
     struct rnn__number *number = e->metrics.number;
     t->epoch_loss_sum = t->epoch_weight_sum = 0;
-    t->has_figures = t->counted_before = false;
+    t->has_figures = false;
     memset(t->running, 0, (size_t)t->model->n_running * sizeof *t->running);
     if (!t->trains)
         number[t->loss_number].value = NAN;
@@ -502,7 +501,8 @@ static int begin_batch(rnn_engine *e, struct rnn__tbptt *t, void *batch)
         t->step0 = (int64_t)*rnn__tbptt_kept(e, RNN__KEPT_STEP);
         t->window0 = (int64_t)*rnn__tbptt_kept(e, RNN__KEPT_WINDOW);
         t->has_figures = false; /* until a chunk makes them of the sums */
-        t->counted_before = *rnn__tbptt_kept(e, RNN__KEPT_WEIGHT_SUM) > 0;
+        if (t->trains) /* what the batch had before counts; all that is asked is whether */
+            t->epoch_weight_sum += *rnn__tbptt_kept(e, RNN__KEPT_WEIGHT_SUM);
         set_starts(t, resumed_starts(e, t));
         t->fresh = t->given = false;
         t->first_chunk = false;

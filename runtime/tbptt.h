@@ -76,8 +76,6 @@ struct rnn__tbptt {
     double *running;        /* [n_running] the sums that they are made of */
     double *figures_before; /* both, running first, as they lie, before the chunk */
     double epoch_loss_sum, epoch_weight_sum;
-    bool
-        counted_before; /* chunks of this epoch that a run before this one has done count */
     bool has_figures;   /* a chunk of this epoch has left `metric` */
     int loss_number;    /* an evaluator's */
     int *metric_number; /* [n_metric] its place among the engine's metrics; -1: none */
