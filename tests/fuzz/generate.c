@@ -480,21 +480,25 @@ static bool keep_value(Cell *c, const Value *state)
     return true;
 }
 
-static void assign_state(Cell *c, int i)
+static void make_next(Cell *c, const Value *state)
 {
-    Value next = c->state[i];
-    const bool kept = chance(c, 4) && keep_value(c, &next);
-    const char *h = next.name, *v = made_like(c, &next);
-    switch (kept ? -1 : draw_whole(&c->draw, 3)) {
-    case -1: break;
+    const char *h = state->name, *v = made_like(c, state);
+    switch (draw_whole(&c->draw, 3)) {
     case 0: text_add(&c->lines, "    %s' = tanh(%s)\n", h, v); break;
     case 1: text_add(&c->lines, "    %s' = 0.6 * %s + 0.4 * tanh(%s)\n", h, h, v); break;
     default:
         text_add(&c->lines, "    %s' = %s + sigmoid(%s) * (tanh(%s) - %s)\n", h, h,
-                 made_like(c, &next), v, h);
+                 made_like(c, state), v, h);
         break;
     }
-    next.name = arena_print(c->arena, "%s'", h);
+}
+
+static void assign_state(Cell *c, int i)
+{
+    Value next = c->state[i];
+    if (!chance(c, 4) || !keep_value(c, &next))
+        make_next(c, &next);
+    next.name = arena_print(c->arena, "%s'", next.name);
     next.bound = 1;
     bind(c, next);
 }

@@ -8,6 +8,7 @@ Ignite has none of these variants; its Engine runs the epochs and fires the even
 below. Files are those of make_reference.py, and done.npy, n.npy, label.npy where a case has them. A chunk in which no step
 counts has the loss null and steps no optimizer.
 """
+import make_more
 import make_reference as base
 import recording
 import torch
@@ -75,14 +76,8 @@ class Memory(nn.Module):
         return self.head(torch.einsum("bvk,bk->bv", C, q)), (C,)
 
 
-class LateWrite(nn.Module):
-    """A memory read before it is written: one step behind a burn-in gives what writes it no gradient."""
-
-    def __init__(self, inputs, size, outputs):
-        super().__init__()
-        self.size = size
-        self.Wq, self.Ww = base.weight(size, inputs), base.weight(size, inputs)
-        self.head = nn.Linear(size, outputs)
+class LateWrite(make_more.LateWrite):
+    """One step behind a burn-in gives what writes the memory no gradient."""
 
     def start(self, rows):
         return (torch.zeros(rows, self.size),)

@@ -495,10 +495,10 @@ def compare(ours, rounded, exact):
     if len(losses) != len(true):
         return f"{len(losses)} losses, expected {len(true)}"
     for i, (a, b, c) in enumerate(zip(losses, near, true)):
-        if a is None and c is None:
-            continue
-        if a is None or c is None:
+        if (a is None) != (c is None):
             return f"loss {i}: {a}, PyTorch in f64 {c}"
+        if a is None:
+            continue
         allowed = 2e-5 * max(abs(c), 1e-3) + 4 * abs(b - c)
         if not abs(a - c) <= allowed:
             return f"loss {i}: {a}, PyTorch {b}, in f64 {c}"

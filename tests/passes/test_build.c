@@ -180,19 +180,26 @@ static bool depends_on_counter(const Graph *g, NodeId node, int optimizer)
     return met;
 }
 
+/* What Ww writes, the loss of the next step sees. */
+static Graph *build_late_write(const char *training)
+{
+    return build_good(arena, arena_print(arena,
+                                         "rnnc: 1\n"
+                                         "inputs: {x: [3], y: [4]}\n"
+                                         "model:\n"
+                                         "  params: {Wq: [4, 3], Ww: [4, 3]}\n"
+                                         "  state: {M: [4]}\n"
+                                         "  step: |\n"
+                                         "    M' = M + Ww @ x\n"
+                                         "    out = M + Wq @ x\n"
+                                         "loss: mse(out, y)\n%s" DATA,
+                                         training));
+}
+
 /* Schedules know no parameter: theirs is the count of all updates. */
 static void test_a_schedule_counts_all_updates(void)
 {
-    Graph *g = build_good(arena, "rnnc: 1\n"
-                                 "inputs: {x: [3], y: [4]}\n"
-                                 "model:\n"
-                                 "  params: {Wq: [4, 3], Ww: [4, 3]}\n"
-                                 "  state: {M: [4]}\n"
-                                 "  step: |\n"
-                                 "    M' = M + Ww @ x\n"
-                                 "    out = M + Wq @ x\n"
-                                 "loss: mse(out, y)\n"
-                                 "optimizer: adam(lr=0.1 * 0.9 ^ k)\n" DATA);
+    Graph *g = build_late_write("optimizer: adam(lr=0.1 * 0.9 ^ k)\n");
     NodeId next = g->param[find_param(g, "Ww")].next;
     CHECK(depends_on_counter(g, next, find_optimizer(g, "k")), "lr asks for all updates");
     CHECK(depends_on_counter(g, next, find_optimizer(g, "k.Ww")), "Adam for its own");
@@ -225,17 +232,7 @@ static void test_what_a_start_meets_sooner_waits_for_either(void)
 /* Behind a burn-in the steps of each row count, not those of the chunk. */
 static void test_a_burn_in_is_not_counted_among_later_steps(void)
 {
-    Graph *g = build_good(arena, "rnnc: 1\n"
-                                 "inputs: {x: [3], y: [4]}\n"
-                                 "model:\n"
-                                 "  params: {Wq: [4, 3], Ww: [4, 3]}\n"
-                                 "  state: {M: [4]}\n"
-                                 "  step: |\n"
-                                 "    M' = M + Ww @ x\n"
-                                 "    out = M + Wq @ x\n"
-                                 "loss: mse(out, y)\n"
-                                 "optimizer: sgd(lr=0.1)\n"
-                                 "tbptt: {step: 4, burn_in: 3}\n" DATA);
+    Graph *g = build_late_write("optimizer: sgd(lr=0.1)\ntbptt: {step: 4, burn_in: 3}\n");
     const Node *enough = awaited(g, "Ww");
     CHECK(enough && enough->op == OP_LT && g->node[enough->arg[1]].op == OP_TOTAL,
           "Ww waits until some row has steps enough");

@@ -145,17 +145,14 @@ static int seen_ftruncate(int fd, off_t bytes)
     return rnn__io_system.ftruncate(fd, bytes);
 }
 
-static bool is_checkpoint(const char *name)
+static bool ends_in(const char *name, const char *end)
 {
     const char *dot = strrchr(name, '.');
-    return dot && strcmp(dot, ".safetensors") == 0;
+    return dot && strcmp(dot, end) == 0;
 }
 
-static bool is_aside(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    return dot && strcmp(dot, ".aside") == 0;
-}
+static bool is_checkpoint(const char *name) { return ends_in(name, ".safetensors"); }
+static bool is_aside(const char *name) { return ends_in(name, ".aside"); }
 
 /* A checkpoint is told of as saved when its folder has been synced; none that goes back to
    its name, or of a run that fails. */
