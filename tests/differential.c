@@ -72,7 +72,8 @@ Unit *trial_unit(Arena *arena, const Trial *t, const Target *target, bool fuse,
                                .tile_rows = 6,
                                .tile_vectors = 2,
                                .l1_bytes = 32 << 10,
-                               .l2_bytes = 512 << 10};
+                               .l2_bytes = 512 << 10,
+                               .tlb_bytes = 256 << 10};
     char path[] = "/tmp/rnnc_trial_XXXXXX";
     int fd = mkstemp(path);
     FILE *file = fd < 0 ? NULL : fdopen(fd, "w"), *out = messages();
@@ -812,7 +813,7 @@ Target *trial_target(Arena *arena, const Trial *t, const Target *level)
     Target *target = NEW(arena, Target);
     *target = *level;
     if (t->cramped)
-        target->l1_bytes = 64, target->l2_bytes = 1024;
+        target->l1_bytes = 64, target->l2_bytes = 1024, target->tlb_bytes = 1;
     return target;
 }
 

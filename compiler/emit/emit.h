@@ -21,6 +21,8 @@ typedef struct {
     int registers;                       /* vector registers */
     int tile_rows, tile_vectors;         /* MR, NV; MR * NV + NV + 1 <= registers */
     int64_t l1_bytes, l2_bytes;          /* of each core's caches, what code may count on */
+    int64_t tlb_bytes;                   /* that its first TLB reaches in pages of 4 KB: a
+                                            virtual machine splits larger ones */
     bool scalef;                         /* has vscalefps */
 } Target;
 

@@ -7,7 +7,8 @@
  * blocks (Tiling): for each of them and each tile's width of columns the rows of b are
  * copied into a panel on the stack, which then stays in the nearest cache while the tiles
  * go down all of m. Each block is a chain from zero that is then added to c: sums of sums
- * err less than one long chain does.
+ * err less than one long chain does. Where the plan says so, a block of a is copied into
+ * panels as well, before b's first, for so many m at a time.
  *
  * Points are a grid of up to three dimensions. The tile runs over the inner two; where
  * rows follow each other without a gap these are one run, which only the run time knows.
@@ -20,12 +21,15 @@
 /* A sum while it is emitted. */
 typedef struct {
     const ProductSum *p;
-    int width;                     /* columns of a tile */
-    LLVMValueRef arguments, panel; /* on the stack */
-    LLVMValueRef a, b, c;          /* of the batch; a and c: of m_begin */
+    int width;              /* columns of a tile */
+    LLVMValueRef arguments; /* on the stack, as are: */
+    LLVMValueRef panel;     /* b's, */
+    LLVMValueRef a_panels;  /* a's, one behind another; NULL: none */
+    LLVMValueRef a, b, c;   /* of the batch; a and c: of the first of the */
+    LLVMValueRef m;         /* rows to do */
     ProductPoints far, outer, inner;
-    LLVMValueRef m, n_begin, n_end; /* rows to do; columns */
-    LLVMValueRef outer_block;       /* outer points of a block */
+    LLVMValueRef n_begin, n_end; /* columns to do */
+    LLVMValueRef outer_block;    /* outer points of a block */
 } Emission;
 
 /* A block of points. */
@@ -83,24 +87,80 @@ static void set_points(Ir *ir, Emission *e)
 
 /* ---- one block ---- */
 
-/* Copies columns of the block's rows of b into the panel. */
+/* The points of a block as a panel of a or b: p.from is at its first point, `outer` the
+   stride between outer ones. */
+static void emit_copy(Ir *ir, const Block *k, LLVMValueRef outer, Panel p)
+{
+    const Panel first = p;
+    LLVMValueRef run = ir_mul(ir, k->n_inner, ir_int(ir, p.panel));
+    IrLoop l = ir_loop(ir, ir_int(ir, 0), k->n_outer, 1, 0, NULL);
+    p.k = k->n_inner;
+    p.to = ir_real_at(ir, first.to, ir_mul(ir, l.i, run));
+    p.from = ir_real_at(ir, first.from, ir_mul(ir, l.i, outer));
+    panel_emit(ir, &p);
+    ir_loop_end(ir, &l, NULL);
+}
+
 static void emit_panel_of_b(Ir *ir, const Emission *e, const Block *k, LLVMValueRef column,
                             LLVMValueRef columns)
 {
     LLVMValueRef from = ir_real_at(ir, k->b, ir_mul(ir, column, ir_int(ir, e->p->b_n)));
-    LLVMValueRef run = ir_mul(ir, k->n_inner, ir_int(ir, e->width));
-    IrLoop l = ir_loop(ir, ir_int(ir, 0), k->n_outer, 1, 0, NULL);
-    panel_emit(ir, &(Panel){
-                       .panel = e->width,
-                       .to = ir_real_at(ir, e->panel, ir_mul(ir, l.i, run)),
-                       .from = ir_real_at(ir, from, ir_mul(ir, l.i, e->outer.b)),
-                       .k = k->n_inner,
-                       .from_n = ir_int(ir, e->p->b_n),
-                       .from_k = e->inner.b,
-                       .columns = columns,
-                   });
-    ir_loop_end(ir, &l, NULL);
+    emit_copy(ir, k, e->outer.b,
+              (Panel){.panel = e->width,
+                      .to = e->panel,
+                      .from = from,
+                      .from_n = ir_int(ir, e->p->b_n),
+                      .from_k = e->inner.b,
+                      .columns = columns});
 }
+
+/* ---- panels of a ---- */
+
+/* A panel of a: its first row, how many it has, where it stands in a_panels. */
+typedef struct {
+    IrLoop loop;
+    LLVMValueRef row, rows, at;
+} PanelOfA;
+
+static PanelOfA panel_of_a_begin(Ir *ir, const Emission *e, const Block *k)
+{
+    int panel = e->p->tiling.a_panel;
+    PanelOfA a = {.loop = ir_loop(ir, ir_int(ir, 0), e->m, panel, 0, NULL)};
+    LLVMValueRef points = ir_mul(ir, k->n_outer, k->n_inner);
+    a.row = a.loop.i;
+    a.rows = ir_min(ir, ir_int(ir, panel), ir_sub(ir, e->m, a.row));
+    a.at = ir_real_at(ir, e->a_panels, ir_mul(ir, a.row, points));
+    return a;
+}
+
+static void emit_panels_of_a(Ir *ir, const Emission *e, const Block *k)
+{
+    PanelOfA a = panel_of_a_begin(ir, e, k);
+    LLVMValueRef a_m = ir_int(ir, e->p->a_m);
+    emit_copy(ir, k, e->outer.a,
+              (Panel){.panel = e->p->tiling.a_panel,
+                      .to = a.at,
+                      .from = ir_real_at(ir, k->a, ir_mul(ir, a.row, a_m)),
+                      .from_n = a_m,
+                      .from_k = e->inner.a,
+                      .columns = a.rows});
+    ir_loop_end(ir, &a.loop, NULL);
+}
+
+/* The tiles of all panels of a. */
+static void emit_gathered(Ir *ir, const Emission *e, const Block *k, Tile tile, TileAt at)
+{
+    PanelOfA a = panel_of_a_begin(ir, e, k);
+    LLVMValueRef init_row = tile_get(ir, e->arguments, TILE_INIT_ROW);
+    at.a = a.at;
+    at.c = ir_real_at(ir, at.c, ir_mul(ir, a.row, ir_int(ir, e->p->c_m)));
+    at.init = ir_real_at(ir, at.init, ir_mul(ir, a.row, init_row));
+    tile_split(ir, e->p->tiling.rows, e->arguments, a.rows);
+    tile_rows_call(ir, e->p->tiling.rows, tile, e->arguments, at, a.rows);
+    ir_loop_end(ir, &a.loop, NULL);
+}
+
+/* ---- columns ---- */
 
 static void emit_panel(Ir *ir, const Emission *e, const Block *k, LLVMValueRef column,
                        LLVMValueRef columns, Tile tile)
@@ -108,8 +168,11 @@ static void emit_panel(Ir *ir, const Emission *e, const Block *k, LLVMValueRef c
     emit_panel_of_b(ir, e, k, column, columns);
     LLVMValueRef c = ir_real_at(ir, e->c, column);
     LLVMValueRef init = e->p->init ? c : ir_select(ir, k->first, tile_zeros(ir), c);
-    tile_rows_call(ir, e->p->tiling.rows, tile, e->arguments,
-                   (TileAt){k->a, e->panel, c, init}, e->m);
+    TileAt at = {k->a, e->panel, c, init};
+    if (e->a_panels)
+        emit_gathered(ir, e, k, tile, at);
+    else
+        tile_rows_call(ir, e->p->tiling.rows, tile, e->arguments, at, e->m);
 }
 
 /* All columns, all rows. */
@@ -123,12 +186,17 @@ static void emit_block(Ir *ir, const Emission *e, const Block *k)
                  .pitch = e->p->tiling.vectors,
                  .ahead = e->p->tiling.ahead,
                  .c_ahead = e->p->tiling.c_ahead,
-                 .a = e->p->a_m == 1 ? TILE_A_ALONG_ROWS : TILE_A_ANY};
+                 .a = e->a_panels || e->p->a_m == 1 ? TILE_A_ALONG_ROWS : TILE_A_ANY};
 
     tile_set(ir, e->arguments, TILE_K, k->n_inner);
     tile_set(ir, e->arguments, TILE_K_OUTER, k->n_outer);
     tile_set(ir, e->arguments, TILE_INIT_ROW,
              e->p->init ? c_row : ir_select(ir, k->first, ir_int(ir, 0), c_row));
+    if (e->a_panels) {
+        LLVMValueRef panel = ir_int(ir, e->p->tiling.a_panel);
+        tile_set(ir, e->arguments, TILE_A_OUTER, ir_mul(ir, k->n_inner, panel));
+        emit_panels_of_a(ir, e, k);
+    }
     if (e->p->n >= width) {
         IrLoop l = ir_loop(ir, e->n_begin, ir_min(ir, e->n_end, whole), width, 0, NULL);
         emit_panel(ir, e, k, l.i, ir_int(ir, width), tile);
@@ -196,19 +264,52 @@ static void copy_init(Ir *ir, const Emission *e, LLVMValueRef init)
     ir_loop_end(ir, &m, NULL);
 }
 
+/* Where a stands in panels, rows are next to each other; emit_block sets the stride from
+   run to run, emit_gathered the division of rows. */
 static void set_arguments(Ir *ir, const Emission *e)
 {
+    LLVMValueRef zero = ir_int(ir, 0), panel = ir_int(ir, e->p->tiling.a_panel);
     const struct {
         TileField field;
         LLVMValueRef value;
     } set[] = {
-        {TILE_A_ROW, ir_int(ir, e->p->a_m)}, {TILE_A_K, e->inner.a},
-        {TILE_A_OUTER, e->outer.a},          {TILE_B_PANEL, ir_int(ir, 0)},
+        {TILE_A_ROW, ir_int(ir, e->a_panels ? 1 : e->p->a_m)},
+        {TILE_A_K, e->a_panels ? panel : e->inner.a},
+        {TILE_A_OUTER, e->a_panels ? zero : e->outer.a},
+        {TILE_B_PANEL, zero},
         {TILE_C_ROW, ir_int(ir, e->p->c_m)},
     };
     for (int i = 0; i < COUNT(set); i++)
         tile_set(ir, e->arguments, set[i].field, set[i].value);
-    tile_split(ir, e->p->tiling.rows, e->arguments, e->m);
+    if (!e->a_panels)
+        tile_split(ir, e->p->tiling.rows, e->arguments, e->m);
+}
+
+/* All rows: at once, or as many as a_panels holds. */
+static void emit_rows(Ir *ir, const Emission *whole)
+{
+    const ProductSum *p = whole->p;
+    if (!whole->a_panels) {
+        emit_blocks(ir, whole);
+        return;
+    }
+    Emission e = *whole;
+    LLVMValueRef most = ir_int(ir, p->tiling.a_rows);
+    IrLoop l = ir_loop(ir, ir_int(ir, 0), whole->m, p->tiling.a_rows, 0, NULL);
+    e.a = ir_real_at(ir, whole->a, ir_mul(ir, l.i, ir_int(ir, p->a_m)));
+    e.c = ir_real_at(ir, whole->c, ir_mul(ir, l.i, ir_int(ir, p->c_m)));
+    e.m = ir_min(ir, most, ir_sub(ir, whole->m, l.i));
+    emit_blocks(ir, &e);
+    ir_loop_end(ir, &l, NULL);
+}
+
+/* Panels on the stack: b's, then those of a. */
+static void set_panels(Ir *ir, Emission *e)
+{
+    const Tiling *g = &e->p->tiling;
+    int64_t of_b = g->block * e->width, of_a = g->a_panel > 0 ? g->block * g->a_rows : 0;
+    e->panel = tile_stack(ir, ir->real, of_b + of_a);
+    e->a_panels = of_a > 0 ? ir_real_at(ir, e->panel, ir_int(ir, of_b)) : NULL;
 }
 
 /* p[batch][m] of an array with these strides. */
@@ -231,7 +332,7 @@ void product_sum_emit(Ir *ir, const ProductSum *p)
         .n_begin = p->n_begin ? p->n_begin : zero,
         .n_end = p->n_end ? p->n_end : ir_int(ir, p->n),
     };
-    e.panel = tile_stack(ir, ir->real, p->tiling.block * e.width);
+    set_panels(ir, &e);
     set_points(ir, &e);
     IrIf any = ir_if(ir, ir_less(ir, zero, e.m));
     set_arguments(ir, &e);
@@ -241,7 +342,7 @@ void product_sum_emit(Ir *ir, const ProductSum *p)
     e.c = part(ir, p->c, batch.i, p->c_batch, m_begin, p->c_m);
     if (p->init && p->init != p->c)
         copy_init(ir, &e, part(ir, p->init, batch.i, p->init_batch, m_begin, p->init_m));
-    emit_blocks(ir, &e);
+    emit_rows(ir, &e);
     ir_loop_end(ir, &batch, NULL);
     ir_endif(ir, &any);
 }

@@ -25,6 +25,7 @@ const Target targets[] = {
         .tile_vectors = 4,
         .l1_bytes = 32 << 10,
         .l2_bytes = 512 << 10,
+        .tlb_bytes = 256 << 10,
         .scalef = true,
     },
     {
@@ -38,6 +39,7 @@ const Target targets[] = {
         .tile_vectors = 2,
         .l1_bytes = 32 << 10,
         .l2_bytes = 512 << 10,
+        .tlb_bytes = 256 << 10,
     },
     {
         .name = "aarch64",
@@ -50,6 +52,7 @@ const Target targets[] = {
         .tile_vectors = 3,
         .l1_bytes = 32 << 10,
         .l2_bytes = 512 << 10,
+        .tlb_bytes = 192 << 10,
     },
 };
 const int n_target = COUNT(targets);
@@ -68,7 +71,8 @@ PlanTarget target_facts(const Target *t, enum rnn_dtype dtype)
                         .tile_rows = t->tile_rows,
                         .tile_vectors = t->tile_vectors,
                         .l1_bytes = t->l1_bytes,
-                        .l2_bytes = t->l2_bytes};
+                        .l2_bytes = t->l2_bytes,
+                        .tlb_bytes = t->tlb_bytes};
 }
 
 /* What a host must say it has to run a level, one word each; NULL ends the list. */

@@ -224,6 +224,9 @@ typedef struct {
     bool ahead;   /* while it multiplies, a tile fetches lines that later ones will read; */
     bool c_ahead; /* SUM: of c too; only with `ahead` */
     int64_t block; /* k of a block; SUM: points of a block */
+    int a_panel; /* SUM: of each block a is copied into panels of so many m, whole tiles and
+                    whole vectors; 0: it is read where it stands */
+    int64_t a_rows; /* … as many m at a time, whole panels */
 } Tiling;
 
 static inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
@@ -337,6 +340,7 @@ typedef struct {
     int tile_rows, tile_vectors; /* of a tile that fills them: MR, NV */
     int64_t l1_bytes;            /* that a step's panels should stay in */
     int64_t l2_bytes;            /* that blocks were sized to */
+    int64_t tlb_bytes;           /* on pages that are found at once */
 } PlanTarget;
 
 typedef struct {

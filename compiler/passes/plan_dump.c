@@ -365,6 +365,8 @@ static void dump_tiling(const Contraction *c, FILE *out)
         fprintf(out, ", blocks of %" PRId64 " k", g->block);
     if (g->ahead)
         fprintf(out, ", fetching ahead%s", g->c_ahead ? " a and c" : "");
+    if (g->a_panel > 0)
+        fprintf(out, ", a in panels of %d, %" PRId64 " at a time", g->a_panel, g->a_rows);
     if (g->alternate)
         fprintf(out, ", back and forth by step%s", g->halves ? " in halves" : "");
     fprintf(out, "\n");

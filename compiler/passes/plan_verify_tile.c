@@ -100,7 +100,23 @@ static void verify_product(const Plan *p, const Contraction *c, const Stage *sta
     }
 }
 
-static void verify_sum(const Contraction *c)
+/* Tiles do not reach over the end of a panel, nor panels over that of the array on the
+   stack. */
+static void verify_gathered(const Plan *p, const Contraction *c)
+{
+    const Tiling *g = &c->tiling;
+    if (g->a_panel == 0)
+        return;
+    if (g->a_panel % g->rows != 0 || g->a_panel % p->target.vector != 0)
+        BUG("sum %d has panels of %d rows of a, tiles of %d", c->node, g->a_panel, g->rows);
+    if (g->a_rows < 1 || g->a_rows % g->a_panel != 0)
+        BUG("sum %d copies %lld rows of a into panels of %d", c->node, (long long)g->a_rows,
+            g->a_panel);
+    if (g->ahead)
+        BUG("sum %d fetches ahead where a is not read", c->node);
+}
+
+static void verify_sum(const Plan *p, const Contraction *c)
 {
     if (c->tiling.chains != 1)
         BUG("sum %d is %d chains", c->node, c->tiling.chains);
@@ -111,6 +127,7 @@ static void verify_sum(const Contraction *c)
     if (c->tiling.ahead && c->a.stride[1] != 1)
         BUG("sum %d fetches ahead along rows that stand %lld apart", c->node,
             (long long)c->a.stride[1]);
+    verify_gathered(p, c);
 }
 
 /* ---- sweeps, threads ---- */
@@ -191,7 +208,7 @@ static void verify_nest(const Plan *p, const Stage *s, const Group *g, const Nes
     if (c && c->packed >= 0)
         verify_product(p, c, s, g);
     else if (c)
-        verify_sum(c);
+        verify_sum(p, c);
     if (c) {
         verify_tile(p, c, c->tiling.rows, 1);
         verify_rest(p, c);

@@ -18,7 +18,8 @@
  * Panels beyond the second-level cache would be waited for: while the tiles go down the
  * rows of one, they fetch the next. The points of a sum stand far from each other, a line
  * of each at a time, which no hardware foresees: its tiles fetch the next line of every
- * point, where the rows of a tile share lines at all.
+ * point, where the rows of a tile share lines at all. Points that stand on a page each are
+ * copied into panels, block by block.
  *
  * A scan of a few rows uses each panel once a step, and panels that are beyond the
  * first-level cache all come from the second, unless a step begins where the one before
@@ -162,24 +163,66 @@ static Along along(const Plan *p, const Stage *s, const Group *g, const Contract
 
 /* ---- sums over points ---- */
 
+enum { SUM_BLOCK = 96 }; /* points; measured: 64, 96, 128, 192, 256, 512 */
+
+static int greatest_common_divisor(int x, int y)
+{
+    return y == 0 ? x : greatest_common_divisor(y, x % y);
+}
+
+/*
+ * Are the points of a block, `pitch` elements apart, on more pages than are found at once?
+ * Tiles would then look a page up for every point: copying the block once for all tiles of
+ * n takes less where there are several of them. Measured on an Intel Xeon, points 2, 3, 4
+ * and 16 KB apart: sums 5 % slower, then 8, 13 and 13 % faster.
+ */
+static bool is_spread_out(const PlanTarget *t, int64_t pitch)
+{
+    return capped((double)pitch * t->real_bytes) > t->tlb_bytes / SUM_BLOCK;
+}
+
+/* Panels of whole tiles and whole vectors, of which a quarter of the second level holds a
+   block: b and c need the rest. */
+static void gather_a(const PlanTarget *t, Tiling *g)
+{
+    g->a_panel = g->rows / greatest_common_divisor(g->rows, t->vector) * t->vector;
+    int64_t panel_bytes = (int64_t)g->a_panel * SUM_BLOCK * t->real_bytes;
+    int64_t panels = t->l2_bytes / 4 / panel_bytes;
+    g->a_rows = (panels < 1 ? 1 : panels) * g->a_panel;
+    g->ahead = g->c_ahead = false;
+}
+
 /*
  * A block of b's panel and the lines of a that a tile reads should fit the first-level
  * cache, and the pages of a its TLB. Between two blocks a c that fills half of the second
- * level leaves it, and is fetched. Measured: 64, 96, 128, 192, 256, 512.
+ * level leaves it, and is fetched.
  */
-Tiling tiling_of_sum(const PlanTarget *t, int64_t m, int64_t n, int64_t a_m)
+Tiling tiling_of_sum(const PlanTarget *t, int64_t m, int64_t n, int64_t a_m,
+                     int64_t a_point)
 {
-    enum { BLOCK = 96 };
     bool large = m * n * t->real_bytes > t->l2_bytes / 2;
-    return (Tiling){.rows = t->tile_rows,
-                    .vectors = t->tile_vectors,
-                    .rest = vectors_of_rest(t, n, t->tile_vectors * t->vector),
-                    .panels = {{1}, {1}},
-                    .chains = 1,
-                    .along = ALONG_M,
-                    .ahead = a_m == 1,
-                    .c_ahead = a_m == 1 && large,
-                    .block = BLOCK};
+    Tiling g = {.rows = t->tile_rows,
+                .vectors = t->tile_vectors,
+                .rest = vectors_of_rest(t, n, t->tile_vectors * t->vector),
+                .panels = {{1}, {1}},
+                .chains = 1,
+                .along = ALONG_M,
+                .ahead = a_m == 1,
+                .c_ahead = a_m == 1 && large,
+                .block = SUM_BLOCK};
+    if (a_m == 1 && n > (int64_t)g.vectors * t->vector && is_spread_out(t, a_point))
+        gather_a(t, &g);
+    return g;
+}
+
+/* Elements from point to point of a, an operand of a sum: rows of a buffer, else of the
+   user's arrays as they are most often; or k of a point. */
+static int64_t pitch_of_points(const Plan *p, const Contraction *c)
+{
+    const Buffer *b = &p->buffer[c->a.buffer];
+    if (c->k > 1)
+        return c->a.stride[2];
+    return b->row_stride > 0 ? b->row_stride : shape_size(&b->shape);
 }
 
 /* ---- fetching ahead ---- */
@@ -275,7 +318,8 @@ void tile_set_split(const Plan *p, Nest *n, Split split)
 static void tile_contraction(const Plan *p, const Stage *s, const Group *g, Contraction *c)
 {
     if (c->packed < 0) {
-        c->tiling = tiling_of_sum(&p->target, c->m, c->n, c->a.stride[1]);
+        c->tiling =
+            tiling_of_sum(&p->target, c->m, c->n, c->a.stride[1], pitch_of_points(p, c));
         return;
     }
     c->tiling = g->scan ? tiling_of_step(p, c)

@@ -12,7 +12,8 @@ Tiling tiling_of_product(const PlanTarget *t, int panel, int64_t n, int64_t k, i
                          bool alternate);
 /* Tiles and blocks of a sum over points into [m, n]; a_m: elements from one row of a to the
    next. */
-Tiling tiling_of_sum(const PlanTarget *t, int64_t m, int64_t n, int64_t a_m);
+Tiling tiling_of_sum(const PlanTarget *t, int64_t m, int64_t n, int64_t a_m,
+                     int64_t a_point);
 
 /* Threads take parts of the nest's features so, or none; the pass calls it with what fits.
  */

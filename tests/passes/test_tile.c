@@ -14,7 +14,8 @@ static const PlanTarget target = {.name = "made",
                                   .tile_rows = 6,
                                   .tile_vectors = 2,
                                   .l1_bytes = 32 << 10,
-                                  .l2_bytes = 512 << 10};
+                                  .l2_bytes = 512 << 10,
+                                  .tlb_bytes = 256 << 10};
 enum { PANEL = 16 };
 
 /* The tiling of c = a · b with panels of b, in a stage of time. */
@@ -80,9 +81,23 @@ static void test_blocks_of_a_panel_fit_the_first_level(void)
 
 static void test_sums_fetch_a_result_that_fills_half_of_the_second_level(void)
 {
-    CHECK(tiling_of_sum(&target, 512, 256, 1).c_ahead, "512 KB");
-    CHECK(!tiling_of_sum(&target, 256, 256, 1).c_ahead, "256 KB");
-    CHECK(!tiling_of_sum(&target, 512, 256, 2).c_ahead, "rows of a are apart");
+    CHECK(tiling_of_sum(&target, 512, 256, 1, 512).c_ahead, "512 KB");
+    CHECK(!tiling_of_sum(&target, 256, 256, 1, 256).c_ahead, "256 KB");
+    CHECK(!tiling_of_sum(&target, 512, 256, 2, 1).c_ahead, "rows of a are apart");
+}
+
+/* 96 points of 2,730 bytes are on as many pages as a TLB holds. */
+static void test_sums_copy_points_that_are_a_page_each(void)
+{
+    enum { NEAR = 682, FAR = 683 };
+    Tiling far = tiling_of_sum(&target, 1024, 256, 1, FAR);
+    CHECK(tiling_of_sum(&target, 1024, 256, 1, NEAR).a_panel == 0, "64 pages");
+    CHECK(far.a_panel == 24, "panels of %d: tiles of 6 rows, vectors of 8", far.a_panel);
+    CHECK(far.a_rows == 336, "%lld rows at a time: 96 points of 14 panels are 126 KB",
+          (long long)far.a_rows);
+    CHECK(!far.ahead && !far.c_ahead, "and fetch ahead");
+    CHECK(tiling_of_sum(&target, 1024, PANEL, 1, FAR).a_panel == 0, "for one panel of b");
+    CHECK(tiling_of_sum(&target, 1024, 256, 2, FAR).a_panel == 0, "rows apart");
 }
 
 static void test_tiles_of_one_and_two_rows_take_several_panels(void)
@@ -159,6 +174,7 @@ int main(void)
     test_chains_that_do_not_halve_run_side_by_side();
     test_blocks_of_a_panel_fit_the_first_level();
     test_sums_fetch_a_result_that_fills_half_of_the_second_level();
+    test_sums_copy_points_that_are_a_page_each();
     test_tiles_of_one_and_two_rows_take_several_panels();
     test_columns_behind_the_last_panel_have_tiles_of_their_own();
     test_tiles_go_down_the_dimension_that_is_known_to_be_long();

@@ -393,19 +393,25 @@ typedef struct {
     int64_t n_batch, m, n, k;
     bool a_across, b_across; /* m, n not contiguous: the k features are */
     InitKind init;
-    bool gaps; /* between steps */
+    bool gaps;     /* between steps */
+    int64_t point; /* how far apart the plan takes points for: if FAR, a goes into panels */
 } SumCase;
 
+enum { NEAR = 1, FAR = 1 << 16 };
+
 static const SumCase sum_cases[] = {
-    {1, 16, 32, 1, false, false, INIT_NONE, false},
-    {1, 50, 70, 1, false, false, INIT_C, true},
-    {1, 1, 1, 1, false, false, INIT_NONE, true},
-    {1, 7, 3, 1, false, false, INIT_OWN, false},
-    {3, 5, 20, 1, false, false, INIT_NONE, true},
-    {1, 9, 21, 4, true, true, INIT_C, true},
-    {2, 6, 17, 3, false, false, INIT_OWN, false},
-    {1, 13, 40, 5, true, false, INIT_NONE, true},
-    {1, 20, 8, 2, false, true, INIT_SPREAD, false},
+    {1, 16, 32, 1, false, false, INIT_NONE, false, NEAR},
+    {1, 50, 70, 1, false, false, INIT_C, true, NEAR},
+    {1, 1, 1, 1, false, false, INIT_NONE, true, NEAR},
+    {1, 7, 3, 1, false, false, INIT_OWN, false, NEAR},
+    {3, 5, 20, 1, false, false, INIT_NONE, true, NEAR},
+    {1, 9, 21, 4, true, true, INIT_C, true, NEAR},
+    {2, 6, 17, 3, false, false, INIT_OWN, false, NEAR},
+    {1, 13, 40, 5, true, false, INIT_NONE, true, NEAR},
+    {1, 20, 8, 2, false, true, INIT_SPREAD, false, NEAR},
+    {1, 150, 70, 1, false, false, INIT_C, true, FAR},
+    {2, 49, 130, 1, false, true, INIT_OWN, false, FAR},
+    {1, 101, 66, 3, false, false, INIT_NONE, true, FAR},
 };
 
 /* Strides of an operand with `size` features, k features and batches inside a point. */
@@ -448,7 +454,7 @@ static void build_sum(Ir *ir, const Target *target, const SumCase *t, const char
         .c_m = t->n + 2,
         .init_m = t->n + 2,
         .init_n = t->init == INIT_SPREAD ? 0 : 1,
-        .tiling = tiling_of_sum(&facts, t->m, t->n, a.feature),
+        .tiling = tiling_of_sum(&facts, t->m, t->n, a.feature, t->point),
         .n_dim = 3,
         .dim = {{argument(ir, 0), ir_int(ir, a.step), ir_int(ir, b.step)},
                 {argument(ir, 1), argument(ir, 6), argument(ir, 7)},
@@ -563,8 +569,8 @@ static void run_sum(const SumCase *t, int number, const Target *target, Compiled
             f(o.a.at, o.b.at, o.c.at, o.init.at, argument_value);
     }
     const PlanTarget facts = target_facts(target, real_dtype);
-    check_sum(t, number, tiling_of_sum(&facts, t->m, t->n, a.feature).block, g, &o,
-              m_parts * n_parts == 1 ? "whole" : "split");
+    check_sum(t, number, tiling_of_sum(&facts, t->m, t->n, a.feature, t->point).block, g,
+              &o, m_parts * n_parts == 1 ? "whole" : "split");
     operands_free(&o);
 }
 
