@@ -75,6 +75,15 @@ static void raise_nest(NodeId need, bool previous_step, void *user)
     w->value = nest > w->value ? nest : w->value;
 }
 
+/* Sums over points do not need each other: each is a nest, products first. They multiply
+   while what another core wrote arrives; sweeps would wait for it, and behind the products
+   find it nearby. */
+static int nest_of_sum(const Schedule *s, int at)
+{
+    bool product = schedule_is_contraction(s->g, s->order[at]);
+    return s->fuse && !product ? s->n_order + at : at;
+}
+
 void schedule_find_nests(Schedule *s)
 {
     for (int i = 0; i < s->n_order; i++) {
@@ -89,7 +98,7 @@ void schedule_find_nests(Schedule *s)
             schedule_visit_needs(s, product, raise_nest, &w);
             s->slot[product].nest = w.value;
         }
-        slot->nest = s->fuse && slot->class != CLASS_SUM ? w.value : i;
+        slot->nest = slot->class == CLASS_SUM ? nest_of_sum(s, i) : s->fuse ? w.value : i;
     }
 }
 

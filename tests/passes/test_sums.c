@@ -3,7 +3,7 @@
  *
  * The cell has a scale and a bias. The gradient of the scale is a total of a product that
  * no one else needs: it must not be stored for every point. Both totals run over the same
- * points of the same space: one nest.
+ * points of the same space: one nest, behind the stage's products.
  */
 #include "check.h"
 #include "differential.h"
@@ -66,9 +66,34 @@ static void test_unfused_every_sum_is_a_nest_of_its_own(void)
     CHECK(c.nests == 2 && c.maps == 0, "%d nests, %d maps", c.nests, c.maps);
 }
 
+/* A bias and a weight: who sweeps first waits for what another core has written. */
+static void test_products_stand_ahead_of_sweeps(void)
+{
+    static const char linear[] = "rnnc: 1\nname: linear\ninputs: {x: [6], y: [5]}\n"
+                                 "model: |\n  out = linear(x, size=5)\nloss: mse(out, y)\n"
+                                 "optimizer: sgd(lr=1e-3)\ntbptt: {step: 4}\n"
+                                 "data: {train: {random: true, batch: 4, steps: 12}}\n";
+    Arena *arena = arena_new();
+    Trial t = {.name = "linear", .text = linear, .steps = 4, .rows = 4};
+    const Unit *u = trial_unit(arena, &t, NULL, true, NULL);
+    CHECK(u != NULL, "the spec has mistakes: RNNC_VERBOSE=1 shows them");
+    int pairs = 0;
+    for (int i = 0; u && i < u->plan->proc[PROC_GRAD].n_stage; i++) {
+        const Stage *s = &u->plan->proc[PROC_GRAD].stage[i];
+        for (int n = 1; s->kind == STAGE_SUM && n < s->group[0].n_nest; n++) {
+            const Nest *before = &s->group[0].nest[n - 1], *nest = &s->group[0].nest[n];
+            CHECK(before->contraction || !nest->contraction, "nest %d is a product", n);
+            pairs += before->contraction && !nest->contraction;
+        }
+    }
+    CHECK(pairs == 1, "%d stages of a product and a sweep", pairs);
+    arena_free(arena);
+}
+
 int main(void)
 {
     test_a_product_that_is_only_summed_is_computed_in_its_sum();
     test_unfused_every_sum_is_a_nest_of_its_own();
+    test_products_stand_ahead_of_sweeps();
     return check_result();
 }
