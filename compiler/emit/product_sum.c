@@ -8,7 +8,8 @@
  * copied into a panel on the stack, which then stays in the nearest cache while the tiles
  * go down all of m. Each block is a chain from zero that is then added to c: sums of sums
  * err less than one long chain does. Where the plan says so, a block of a is copied into
- * panels as well, before b's first, for so many m at a time.
+ * panels as well, before b's first, for so many m at a time; b is then copied for each of
+ * these.
  *
  * Points are a grid of up to three dimensions. The tile runs over the inner two; where
  * rows follow each other without a gap these are one run, which only the run time knows.
@@ -25,8 +26,8 @@ typedef struct {
     LLVMValueRef arguments; /* on the stack, as are: */
     LLVMValueRef panel;     /* b's, */
     LLVMValueRef a_panels;  /* a's, one behind another; NULL: none */
-    LLVMValueRef a, b, c;   /* of the batch; a and c: of the first of the */
-    LLVMValueRef m;         /* rows to do */
+    LLVMValueRef a, b, c;   /* of the batch; a and c: of its first row to do */
+    LLVMValueRef m;         /* how many rows */
     ProductPoints far, outer, inner;
     LLVMValueRef n_begin, n_end; /* columns to do */
     LLVMValueRef outer_block;    /* outer points of a block */
@@ -303,7 +304,7 @@ static void emit_rows(Ir *ir, const Emission *whole)
     ir_loop_end(ir, &l, NULL);
 }
 
-/* Panels on the stack: b's, then those of a. */
+/* Panels on the stack: b's, then those of a, a quarter of the second level or one. */
 static void set_panels(Ir *ir, Emission *e)
 {
     const Tiling *g = &e->p->tiling;

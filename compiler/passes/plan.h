@@ -340,7 +340,7 @@ typedef struct {
     int tile_rows, tile_vectors; /* of a tile that fills them: MR, NV */
     int64_t l1_bytes;            /* that a step's panels should stay in */
     int64_t l2_bytes;            /* that blocks were sized to */
-    int64_t tlb_bytes;           /* on pages that are found at once */
+    int64_t tlb_bytes;           /* that a first TLB reaches in pages of 4 KB */
 } PlanTarget;
 
 typedef struct {

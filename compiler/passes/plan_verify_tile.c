@@ -107,8 +107,9 @@ static void verify_gathered(const Plan *p, const Contraction *c)
     const Tiling *g = &c->tiling;
     if (g->a_panel == 0)
         return;
-    if (g->a_panel % g->rows != 0 || g->a_panel % p->target.vector != 0)
-        BUG("sum %d has panels of %d rows of a, tiles of %d", c->node, g->a_panel, g->rows);
+    if (g->a_panel < 0 || g->a_panel % g->rows != 0 || g->a_panel % p->target.vector != 0)
+        BUG("sum %d has panels of %d rows of a, tiles of %d rows, vectors of %d", c->node,
+            g->a_panel, g->rows, p->target.vector);
     if (g->a_rows < 1 || g->a_rows % g->a_panel != 0)
         BUG("sum %d copies %lld rows of a into panels of %d", c->node, (long long)g->a_rows,
             g->a_panel);
@@ -116,7 +117,7 @@ static void verify_gathered(const Plan *p, const Contraction *c)
         BUG("sum %d fetches ahead where a is not read", c->node);
 }
 
-static void verify_sum(const Plan *p, const Contraction *c)
+static void verify_sum(const Contraction *c)
 {
     if (c->tiling.chains != 1)
         BUG("sum %d is %d chains", c->node, c->tiling.chains);
@@ -127,7 +128,6 @@ static void verify_sum(const Plan *p, const Contraction *c)
     if (c->tiling.ahead && c->a.stride[1] != 1)
         BUG("sum %d fetches ahead along rows that stand %lld apart", c->node,
             (long long)c->a.stride[1]);
-    verify_gathered(p, c);
 }
 
 /* ---- sweeps, threads ---- */
@@ -208,10 +208,11 @@ static void verify_nest(const Plan *p, const Stage *s, const Group *g, const Nes
     if (c && c->packed >= 0)
         verify_product(p, c, s, g);
     else if (c)
-        verify_sum(p, c);
+        verify_sum(c);
     if (c) {
         verify_tile(p, c, c->tiling.rows, 1);
         verify_rest(p, c);
+        verify_gathered(p, c);
     }
     for (int i = 0; i < n->n_sweep; i++) {
         verify_lanes(p, &n->sweep[i], node_of(n));

@@ -75,9 +75,9 @@ static void raise_nest(NodeId need, bool previous_step, void *user)
     w->value = nest > w->value ? nest : w->value;
 }
 
-/* Sums over points do not need each other: each is a nest, products first. They multiply
-   while what another core wrote arrives; sweeps would wait for it, and behind the products
-   find it nearby. */
+/* Each sum over points is a nest, products first: none reads a sum of its stage, since its
+   operands have the axes that it sums (einsum_canonical). They multiply while what another
+   core wrote arrives; sweeps would wait for it, and behind the products find it nearby. */
 static int nest_of_sum(const Schedule *s, int at)
 {
     bool product = schedule_is_contraction(s->g, s->order[at]);

@@ -18,8 +18,8 @@
  * Panels beyond the second-level cache would be waited for: while the tiles go down the
  * rows of one, they fetch the next. The points of a sum stand far from each other, a line
  * of each at a time, which no hardware foresees: its tiles fetch the next line of every
- * point, where the rows of a tile share lines at all. Points that stand on a page each are
- * copied into panels, block by block.
+ * point, where the rows of a tile share lines at all. Points on more pages than a TLB finds
+ * at once are copied into panels, block by block.
  *
  * A scan of a few rows uses each panel once a step, and panels that are beyond the
  * first-level cache all come from the second, unless a step begins where the one before
@@ -182,7 +182,8 @@ static bool is_spread_out(const PlanTarget *t, int64_t pitch)
 }
 
 /* Panels of whole tiles and whole vectors, of which a quarter of the second level holds a
-   block: b and c need the rest. */
+   block: b and c need the rest. Tiles find a in order then, and fetching c gained nothing
+   more. Threads that split n copy a each for itself. */
 static void gather_a(const PlanTarget *t, Tiling *g)
 {
     g->a_panel = g->rows / greatest_common_divisor(g->rows, t->vector) * t->vector;
@@ -194,13 +195,13 @@ static void gather_a(const PlanTarget *t, Tiling *g)
 
 /*
  * A block of b's panel and the lines of a that a tile reads should fit the first-level
- * cache, and the pages of a its TLB. Between two blocks a c that fills half of the second
- * level leaves it, and is fetched.
+ * cache, and the pages of a its TLB, else a is copied. Between two blocks a c that fills
+ * half of the second level leaves it, and is fetched.
  */
 Tiling tiling_of_sum(const PlanTarget *t, int64_t m, int64_t n, int64_t a_m,
                      int64_t a_point)
 {
-    bool large = m * n * t->real_bytes > t->l2_bytes / 2;
+    bool large = capped((double)m * (double)n * t->real_bytes) > t->l2_bytes / 2;
     Tiling g = {.rows = t->tile_rows,
                 .vectors = t->tile_vectors,
                 .rest = vectors_of_rest(t, n, t->tile_vectors * t->vector),

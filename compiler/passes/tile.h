@@ -10,8 +10,8 @@ void tile_pass(Plan *p);
    alternate: see Tiling. Down the longest dimension. */
 Tiling tiling_of_product(const PlanTarget *t, int panel, int64_t n, int64_t k, int chains,
                          bool alternate);
-/* Tiles and blocks of a sum over points into [m, n]; a_m: elements from one row of a to the
-   next. */
+/* Tiles and blocks of a sum over points into [m, n]; a_m, a_point: elements from one row of
+   a to the next, from point to point. */
 Tiling tiling_of_sum(const PlanTarget *t, int64_t m, int64_t n, int64_t a_m,
                      int64_t a_point);
 

@@ -412,11 +412,16 @@ static bool sum_ahead(const Spot *s)
 }
 static void rows_apart(Unit *u) { some(u, sum_ahead)->a.stride[1] = 0; }
 static void odd_panels_of_a(Unit *u) { tiling(u, product_sum)->a_panel = 1; }
-static void no_rows_of_a(Unit *u)
+static void part_of_a_panel(Unit *u)
 {
     Tiling *g = tiling(u, product_sum);
     g->a_panel = g->rows * u->plan->target.vector;
     g->a_rows = g->a_panel + 1;
+}
+static void no_rows_of_a(Unit *u)
+{
+    Tiling *g = tiling(u, product_sum);
+    g->a_panel = g->rows * u->plan->target.vector;
 }
 static void ahead_of_panels(Unit *u)
 {
@@ -766,7 +771,8 @@ static const Case cases[] = {
     {"tile", no_block, "blocks of 0 points"},
     {"tile", rows_apart, "along rows that stand 0 apart"},
     {"tile", odd_panels_of_a, "has panels of 1 rows of a"},
-    {"tile", no_rows_of_a, "rows of a into panels of"},
+    {"tile", part_of_a_panel, "rows of a into panels of"},
+    {"tile", no_rows_of_a, "copies 0 rows of a"},
     {"tile", ahead_of_panels, "fetches ahead where a is not read"},
     {"tile", many_panels_at_once, "of 4 panels, then of 4"},
     {"tile", no_single_panel, "of 2 panels, then of 0"},

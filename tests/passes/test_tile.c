@@ -87,7 +87,7 @@ static void test_sums_fetch_a_result_that_fills_half_of_the_second_level(void)
 }
 
 /* 96 points of 2,730 bytes are on as many pages as a TLB holds. */
-static void test_sums_copy_points_that_are_a_page_each(void)
+static void test_sums_copy_points_on_more_pages_than_a_tlb_reaches(void)
 {
     enum { NEAR = 682, FAR = 683 };
     Tiling far = tiling_of_sum(&target, 1024, 256, 1, FAR);
@@ -174,7 +174,7 @@ int main(void)
     test_chains_that_do_not_halve_run_side_by_side();
     test_blocks_of_a_panel_fit_the_first_level();
     test_sums_fetch_a_result_that_fills_half_of_the_second_level();
-    test_sums_copy_points_that_are_a_page_each();
+    test_sums_copy_points_on_more_pages_than_a_tlb_reaches();
     test_tiles_of_one_and_two_rows_take_several_panels();
     test_columns_behind_the_last_panel_have_tiles_of_their_own();
     test_tiles_go_down_the_dimension_that_is_known_to_be_long();

@@ -393,25 +393,27 @@ typedef struct {
     int64_t n_batch, m, n, k;
     bool a_across, b_across; /* m, n not contiguous: the k features are */
     InitKind init;
-    bool gaps;     /* between steps */
+    bool gaps; /* between steps */
+    int64_t l2_bytes;
     int64_t point; /* how far apart the plan takes points for: if FAR, a goes into panels */
 } SumCase;
 
-enum { NEAR = 1, FAR = 1 << 16 };
+/* TWO: a quarter of it holds two panels of a block of a, SMALL not one. */
+enum { NEAR = 1, FAR = 1 << 16, SMALL = 4 << 10, TWO = 160 << 10 };
 
 static const SumCase sum_cases[] = {
-    {1, 16, 32, 1, false, false, INIT_NONE, false, NEAR},
-    {1, 50, 70, 1, false, false, INIT_C, true, NEAR},
-    {1, 1, 1, 1, false, false, INIT_NONE, true, NEAR},
-    {1, 7, 3, 1, false, false, INIT_OWN, false, NEAR},
-    {3, 5, 20, 1, false, false, INIT_NONE, true, NEAR},
-    {1, 9, 21, 4, true, true, INIT_C, true, NEAR},
-    {2, 6, 17, 3, false, false, INIT_OWN, false, NEAR},
-    {1, 13, 40, 5, true, false, INIT_NONE, true, NEAR},
-    {1, 20, 8, 2, false, true, INIT_SPREAD, false, NEAR},
-    {1, 150, 70, 1, false, false, INIT_C, true, FAR},
-    {2, 49, 130, 1, false, true, INIT_OWN, false, FAR},
-    {1, 101, 66, 3, false, false, INIT_NONE, true, FAR},
+    {1, 16, 32, 1, false, false, INIT_NONE, false, SMALL, NEAR},
+    {1, 50, 70, 1, false, false, INIT_C, true, SMALL, NEAR},
+    {1, 1, 1, 1, false, false, INIT_NONE, true, SMALL, NEAR},
+    {1, 7, 3, 1, false, false, INIT_OWN, false, SMALL, NEAR},
+    {3, 5, 20, 1, false, false, INIT_NONE, true, SMALL, NEAR},
+    {1, 9, 21, 4, true, true, INIT_C, true, SMALL, NEAR},
+    {2, 6, 17, 3, false, false, INIT_OWN, false, SMALL, NEAR},
+    {1, 13, 40, 5, true, false, INIT_NONE, true, SMALL, NEAR},
+    {1, 20, 8, 2, false, true, INIT_SPREAD, false, SMALL, NEAR},
+    {1, 150, 70, 1, false, false, INIT_C, true, TWO, FAR},
+    {2, 49, 130, 1, false, true, INIT_OWN, false, SMALL, FAR},
+    {1, 101, 66, 3, false, false, INIT_NONE, true, TWO, FAR},
 };
 
 /* Strides of an operand with `size` features, k features and batches inside a point. */
@@ -434,7 +436,7 @@ static void build_sum(Ir *ir, const Target *target, const SumCase *t, const char
 {
     IrPlace place = begin_function(ir, name);
     PlanTarget facts = target_facts(target, real_dtype);
-    facts.l2_bytes = 4 << 10; /* some results fill it and are fetched ahead */
+    facts.l2_bytes = t->l2_bytes; /* some results fill it and are fetched ahead */
     SumOperand a = sum_operand(t, t->m, t->a_across, SUM_ROWS_MAX),
                b = sum_operand(t, t->n, t->b_across, SUM_ROWS_MAX);
     ProductSum p = {
