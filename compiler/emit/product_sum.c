@@ -92,12 +92,11 @@ static void set_points(Ir *ir, Emission *e)
    stride between outer ones. */
 static void emit_copy(Ir *ir, const Block *k, LLVMValueRef outer, Panel p)
 {
-    const Panel first = p;
     LLVMValueRef run = ir_mul(ir, k->n_inner, ir_int(ir, p.panel));
     IrLoop l = ir_loop(ir, ir_int(ir, 0), k->n_outer, 1, 0, NULL);
     p.k = k->n_inner;
-    p.to = ir_real_at(ir, first.to, ir_mul(ir, l.i, run));
-    p.from = ir_real_at(ir, first.from, ir_mul(ir, l.i, outer));
+    p.to = ir_real_at(ir, p.to, ir_mul(ir, l.i, run));
+    p.from = ir_real_at(ir, p.from, ir_mul(ir, l.i, outer));
     panel_emit(ir, &p);
     ir_loop_end(ir, &l, NULL);
 }
@@ -148,32 +147,31 @@ static void emit_panels_of_a(Ir *ir, const Emission *e, const Block *k)
     ir_loop_end(ir, &a.loop, NULL);
 }
 
-/* The tiles of all panels of a. */
-static void emit_gathered(Ir *ir, const Emission *e, const Block *k, Tile tile, TileAt at)
-{
-    PanelOfA a = panel_of_a_begin(ir, e, k);
-    LLVMValueRef init_row = tile_get(ir, e->arguments, TILE_INIT_ROW);
-    at.a = a.at;
-    at.c = ir_real_at(ir, at.c, ir_mul(ir, a.row, ir_int(ir, e->p->c_m)));
-    at.init = ir_real_at(ir, at.init, ir_mul(ir, a.row, init_row));
-    tile_split(ir, e->p->tiling.rows, e->arguments, a.rows);
-    tile_rows_call(ir, e->p->tiling.rows, tile, e->arguments, at, a.rows);
-    ir_loop_end(ir, &a.loop, NULL);
-}
+/* ---- tiles ---- */
 
-/* ---- columns ---- */
+/* So many rows, divided already, of a tile's width of columns; c is at their first. */
+static void emit_tiles(Ir *ir, const Emission *e, const Block *k, Tile tile, LLVMValueRef a,
+                       LLVMValueRef c, LLVMValueRef rows)
+{
+    LLVMValueRef init = e->p->init ? c : ir_select(ir, k->first, tile_zeros(ir), c);
+    tile_rows_call(ir, e->p->tiling.rows, tile, e->arguments,
+                   (TileAt){a, e->panel, c, init}, rows);
+}
 
 static void emit_panel(Ir *ir, const Emission *e, const Block *k, LLVMValueRef column,
                        LLVMValueRef columns, Tile tile)
 {
     emit_panel_of_b(ir, e, k, column, columns);
     LLVMValueRef c = ir_real_at(ir, e->c, column);
-    LLVMValueRef init = e->p->init ? c : ir_select(ir, k->first, tile_zeros(ir), c);
-    TileAt at = {k->a, e->panel, c, init};
-    if (e->a_panels)
-        emit_gathered(ir, e, k, tile, at);
-    else
-        tile_rows_call(ir, e->p->tiling.rows, tile, e->arguments, at, e->m);
+    if (!e->a_panels) {
+        emit_tiles(ir, e, k, tile, k->a, c, e->m);
+        return;
+    }
+    PanelOfA a = panel_of_a_begin(ir, e, k);
+    c = ir_real_at(ir, c, ir_mul(ir, a.row, ir_int(ir, e->p->c_m)));
+    tile_split(ir, e->p->tiling.rows, e->arguments, a.rows);
+    emit_tiles(ir, e, k, tile, a.at, c, a.rows);
+    ir_loop_end(ir, &a.loop, NULL);
 }
 
 /* All columns, all rows. */
@@ -187,17 +185,17 @@ static void emit_block(Ir *ir, const Emission *e, const Block *k)
                  .pitch = e->p->tiling.vectors,
                  .ahead = e->p->tiling.ahead,
                  .c_ahead = e->p->tiling.c_ahead,
-                 .a = e->a_panels || e->p->a_m == 1 ? TILE_A_ALONG_ROWS : TILE_A_ANY};
+                 .a = e->p->a_m == 1 ? TILE_A_ALONG_ROWS : TILE_A_ANY};
 
     tile_set(ir, e->arguments, TILE_K, k->n_inner);
     tile_set(ir, e->arguments, TILE_K_OUTER, k->n_outer);
     tile_set(ir, e->arguments, TILE_INIT_ROW,
              e->p->init ? c_row : ir_select(ir, k->first, ir_int(ir, 0), c_row));
-    if (e->a_panels) {
-        LLVMValueRef panel = ir_int(ir, e->p->tiling.a_panel);
-        tile_set(ir, e->arguments, TILE_A_OUTER, ir_mul(ir, k->n_inner, panel));
+    tile_set(ir, e->arguments, TILE_A_OUTER,
+             e->a_panels ? ir_mul(ir, k->n_inner, ir_int(ir, e->p->tiling.a_panel))
+                         : e->outer.a);
+    if (e->a_panels)
         emit_panels_of_a(ir, e, k);
-    }
     if (e->p->n >= width) {
         IrLoop l = ir_loop(ir, e->n_begin, ir_min(ir, e->n_end, whole), width, 0, NULL);
         emit_panel(ir, e, k, l.i, ir_int(ir, width), tile);
@@ -265,19 +263,17 @@ static void copy_init(Ir *ir, const Emission *e, LLVMValueRef init)
     ir_loop_end(ir, &m, NULL);
 }
 
-/* Where a stands in panels, rows are next to each other; emit_block sets the stride from
-   run to run, emit_gathered the division of rows. */
+/* What all blocks have in common: rows of panels of a are divided panel by panel. */
 static void set_arguments(Ir *ir, const Emission *e)
 {
-    LLVMValueRef zero = ir_int(ir, 0), panel = ir_int(ir, e->p->tiling.a_panel);
+    LLVMValueRef panel = ir_int(ir, e->p->tiling.a_panel);
     const struct {
         TileField field;
         LLVMValueRef value;
     } set[] = {
-        {TILE_A_ROW, ir_int(ir, e->a_panels ? 1 : e->p->a_m)},
+        {TILE_A_ROW, ir_int(ir, e->p->a_m)},
         {TILE_A_K, e->a_panels ? panel : e->inner.a},
-        {TILE_A_OUTER, e->a_panels ? zero : e->outer.a},
-        {TILE_B_PANEL, zero},
+        {TILE_B_PANEL, ir_int(ir, 0)},
         {TILE_C_ROW, ir_int(ir, e->p->c_m)},
     };
     for (int i = 0; i < COUNT(set); i++)

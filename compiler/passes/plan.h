@@ -224,8 +224,8 @@ typedef struct {
     bool ahead;   /* while it multiplies, a tile fetches lines that later ones will read; */
     bool c_ahead; /* SUM: of c too; only with `ahead` */
     int64_t block; /* k of a block; SUM: points of a block */
-    int a_panel; /* SUM: of each block a is copied into panels of so many m, whole tiles and
-                    whole vectors; 0: it is read where it stands */
+    int a_panel; /* SUM: of each block a, contiguous in m, is copied into panels of so many
+                    m, whole tiles and whole vectors; 0: it is read where it stands */
     int64_t a_rows; /* … as many m at a time, whole panels */
 } Tiling;
 

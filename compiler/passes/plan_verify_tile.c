@@ -115,6 +115,9 @@ static void verify_gathered(const Plan *p, const Contraction *c)
             g->a_panel);
     if (g->ahead)
         BUG("sum %d fetches ahead where a is not read", c->node);
+    if (c->a.stride[1] != 1)
+        BUG("sum %d copies rows of a that stand %lld apart", c->node,
+            (long long)c->a.stride[1]);
 }
 
 static void verify_sum(const Contraction *c)

@@ -165,11 +165,6 @@ static Along along(const Plan *p, const Stage *s, const Group *g, const Contract
 
 enum { SUM_BLOCK = 96 }; /* points; measured: 64, 96, 128, 192, 256, 512 */
 
-static int greatest_common_divisor(int x, int y)
-{
-    return y == 0 ? x : greatest_common_divisor(y, x % y);
-}
-
 /*
  * Are the points of a block, `pitch` elements apart, on more pages than are found at once?
  * Tiles would then look a page up for every point: copying the block once for all tiles of
@@ -186,7 +181,8 @@ static bool is_spread_out(const PlanTarget *t, int64_t pitch)
    more. Threads that split n copy a each for itself. */
 static void gather_a(const PlanTarget *t, Tiling *g)
 {
-    g->a_panel = g->rows / greatest_common_divisor(g->rows, t->vector) * t->vector;
+    for (g->a_panel = g->rows; g->a_panel % t->vector != 0;)
+        g->a_panel += g->rows;
     int64_t panel_bytes = (int64_t)g->a_panel * SUM_BLOCK * t->real_bytes;
     int64_t panels = t->l2_bytes / 4 / panel_bytes;
     g->a_rows = (panels < 1 ? 1 : panels) * g->a_panel;

@@ -423,6 +423,13 @@ static void no_rows_of_a(Unit *u)
     Tiling *g = tiling(u, product_sum);
     g->a_panel = g->rows * u->plan->target.vector;
 }
+static void panels_of_rows_apart(Unit *u)
+{
+    Contraction *c = some(u, product_sum);
+    c->tiling.a_rows = c->tiling.a_panel = c->tiling.rows * u->plan->target.vector;
+    c->tiling.ahead = c->tiling.c_ahead = false;
+    c->a.stride[1] = 0;
+}
 static void ahead_of_panels(Unit *u)
 {
     Tiling *g = tiling(u, sum_ahead);
@@ -773,6 +780,7 @@ static const Case cases[] = {
     {"tile", odd_panels_of_a, "has panels of 1 rows of a"},
     {"tile", part_of_a_panel, "rows of a into panels of"},
     {"tile", no_rows_of_a, "copies 0 rows of a"},
+    {"tile", panels_of_rows_apart, "copies rows of a that stand 0 apart"},
     {"tile", ahead_of_panels, "fetches ahead where a is not read"},
     {"tile", many_panels_at_once, "of 4 panels, then of 4"},
     {"tile", no_single_panel, "of 2 panels, then of 0"},

@@ -432,11 +432,17 @@ static SumOperand sum_operand(const SumCase *t, int64_t size, bool across, int64
 
 enum { SUM_ROWS_MAX = 300 };
 
+static Tiling sum_tiling(const SumCase *t, const Target *target)
+{
+    PlanTarget facts = target_facts(target, real_dtype);
+    facts.l2_bytes = t->l2_bytes; /* some results fill it and are fetched ahead */
+    return tiling_of_sum(&facts, t->m, t->n,
+                         sum_operand(t, t->m, t->a_across, SUM_ROWS_MAX).feature, t->point);
+}
+
 static void build_sum(Ir *ir, const Target *target, const SumCase *t, const char *name)
 {
     IrPlace place = begin_function(ir, name);
-    PlanTarget facts = target_facts(target, real_dtype);
-    facts.l2_bytes = t->l2_bytes; /* some results fill it and are fetched ahead */
     SumOperand a = sum_operand(t, t->m, t->a_across, SUM_ROWS_MAX),
                b = sum_operand(t, t->n, t->b_across, SUM_ROWS_MAX);
     ProductSum p = {
@@ -456,7 +462,7 @@ static void build_sum(Ir *ir, const Target *target, const SumCase *t, const char
         .c_m = t->n + 2,
         .init_m = t->n + 2,
         .init_n = t->init == INIT_SPREAD ? 0 : 1,
-        .tiling = tiling_of_sum(&facts, t->m, t->n, a.feature, t->point),
+        .tiling = sum_tiling(t, target),
         .n_dim = 3,
         .dim = {{argument(ir, 0), ir_int(ir, a.step), ir_int(ir, b.step)},
                 {argument(ir, 1), argument(ir, 6), argument(ir, 7)},
@@ -570,9 +576,8 @@ static void run_sum(const SumCase *t, int number, const Target *target, Compiled
         if (argument_value[4] < argument_value[5])
             f(o.a.at, o.b.at, o.c.at, o.init.at, argument_value);
     }
-    const PlanTarget facts = target_facts(target, real_dtype);
-    check_sum(t, number, tiling_of_sum(&facts, t->m, t->n, a.feature, t->point).block, g,
-              &o, m_parts * n_parts == 1 ? "whole" : "split");
+    check_sum(t, number, sum_tiling(t, target).block, g, &o,
+              m_parts * n_parts == 1 ? "whole" : "split");
     operands_free(&o);
 }
 
